@@ -1,0 +1,198 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AppName, Availability, Bytes, Duration, MilliCpu, Money, Rate, ServiceName, Template};
+
+/// What the user asked for: the whole file, checked, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// `name`.
+    pub name: AppName,
+    /// `objectives`.
+    pub objectives: Objectives,
+    /// `placement`.
+    pub placement: Placement,
+    /// `services`, in the order of the file. Never empty.
+    pub services: Vec<Service>,
+    /// `ingress`. Left out: one entry per service with a port, on 8080 and up.
+    pub ingress: Vec<Ingress>,
+}
+
+/// `objectives`: what the deployment must keep. `None` is "not asked for".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Share of the year in which the application must answer.
+    pub availability: Option<Availability>,
+    /// How fast one service must answer, at which load.
+    pub latency: Option<Latency>,
+    /// What may be lost at peak load without scaling out.
+    pub survive: Vec<Scope>,
+    /// Longest time without service after losing one scope.
+    pub rto: PerScope,
+    /// Newest data that may be lost with one scope.
+    pub rpo: PerScope,
+    /// Most that may be spent in a month.
+    pub budget: Option<Money>,
+}
+
+/// `objectives.latency`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The service measured.
+    pub service: ServiceName,
+    /// 99th percentile of the answer time.
+    pub p99: Duration,
+    /// Load at which it must hold.
+    pub load: Option<Rate>,
+}
+
+/// What can be lost at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One machine.
+    Node,
+    /// One zone: a data centre.
+    Zone,
+    /// One region.
+    Region,
+}
+
+/// A duration for each [`Scope`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PerScope {
+    /// For one machine.
+    pub node: Option<Duration>,
+    /// For one zone.
+    pub zone: Option<Duration>,
+    /// For one region.
+    pub region: Option<Duration>,
+}
+
+/// `placement`: where it may run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Allowed providers, `aws gcp alicloud`. Empty: this machine.
+    pub providers: Vec<String>,
+    /// Allowed regions; the first is home, the second recovery. Empty: any.
+    pub regions: Vec<Region>,
+    /// How many zones to spread over, 1 to 9.
+    pub zones: u8,
+}
+
+/// A geographic name (`eu-central`) or a provider's own region id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Region(pub String);
+
+/// One of `services`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its key in the file.
+    pub name: ServiceName,
+    /// What is started.
+    pub run: Run,
+    /// Environment variables, in the order of their names.
+    pub environment: BTreeMap<String, Template>,
+    /// How it is known to be well.
+    pub healthcheck: Healthcheck,
+    /// What one replica may use.
+    pub resources: Resources,
+    /// How many replicas.
+    pub scale: Scale,
+    /// What the plan sizes for. `None`: nobody said.
+    pub load: Option<Load>,
+    /// Requests per second one CPU answers. `None`: the plan assumes a value and says so.
+    pub rps_per_cpu: Option<f64>,
+    /// How a new version replaces the old one.
+    pub deploy: Deploy,
+}
+
+/// What a service starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Run {
+    /// A program and its arguments; the program is looked up from the file's folder when it holds a `/`.
+    Command(Vec<Template>),
+    /// A container image; checked and planned for, not started by a local run.
+    Image(String),
+}
+
+/// `healthcheck`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healthcheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// A probe without an answer by then has failed.
+    pub timeout: Duration,
+    /// This many failures in a row, each a `timeout` long, make a replica unhealthy. At least 1.
+    pub retries: u32,
+    /// A replica that has not been healthy once by then has failed to start.
+    pub start_timeout: Duration,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// `GET` this path; any status from 200 to 399 is well.
+    Http(String),
+    /// A TCP connection can be opened.
+    Tcp,
+    /// Nothing is asked: the service listens on nothing, and running is well.
+    Running,
+}
+
+/// `resources` of one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPU limit.
+    pub cpus: MilliCpu,
+    /// Memory limit.
+    pub memory: Bytes,
+}
+
+/// `scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// Fewest replicas, from 1.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+    /// Load one replica is meant to carry. `None`: learnt later.
+    pub target: Option<Rate>,
+}
+
+/// `load` of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// What must be carried.
+    pub peak: Rate,
+    /// The average, for traffic costs. `None`: a third of the peak, and the plan says so.
+    pub mean: Option<Rate>,
+}
+
+/// `deploy` of a service: always rolling, one zone at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// How many replicas may be missing during a change.
+    pub max_unavailable: u32,
+    /// How long a replica may take to finish its requests.
+    pub drain: Duration,
+}
+
+/// One of `ingress`: where requests come in and which service answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// Port each zone's front listens on. 0 is never used.
+    pub port: u16,
+    /// Listen on every address of the zone (`0.0.0.0`), not on the zone's own alone.
+    pub any_address: bool,
+    /// `Host` this entry answers to, in lower case; `None`: every host no other entry names.
+    pub host: Option<String>,
+    /// The service that answers.
+    pub to: ServiceName,
+}

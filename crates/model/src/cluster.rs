@@ -1,0 +1,183 @@
+//! What the store holds: one document a key, JSON, each with one writer at a time.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Plan, PlanNumber, Service, ServiceCounters, ServiceName, UnitName, ZoneName};
+
+/// The store's keys. A prefix ends with `/`.
+pub mod keys {
+    /// [`crate::Rollout`]; written by whoever applies a plan and by the leader.
+    pub const ROLLOUT: &str = "rollout";
+    /// [`crate::LeaderRecord`]; under the leader's lease.
+    pub const LEADER: &str = "leader";
+    /// + zone: [`crate::AgentRecord`]; under the agent's lease.
+    pub const AGENTS: &str = "agents/";
+    /// + unit: [`crate::UnitRecord`]; written by the leader.
+    pub const UNITS: &str = "units/";
+    /// + zone + `/` + unit: [`crate::UnitState`]; written by the zone's agent.
+    pub const STATES: &str = "states/";
+    /// + zone: [`crate::FrontRecord`]; written by the zone's agent.
+    pub const FRONTS: &str = "fronts/";
+    /// + number: [`crate::Verdict`]; written by the drill.
+    pub const VERDICTS: &str = "verdicts/";
+    /// The next unit number of a service, + service; written by the leader together with the unit.
+    pub const COUNTERS: &str = "counters/";
+    /// + number: [`crate::Plan`]; every plan ever applied, immutable.
+    pub const PLANS: &str = "plans/";
+}
+
+/// Where the application stands between two plans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The plan to be reached.
+    pub plan: Plan,
+    /// The last plan that was reached whole: what a rollback goes back to.
+    pub good: Option<Plan>,
+    /// How far it is.
+    pub phase: RolloutPhase,
+}
+
+/// How far a [`Rollout`] is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum RolloutPhase {
+    /// Units of the new plan are being started, those of the old one ended.
+    Rolling,
+    /// Every unit is of this plan and well.
+    Reached,
+    /// Going back to `good`, because of `why`.
+    RollingBack {
+        /// The number of the plan that failed.
+        failed: PlanNumber,
+        /// Which unit of it failed, and how.
+        why: String,
+    },
+    /// Back at `good`.
+    RolledBack {
+        /// The number of the plan that failed.
+        failed: PlanNumber,
+        /// Which unit of it failed, and how.
+        why: String,
+    },
+}
+
+/// Who decides. The record's modification revision is the fencing token of everything the leader writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// The zone whose agent leads.
+    pub zone: ZoneName,
+    /// Its process, for people.
+    pub pid: u32,
+}
+
+/// An agent says that its zone lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Its process, for people.
+    pub pid: u32,
+    /// Differs for each start of an agent.
+    pub incarnation: u64,
+    /// Where units of this zone listen.
+    pub address: IpAddr,
+    /// The console of this agent.
+    pub console: Option<SocketAddr>,
+}
+
+/// What a unit should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// Run and get requests.
+    Run,
+    /// Get no new requests, finish the open ones, then stop.
+    Drain,
+}
+
+/// What one unit should be; the agent of its zone carries it out. A deleted record ends the unit at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    /// Its name, never used again for another unit.
+    pub name: UnitName,
+    /// The zone that runs it.
+    pub zone: ZoneName,
+    /// Everything needed to start it.
+    pub service: Service,
+    /// Equal for units that were made from the same description of the service.
+    pub version: u64,
+    /// What it should do.
+    pub want: Want,
+}
+
+/// Where one unit is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Started, not yet healthy once.
+    Starting,
+    /// Healthy: may get requests.
+    Ready,
+    /// Was healthy, is not now.
+    Unready,
+    /// Crashed; waits before the next start.
+    Backoff,
+    /// Gets no new requests and finishes the open ones.
+    Draining,
+    /// Asked to end.
+    Stopping,
+    /// Ended as asked; nothing of it runs.
+    Stopped,
+    /// Did not become healthy within its start timeout or crashed too often to be worth waiting for.
+    Failed,
+}
+
+/// What one unit is, as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// Its name.
+    pub name: UnitName,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Its service.
+    pub service: ServiceName,
+    /// See [`UnitRecord::version`].
+    pub version: u64,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Where it listens; `None` when it has no port.
+    pub address: Option<SocketAddr>,
+    /// Its process, when one runs.
+    pub pid: Option<u32>,
+    /// How often it was started again after ending unasked.
+    pub restarts: u32,
+    /// The last thing worth telling a person: an exit status, a failed probe.
+    pub detail: String,
+}
+
+/// What a zone's front does, as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrontRecord {
+    /// The zone.
+    pub zone: ZoneName,
+    /// Addresses it listens on.
+    pub listen: Vec<SocketAddr>,
+    /// Store revision of the newest snapshot the front serves from.
+    pub applied: u64,
+    /// Draining units that still hold requests of this front, and how many. Absent: none.
+    pub busy: BTreeMap<UnitName, u32>,
+    /// Requests so far, by service.
+    pub counters: BTreeMap<ServiceName, ServiceCounters>,
+}
+
+/// The address of a zone on this machine or network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneAddress {
+    /// The zone.
+    pub zone: ZoneName,
+    /// Fronts and units of the zone listen here.
+    pub address: IpAddr,
+}

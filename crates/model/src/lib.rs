@@ -1,0 +1,38 @@
+//! The nouns every part of evenkeel shares.
+//!
+//! Promise: plain data, no input or output, no clock, no hash order. A type that lives here is one that at
+//! least two crates of the same layer must agree on; everything else stays with its part.
+//!
+//! Deliberately absent: behaviour of the parts (their `decide`), the reader of the user's file (`spec`),
+//! and wire formats of other programs.
+//!
+//! Entry points: [`App`] is what the user asked for, [`Plan`] what evenkeel decided, [`UnitRecord`] and
+//! [`UnitState`] what one process should be and is, [`FrontSnapshot`] what a front needs to serve.
+
+mod app;
+mod cluster;
+mod front;
+mod name;
+mod plan;
+mod quantity;
+mod status;
+mod template;
+mod time;
+mod verdict;
+
+pub use app::{
+    App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
+    Resources, Run, Scale, Scope, Service,
+};
+pub use cluster::{
+    AgentRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord, UnitState, Want,
+    ZoneAddress, keys,
+};
+pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
+pub use name::{AppName, BadName, ServiceName, UnitName, ZoneName};
+pub use plan::{Cause, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
+pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
+pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
+pub use template::{BadTemplate, Piece, Template, Values, Variable};
+pub use time::Moment;
+pub use verdict::{Fault, FaultKind, FaultTarget, Verdict};

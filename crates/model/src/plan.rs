@@ -1,0 +1,109 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{AppName, Availability, Ingress, Money, Objectives, Service, ServiceName, ZoneName};
+
+/// Counts the plans of one application, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanNumber(pub u64);
+
+/// What evenkeel decided: immutable, with every choice in it, so that an engine needs nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its number; 0 until it is applied.
+    pub number: PlanNumber,
+    /// The plan it replaces.
+    pub parent: Option<PlanNumber>,
+    /// The application.
+    pub app: AppName,
+    /// The objectives it was made for.
+    pub objectives: Objectives,
+    /// `local`, `aws`, `gcp` or `alicloud`.
+    pub provider: String,
+    /// The provider's region; `local` on this machine.
+    pub region: String,
+    /// The zones that are used, in order.
+    pub zones: Vec<ZoneName>,
+    /// What runs.
+    pub services: Vec<PlannedService>,
+    /// Where requests come in.
+    pub ingress: Vec<Ingress>,
+    /// The bill, line by line.
+    pub lines: Vec<PlanLine>,
+    /// The sum of `lines`.
+    pub usd_month: Money,
+    /// Computed availability of the whole.
+    pub availability: Availability,
+    /// Where the downtime comes from, largest first.
+    pub causes: Vec<Cause>,
+    /// Whether every objective is met.
+    pub feasible: bool,
+    /// Objectives that are not met, one sentence each; empty when `feasible`.
+    pub missed: Vec<String>,
+    /// Why this and nothing cheaper, one sentence each.
+    pub why: Vec<String>,
+    /// What was not taken: the next cheaper and the next safer.
+    pub rejected: Vec<Rejected>,
+    /// Every default the plan rests on, with its reason.
+    pub assumed: Vec<String>,
+}
+
+/// One service of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedService {
+    /// The service as described; `scale.min` and `scale.max` as in the file.
+    pub service: Service,
+    /// How many replicas run.
+    pub replicas: u32,
+    /// Equal for equal descriptions; a change starts new units.
+    pub version: u64,
+    /// How many replicas carry the peak load; the rest is the reserve for what must be survived.
+    pub needed_at_peak: u32,
+}
+
+/// One line of the bill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanLine {
+    /// What is paid for.
+    pub item: String,
+    /// How many.
+    pub quantity: f64,
+    /// Price of one in a month of 730 h.
+    pub unit_usd: f64,
+    /// `quantity * unit_usd`.
+    pub usd_month: Money,
+    /// Where the price comes from.
+    pub source: String,
+    /// Date of the price, `2025-01-14`.
+    pub date: String,
+}
+
+/// One cause of downtime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The cause, for people.
+    pub name: String,
+    /// Expected minutes a year.
+    pub min_year: f64,
+}
+
+/// A plan that was not taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// What it is.
+    pub name: String,
+    /// Its price.
+    pub usd_month: Money,
+    /// Its availability.
+    pub availability: Availability,
+    /// Why it was not taken.
+    pub reason: String,
+}
+
+impl Plan {
+    /// The planned service of that name.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> Option<&PlannedService> {
+        self.services.iter().find(|planned| planned.service.name == *name)
+    }
+}

@@ -1,0 +1,93 @@
+//! What `status` and the console show. Built from the store by `evenkeel/src/wire`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Phase, PlanNumber, ServiceName, UnitName, Verdict, ZoneName};
+
+/// The whole picture at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The application; empty while none is applied.
+    pub app: String,
+    /// The plan in force.
+    pub plan: PlanNumber,
+    /// `rolling`, `reached`, `rolling back: why`, `rolled back: why`.
+    pub rollout: String,
+    /// The zone whose agent leads; `None`: nobody now.
+    pub leader: Option<ZoneName>,
+    /// Addresses one can send requests to.
+    pub entries: Vec<SocketAddr>,
+    /// The zones in order.
+    pub zones: Vec<ZoneStatus>,
+    /// Every unit, fronts included.
+    pub units: Vec<UnitStatus>,
+    /// What was promised and what is.
+    pub objectives: ObjectiveStatus,
+    /// The newest drills, newest first.
+    pub drills: Vec<Verdict>,
+    /// Unix time of this picture in milliseconds.
+    pub at_ms: u64,
+    /// `false` for a run on one machine, which survives no loss of that machine.
+    pub highly_available: bool,
+}
+
+/// One zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// Its name.
+    pub zone: ZoneName,
+    /// Its agent renews its lease.
+    pub alive: bool,
+    /// Its front, as far as known.
+    pub front: Option<SocketAddr>,
+}
+
+/// One unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitStatus {
+    /// Its name.
+    pub name: UnitName,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Its service; `edge` for fronts.
+    pub service: ServiceName,
+    /// Where it is in its life.
+    pub state: Phase,
+    /// `replica` or `front`.
+    pub role: String,
+    /// Ready to get requests.
+    pub healthy: bool,
+    /// Starts after an unasked end.
+    pub restarts: u32,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The last thing worth telling.
+    pub detail: String,
+}
+
+/// Objectives beside what is measured. What was not measured is `None`, never 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveStatus {
+    /// Asked for, in percent.
+    pub availability_percent: Option<f64>,
+    /// Share of requests answered well since the start, in percent.
+    pub measured_percent: Option<f64>,
+    /// Requests behind `measured_percent`.
+    pub requests: u64,
+    /// Of which went wrong.
+    pub errors: u64,
+    /// Requests in a second, now.
+    pub rps: Option<f64>,
+    /// Asked for.
+    pub rto_zone_ms: Option<u64>,
+    /// The longest time without success that a zone drill has measured.
+    pub measured_rto_zone_ms: Option<u64>,
+    /// Asked for.
+    pub budget_usd_month: Option<f64>,
+    /// What the plan costs.
+    pub planned_usd_month: Option<f64>,
+}
