@@ -30,7 +30,7 @@ pub use cluster::{
 };
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
 pub use name::{AppName, BadName, ServiceName, UnitName, ZoneName};
-pub use plan::{Cause, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
+pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
 pub use template::{BadTemplate, Piece, Template, Values, Variable};

@@ -46,6 +46,20 @@ pub struct Plan {
     pub rejected: Vec<Rejected>,
     /// Every default the plan rests on, with its reason.
     pub assumed: Vec<String>,
+    /// How much of the space of plans was looked at.
+    #[serde(default)]
+    pub certificate: Certificate,
+}
+
+/// Shows that nothing cheaper was overlooked in the space that was searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// How much cheaper an unseen plan could be at most, as a share of the price; 0: none is cheaper.
+    pub gap: f64,
+    /// Candidates whose availability was computed.
+    pub evaluated: u64,
+    /// Candidates ruled out by a bound, without computing it.
+    pub pruned: u64,
 }
 
 /// One service of a plan.
