@@ -1,20 +1,65 @@
-//! `cargo xtask`: see `help`.
+//! `cargo xtask`: see [`HELP`].
 
-use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Result, bail};
+use xtask::{bench, demo, test, tidy, timings};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [FLAGS OF up]   install what is missing, build, start examples/shop in three emulated zones
+  test [--no-install] [ARGUMENTS OF cargo test]
+                       install what is missing, run every test; CI=true: formatting and lints first
+  ci                   what a change must pass: `test` with everything required, then short drills
+  tidy                 the house rules: layers, purity of `decide*`, sizes, banned calls
+  bench [NAME] [--json] [--rounds N] [--seconds N]
+                       measure side by side with peers; without a name: list
+  timings [cold] [change] [test]
+                       how long builds and tests take, against their budgets
+  help                 this
+
+Packages are installed with their services kept from starting; that needs root or `sudo -n`, else the line to
+run by hand is printed. EVENKEEL_REQUIRE=all makes tests fail whose program is missing.";
+
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match xtask::tidy::check(root) {
-        Ok(found) => {
-            for f in &found {
-                println!("{f}");
-            }
-            ExitCode::from(u8::from(!found.is_empty()))
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    match command {
+        "demo" => demo::demo(rest)?,
+        "test" => test::test(rest)?,
+        "ci" => test::ci()?,
+        "tidy" => return tidy(),
+        "bench" => bench::bench(rest)?,
+        "timings" => timings::timings(rest)?,
+        "help" | "--help" | "-h" => println!("{HELP}"),
+        other => bail!("`{other}` is no task\nhint: `cargo xtask help` lists them"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tidy() -> Result<ExitCode> {
+    let found = tidy::check(&xtask::root())?;
+    for finding in &found {
+        println!("{finding}");
+    }
+    if found.is_empty() {
+        eprintln!("tidy: nothing found");
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("tidy: {} findings", found.len());
+    Ok(ExitCode::FAILURE)
 }

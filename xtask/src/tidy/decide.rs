@@ -84,18 +84,20 @@ fn follows(tokens: &[Token], index: usize) -> bool {
 fn tree_of(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<Path>) -> usize {
     let mut segments = prefix.to_vec();
     let line = tokens.get(at).map_or(0, |t| t.line);
-    loop {
-        let Some(token) = tokens.get(at) else { break };
+    while let Some(token) = tokens.get(at) {
         match token.text.as_str() {
             ":" => at += 1,
             "{" => {
                 let end = closing(tokens, at);
                 at += 1;
                 while at < end {
-                    at = tree_of(tokens, at, &segments, found);
-                    if tokens.get(at).is_some_and(|t| t.text == ",") {
-                        at += 1;
-                    }
+                    let next = tree_of(tokens, at, &segments, found);
+                    // Past the comma, and past anything that cannot stand in a `use`.
+                    at = if next == at || tokens.get(next).is_some_and(|t| t.text == ",") {
+                        next + 1
+                    } else {
+                        next
+                    };
                 }
                 return end + 1;
             }
@@ -112,8 +114,7 @@ fn tree_of(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<P
         }
     }
     found.push(Path { segments, line, import: true });
-    // A token that ends no tree (`;` and `,` do) must not be met again and again.
-    if tokens.get(at).is_some_and(|t| t.text == ";") { at + 1 } else { at.max(1) }
+    if tokens.get(at).is_some_and(|t| t.text == ";") { at + 1 } else { at }
 }
 
 /// Whether the purity rule holds for a file: `decide.rs`, `decide_x.rs`, `decide/x.rs`.

@@ -13,6 +13,8 @@ mod repository;
 mod sizes;
 pub mod tree;
 
+pub use repository::{LOCKED_MAX, TREE_BYTES_MAX, locked_packages};
+
 use std::fmt;
 use std::path::Path;
 

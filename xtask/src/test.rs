@@ -1,0 +1,60 @@
+//! `cargo xtask test` and `ci`.
+
+use anyhow::Result;
+
+use crate::install;
+use crate::run::{cargo, run, say};
+
+/// Drills that `ci` runs after the tests, each short and as root where it can: arguments of `evenkeel`, after
+/// `up --detach` of the example. Empty until the drills are stable enough to gate a change; the tests in `tests/it`
+/// run the drills already.
+const DRILLS: &[&[&str]] = &[];
+
+/// Installs what is missing and runs every test. With `CI=true` formatting and lints come first, so that the command
+/// of the README is the whole gate. `arguments` go to `cargo test`, but for `--no-install`.
+///
+/// # Errors
+/// The first step that fails.
+pub fn test(arguments: &[String]) -> Result<()> {
+    let (own, rest): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|argument| *argument == "--no-install");
+    if own.is_empty() {
+        install::ensure(&[install::RUN, install::TEST])?;
+    }
+    if std::env::var_os("CI").is_some_and(|value| value == "true") {
+        lint()?;
+    }
+    // Tests of the whole start these programs; `cargo test` alone would not build them.
+    run(cargo(&["build", "--workspace", "--bins"]))?;
+    let required = std::env::var("EVENKEEL_REQUIRE").unwrap_or_default();
+    match required.as_str() {
+        "" => {
+            say("a test whose program is missing says so and is skipped; EVENKEEL_REQUIRE=all makes it fail")
+        }
+        value => say(&format!("EVENKEEL_REQUIRE={value}: a missing program fails its test")),
+    }
+    let mut command = cargo(&["test", "--workspace"]);
+    command.args(rest);
+    run(command)
+}
+
+fn lint() -> Result<()> {
+    run(cargo(&["fmt", "--all", "--check"]))?;
+    run(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// What a change must pass: `test` with every program required, then the short drills.
+///
+/// # Errors
+/// The first step that fails.
+pub fn ci() -> Result<()> {
+    let mut whole = cargo(&["run", "--quiet", "--package", "xtask", "--", "test"]);
+    whole.env("CI", "true").env("EVENKEEL_REQUIRE", "all");
+    run(whole)?;
+    for drill in DRILLS {
+        let mut command = cargo(&["run", "--quiet", "--package", "evenkeel", "--"]);
+        command.args(*drill);
+        run(command)?;
+    }
+    Ok(())
+}
