@@ -1,1 +1,109 @@
-//! See the crate list in ARCHITECTURE.md.
+//! From what was asked to what should run: zones, machines, replicas, price and availability, with reasons.
+//!
+//! Promise: of the plans in the space that is searched, the cheapest one that meets every objective; the
+//! same file and catalogue always give the same plan; every number rests on a printed source or a printed
+//! assumption. Pure: no clock, no file, no network. The prices are part of the binary.
+//!
+//! Deliberately absent in this version: databases and caches, a second region, latency, traffic prices.
+//! A plan says so under `assumed` instead of leaving it out silently.
+//!
+//! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs.
+
+mod availability;
+mod catalog;
+mod compose;
+mod json;
+mod render;
+mod search;
+mod size;
+mod version;
+
+use model::{App, Plan};
+
+pub use availability::{Downtime, Outage, Priors, Tier, Together, series, together, too_few};
+pub use catalog::{Catalog, CatalogError, MachineType, Price, RegionOffer};
+pub use json::to_json;
+pub use render::{diff, render};
+pub use version::version;
+
+/// Most replicas of one service. More than that on one machine or in one region is a mistake in the file.
+pub const REPLICAS_MAX: u32 = 1_000;
+
+/// Most zones that are planned for, as in the file.
+pub const ZONES_MAX: u8 = 9;
+
+/// Most services of one application, so that no file can make a plan take seconds.
+pub const SERVICES_MAX: usize = 64;
+
+/// What a plan is made from beside the file.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Prices, machine types, regions.
+    pub catalog: Catalog,
+    /// Only this provider: `local`, `aws`, `gcp` or `alicloud`. `None`: those of `placement.providers`.
+    pub provider: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { catalog: Catalog::shipped(), provider: None }
+    }
+}
+
+/// Why there is no plan at all. A plan that misses an objective is no error: see [`Plan::feasible`].
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// A number in the file makes no sense.
+    #[error("{what}; {rule}")]
+    Absurd {
+        /// Which value, and what it is.
+        what: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A provider this version does not know.
+    #[error("no provider `{name}`; known are {known}")]
+    UnknownProvider {
+        /// The name that was given.
+        name: String,
+        /// The names that would be right.
+        known: String,
+    },
+    /// None of the allowed providers has the region.
+    #[error("no prices for region `{region}`; the catalogue has {known}")]
+    UnknownRegion {
+        /// The region that was given.
+        region: String,
+        /// The regions that would be right.
+        known: String,
+    },
+    /// No machine type is large enough for one replica.
+    #[error("no machine type in the catalogue holds one replica of `{service}` ({cpus} CPUs, {memory})")]
+    TooLarge {
+        /// The service.
+        service: String,
+        /// CPUs of one replica.
+        cpus: String,
+        /// Memory of one replica.
+        memory: String,
+    },
+}
+
+/// The cheapest plan that meets every objective of `app`, or the nearest to it with `feasible = false` and
+/// every missed objective in `missed`.
+///
+/// Without `placement.providers` the plan is for this machine: one unit is one replica, it costs nothing,
+/// and its availability is what the same layout would have if each zone were a data centre of its own.
+///
+/// # Errors
+/// [`PlanError`] when a number is not finite, out of range, or nothing in the catalogue fits.
+pub fn plan(app: &App, options: &Options) -> Result<Plan, PlanError> {
+    size::check(app)?;
+    let request = size::Request::new(app)?;
+    let markets = compose::markets(app, options)?;
+    compose::best(app, &request, markets)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+//! What `plan --json` prints.
+
+use model::Plan;
+use serde_json::{Value, json};
+
+/// The object of DESIGN section 5, with the format's version and more beside it. `solve_ms`: how long
+/// planning took, in milliseconds; a number that is not finite becomes `null`.
+#[must_use]
+pub fn to_json(plan: &Plan, solve_ms: f64) -> Value {
+    let lines = plan.lines.iter().map(|line| {
+        json!({
+            "item": line.item,
+            "quantity": line.quantity,
+            "unit_usd": line.unit_usd,
+            "usd_month": line.usd_month.usd(),
+            "source": line.source,
+            "date": line.date,
+        })
+    });
+    let services = plan.services.iter().map(|planned| {
+        json!({
+            "name": planned.service.name,
+            "replicas": planned.replicas,
+            "needed_at_peak": planned.needed_at_peak,
+            "version": format!("{:016x}", planned.version),
+        })
+    });
+    let rejected = plan.rejected.iter().map(|other| {
+        json!({
+            "name": other.name,
+            "usd_month": other.usd_month.usd(),
+            "unavailability": other.availability.unavailability,
+            "reason": other.reason,
+        })
+    });
+    json!({
+        "kind": "plan",
+        "format_version": 1,
+        "app": plan.app,
+        "number": plan.number.0,
+        "provider": plan.provider,
+        "region": plan.region,
+        "zones": plan.zones,
+        "usd_month": plan.usd_month.usd(),
+        "unavailability": plan.availability.unavailability,
+        "downtime_min_year": plan.availability.downtime_min_year(),
+        "feasible": plan.feasible,
+        "missed": plan.missed,
+        "certificate": {
+            "gap": plan.certificate.gap,
+            "evaluated": plan.certificate.evaluated,
+            "pruned": plan.certificate.pruned,
+        },
+        "services": services.collect::<Vec<_>>(),
+        "lines": lines.collect::<Vec<_>>(),
+        "causes": plan.causes,
+        "why": plan.why,
+        "rejected": rejected.collect::<Vec<_>>(),
+        "assumed": plan.assumed,
+        "solve_ms": solve_ms,
+    })
+}

@@ -1,0 +1,236 @@
+//! A plan for people: a page for the terminal, and the difference between two plans.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use model::{Availability, Plan, PlanLine, PlannedService};
+
+use crate::search::shares;
+
+/// Narrowest page that is still laid out; a smaller `width` is taken as this.
+const WIDTH_MIN: usize = 40;
+
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+
+struct Page {
+    text: String,
+    width: usize,
+    colour: bool,
+}
+
+impl Page {
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.colour { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
+    }
+
+    fn head(&mut self, title: &str) {
+        let title = self.paint(BOLD, title);
+        let _ = write!(self.text, "\n{title}\n");
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// `- text`, wrapped under itself.
+    fn item(&mut self, text: &str) {
+        let room = self.width.saturating_sub(4).max(16);
+        let mut line = String::new();
+        let mut mark = "  - ";
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+                let full = format!("{mark}{line}");
+                self.line(&full);
+                line.clear();
+                mark = "    ";
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        let full = format!("{mark}{line}");
+        self.line(&full);
+    }
+
+    fn items(&mut self, title: &str, items: &[String]) {
+        if items.is_empty() {
+            return;
+        }
+        self.head(title);
+        for item in items {
+            self.item(item);
+        }
+    }
+}
+
+/// The plan as a page of at most `width` columns where words allow it. Without `colour` there is no escape
+/// sequence in it, and nothing is said by colour alone.
+#[must_use]
+pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
+    let mut page = Page { text: String::new(), width: width.max(WIDTH_MIN), colour };
+    let zones: Vec<&str> = plan.zones.iter().map(|zone| zone.as_str()).collect();
+    let number = if plan.number.0 == 0 { String::new() } else { format!(" #{}", plan.number.0) };
+    let title = page.paint(BOLD, &format!("plan{number} for {}", plan.app));
+    let place = if plan.provider == "local" {
+        "this machine".to_owned()
+    } else {
+        format!("{} {}", plan.provider, plan.region)
+    };
+    page.line(&format!("{title}: {place}, zones {}", zones.join(" ")));
+    summary(&mut page, plan);
+    page.items("missed", &plan.missed);
+    services(&mut page, plan);
+    bill(&mut page, plan);
+    page.head("downtime, minutes a year");
+    for cause in &plan.causes {
+        page.line(&format!("  {:>9}  {}", minutes(cause.min_year), cause.name));
+    }
+    page.items("why", &plan.why);
+    let rejected = plan.rejected.iter().map(|other| {
+        format!("{} ({}; {} USD/month, {})", other.reason, other.name, other.usd_month, other.availability)
+    });
+    page.items("not taken", &rejected.collect::<Vec<_>>());
+    page.items("assumed", &plan.assumed);
+    page.text
+}
+
+fn minutes(minutes: f64) -> String {
+    if minutes != 0.0 && minutes < 0.05 { format!("{minutes:.1e}") } else { format!("{minutes:.1}") }
+}
+
+fn summary(page: &mut Page, plan: &Plan) {
+    let asked = &plan.objectives;
+    let verdict = if plan.feasible { page.paint(GREEN, "yes") } else { page.paint(RED, "no") };
+    page.line(&format!("  {:<18}{:>12}{:>12}", "", "planned", "asked"));
+    let budget = asked.budget.map_or_else(|| "-".to_owned(), |budget| budget.to_string());
+    page.line(&format!("  {:<18}{:>12}{:>12}", "USD/month", plan.usd_month.to_string(), budget));
+    let of = |value: Option<Availability>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    page.line(&format!(
+        "  {:<18}{:>12}{:>12}",
+        "availability",
+        plan.availability.to_string(),
+        of(asked.availability)
+    ));
+    let down = asked.availability.map_or_else(|| "-".to_owned(), |asked| minutes(asked.downtime_min_year()));
+    let planned = minutes(plan.availability.downtime_min_year());
+    page.line(&format!("  {:<18}{planned:>12}{down:>12}", "downtime min/year"));
+    page.line(&format!(
+        "  {:<18}{}{verdict}",
+        "objectives met",
+        " ".repeat(12 - if plan.feasible { 3 } else { 2 })
+    ));
+}
+
+fn services(page: &mut Page, plan: &Plan) {
+    page.head("services");
+    let longest = plan.services.iter().map(|planned| planned.service.name.as_str().len()).max().unwrap_or(0);
+    for planned in &plan.services {
+        let each = shares(planned.replicas, (plan.zones.len() as u32).max(1));
+        let each: Vec<String> =
+            plan.zones.iter().zip(each).map(|(zone, count)| format!("{zone} {count}")).collect();
+        let line = format!(
+            "  {:<longest$}  {} replicas, {} at peak  ({})",
+            planned.service.name,
+            planned.replicas,
+            planned.needed_at_peak,
+            each.join(", ")
+        );
+        page.line(&line);
+    }
+}
+
+fn bill(page: &mut Page, plan: &Plan) {
+    page.head("bill, USD a month");
+    for line in &plan.lines {
+        let dated = if line.date.is_empty() {
+            line.source.clone()
+        } else {
+            format!("{}, {}", line.source, line.date)
+        };
+        page.line(&format!(
+            "  {:>10}  {} x {} at {:.2}",
+            line.usd_month.to_string(),
+            line.quantity,
+            line.item,
+            line.unit_usd
+        ));
+        page.item(&format!("price: {dated}"));
+    }
+    page.line(&format!("  {:>10}  in all", plan.usd_month.to_string()));
+}
+
+/// What changes from `old` to `new`: `+` starts, `-` ends, `~` changes, then price and availability. Equal
+/// plans give `no changes`.
+#[must_use]
+pub fn diff(old: &Plan, new: &Plan) -> String {
+    let mut text = String::new();
+    let place = |plan: &Plan| {
+        let zones: Vec<&str> = plan.zones.iter().map(|zone| zone.as_str()).collect();
+        format!("{} {}, zones {}", plan.provider, plan.region, zones.join(" "))
+    };
+    if place(old) != place(new) {
+        let _ = writeln!(text, "~ place: {} -> {}", place(old), place(new));
+    }
+    let names: BTreeSet<_> =
+        old.services.iter().chain(&new.services).map(|planned| &planned.service.name).collect();
+    for name in names {
+        let line = match (old.service(name), new.service(name)) {
+            (None, Some(now)) => format!("+ {name}: {} replicas", now.replicas),
+            (Some(was), None) => format!("- {name}: {} replicas", was.replicas),
+            (Some(was), Some(now)) => match changed(was, now) {
+                changes if changes.is_empty() => continue,
+                changes => format!("~ {name}: {}", changes.join(", ")),
+            },
+            (None, None) => continue,
+        };
+        let _ = writeln!(text, "{line}");
+    }
+    if old.ingress != new.ingress {
+        let _ = writeln!(text, "~ ingress: {} entries -> {} entries", old.ingress.len(), new.ingress.len());
+    }
+    bill_changes(&mut text, &old.lines, &new.lines);
+    if text.is_empty() && old.availability == new.availability && old.objectives == new.objectives {
+        return "no changes\n".to_owned();
+    }
+    let more = new.usd_month.usd() - old.usd_month.usd();
+    let _ = writeln!(text, "  USD/month: {} -> {} ({more:+.2})", old.usd_month, new.usd_month);
+    let met = |plan: &Plan| if plan.feasible { "met" } else { "missed" };
+    let _ = writeln!(text, "  availability: {} -> {}", old.availability, new.availability);
+    let _ = writeln!(text, "  objectives: {} -> {}", met(old), met(new));
+    text
+}
+
+fn changed(was: &PlannedService, now: &PlannedService) -> Vec<String> {
+    let mut changes = Vec::new();
+    if was.replicas != now.replicas {
+        changes.push(format!("{} -> {} replicas", was.replicas, now.replicas));
+    }
+    if was.version != now.version {
+        changes.push("a new version, rolled one replica at a time".to_owned());
+    }
+    if was.needed_at_peak != now.needed_at_peak {
+        changes.push(format!("{} -> {} needed at peak", was.needed_at_peak, now.needed_at_peak));
+    }
+    changes
+}
+
+fn bill_changes(text: &mut String, old: &[PlanLine], new: &[PlanLine]) {
+    let items: BTreeSet<&str> = old.iter().chain(new).map(|line| line.item.as_str()).collect();
+    let find =
+        |lines: &[PlanLine], item: &str| lines.iter().find(|line| line.item == item).map(|l| l.usd_month);
+    for item in items {
+        let (was, now) = (find(old, item).unwrap_or_default(), find(new, item).unwrap_or_default());
+        let sign = match (was.0, now.0) {
+            (was, now) if was == now => continue,
+            (0, _) => '+',
+            (_, 0) => '-',
+            _ => '~',
+        };
+        let _ = writeln!(text, "{sign} {item}: {was} -> {now} USD/month");
+    }
+}
