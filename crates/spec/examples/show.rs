@@ -3,7 +3,8 @@ fn main() {
     let name = std::env::args().nth(1).unwrap_or_default();
     let bytes = std::fs::read(&name).unwrap_or_default();
     let started = std::time::Instant::now();
-    let (text, reading) = spec::read_bytes(&bytes, &name);
+    let text = String::from_utf8_lossy(&bytes);
+    let reading = spec::read_bytes(&bytes, &name);
     let read = started.elapsed();
     let out = spec::render(&reading.findings, &text, &name, std::env::args().nth(2).is_some());
     println!("{out}");

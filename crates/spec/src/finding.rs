@@ -1,4 +1,5 @@
 use crate::codes::Code;
+use crate::place::{Lines, Place};
 
 /// Most mistakes that are kept and shown; what is beyond is counted.
 pub const SHOWN_MAX: usize = 100;
@@ -55,6 +56,8 @@ pub struct Finding {
     pub severity: Severity,
     /// Where it is.
     pub span: Span,
+    /// The same for people.
+    pub place: Place,
     /// What is wrong. Control characters of the user's text are escaped.
     pub message: String,
     /// The way out, when known.
@@ -123,12 +126,12 @@ impl Found {
             self.first_hidden.get_or_insert(span);
             return Shown(None);
         }
-        list.push(Finding { code: code.id, severity, span, message, hint: None });
+        list.push(Finding { code: code.id, severity, span, place: Place::default(), message, hint: None });
         Shown(list.last_mut())
     }
 
     /// The findings in the order of the file, with one more at the end when some are not shown.
-    pub(crate) fn finish(mut self) -> Vec<Finding> {
+    pub(crate) fn finish(mut self, text: &str) -> Vec<Finding> {
         let mut all = self.errors;
         all.append(&mut self.others);
         all.sort_by_key(|finding| (finding.span.start, finding.severity));
@@ -138,9 +141,14 @@ impl Found {
                 code: crate::codes::MORE.id,
                 severity,
                 span,
+                place: Place::default(),
                 message: format!("and {} more", self.hidden),
                 hint: Some("correct those above first; one mistake often causes many".to_owned()),
             });
+        }
+        let lines = Lines::new(text);
+        for finding in &mut all {
+            finding.place = lines.place(finding.span.start);
         }
         all
     }

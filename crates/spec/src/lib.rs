@@ -16,6 +16,7 @@ mod field;
 mod finding;
 mod hole;
 mod lower;
+mod place;
 mod reference;
 mod render;
 mod schema;
@@ -26,8 +27,9 @@ mod value;
 
 pub use codes::{codes, explain};
 pub use finding::{Finding, SHOWN_MAX, Severity, Span};
+pub use place::{Lines, Place};
 pub use reference::reference;
-pub use render::{Lines, Place, render};
+pub use render::render;
 pub use schema::schema;
 pub use tree::{DEPTH_MAX, FILE_MAX, VALUES_MAX};
 
@@ -62,40 +64,67 @@ pub fn read(text: &str, origin: &str) -> Reading {
     let _ = origin;
     let mut found = Found::default();
     let mut lowered = lower::Lowered::default();
-    if let Some(root) = tree::parse(text, &mut found) {
-        if let Some(checked) = check::file(&root, &mut found) {
-            lowered = lower::lower(&checked, &mut found);
-        }
+    if let Some(root) = tree::parse(text, &mut found)
+        && let Some(checked) = check::file(&root, &mut found)
+    {
+        lowered = lower::lower(&checked, &mut found);
     }
-    let findings = found.finish();
+    let findings = found.finish(text);
     Reading { app: lowered.app, findings, not_run: lowered.not_run, defaults: lowered.defaults }
 }
 
-/// Reads a file as it comes from the disk. Also gives the text that the findings' places refer to; where bytes are no
-/// UTF-8, it holds `U+FFFD` instead.
+/// Reads a file as it comes from the disk. The places of the findings refer to [`String::from_utf8_lossy`] of `bytes`.
 #[must_use]
-pub fn read_bytes(bytes: &[u8], origin: &str) -> (String, Reading) {
-    let fail = |text: String, code: &'static codes::Code, span: Span, message: String, hint: &str| {
+pub fn read_bytes(bytes: &[u8], origin: &str) -> Reading {
+    let fail = |code: &'static codes::Code, at: usize, message: String, hint: &str| {
+        // What stands before the place is UTF-8, so the place is the same in the text with replaced characters.
+        let text = String::from_utf8_lossy(bytes.get(..at).unwrap_or(bytes));
         let mut found = Found::default();
-        found.error(code, span, message).hint(hint);
-        (text, Reading { findings: found.finish(), ..Reading::default() })
+        found.error(code, Span::new(at, at), message).hint(hint);
+        Reading { findings: found.finish(&text), ..Reading::default() }
     };
     if bytes.len() > FILE_MAX {
-        let message = format!("the file has {} bytes; it may have {FILE_MAX} (1 MiB)", bytes.len());
-        return fail(String::new(), &codes::TOO_LARGE, Span::default(), message, "is this the right file?");
+        return fail(&codes::TOO_LARGE, 0, tree::too_large(bytes.len()), "is this the right file?");
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let message = "the file is UTF-16, not UTF-8".to_owned();
-        return fail(String::new(), &codes::ENCODING, Span::default(), message, "save it as UTF-8");
+        return fail(&codes::ENCODING, 0, "the file is UTF-16, not UTF-8".to_owned(), "save it as UTF-8");
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), read(text, origin)),
+        Ok(text) => read(text, origin),
         Err(error) => {
             let at = error.valid_up_to();
-            let text = String::from_utf8_lossy(bytes).into_owned();
             let message = format!("byte 0x{:02X} is not UTF-8 here", bytes.get(at).copied().unwrap_or(0));
-            // One replacement character has three bytes, and the text before it is unchanged.
-            fail(text, &codes::ENCODING, Span::new(at, at + 3), message, "save the file as UTF-8")
+            fail(&codes::ENCODING, at, message, "save the file as UTF-8")
         }
     }
+}
+
+/// What became of a file, for programs: one object with `kind`, `format_version`, `valid`, `findings`, `not_run` and
+/// `defaults`. Lines and columns count from 1, `start` and `end` are byte offsets.
+#[must_use]
+pub fn to_json(reading: &Reading) -> serde_json::Value {
+    let findings: Vec<serde_json::Value> = reading
+        .findings
+        .iter()
+        .map(|finding| {
+            serde_json::json!({
+                "code": finding.code,
+                "severity": finding.severity.word(),
+                "line": finding.place.line,
+                "column": finding.place.column,
+                "start": finding.span.start,
+                "end": finding.span.end,
+                "message": finding.message,
+                "hint": finding.hint,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "kind": "check",
+        "format_version": 1,
+        "valid": reading.app.is_some(),
+        "findings": findings,
+        "not_run": reading.not_run,
+        "defaults": reading.defaults,
+    })
 }

@@ -3,67 +3,10 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::finding::{Finding, Severity, Span, is_hidden};
+use crate::place::Lines;
 
 /// Most characters of a line that are shown on each side of the place.
 const CONTEXT_MAX: usize = 60;
-
-/// A place as people count: both from 1, the column in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters (Unicode scalar values).
-    pub column: usize,
-}
-
-/// Where each line of a text begins; finding a place costs a binary search and one line.
-#[derive(Debug)]
-pub struct Lines<'t> {
-    text: &'t str,
-    starts: Vec<usize>,
-}
-
-impl<'t> Lines<'t> {
-    /// Looks through `text` once. Lines end with LF, CR LF or CR, as in YAML 1.2.
-    #[must_use]
-    pub fn new(text: &'t str) -> Lines<'t> {
-        let bytes = text.as_bytes();
-        let mut starts = vec![0];
-        for (at, byte) in bytes.iter().enumerate() {
-            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
-            if ends {
-                starts.push(at + 1);
-            }
-        }
-        Lines { text, starts }
-    }
-
-    /// The place of a byte offset; one past the end is the end.
-    #[must_use]
-    pub fn place(&self, offset: usize) -> Place {
-        let (line, before, _) = self.line(offset);
-        Place { line, column: before.chars().count() + 1 }
-    }
-
-    /// The number of the line `offset` is in, what stands before it and what from it on; no byte order mark.
-    fn line(&self, offset: usize) -> (usize, &'t str, &'t str) {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let line = self.starts.partition_point(|start| *start <= offset);
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let end = self.starts.get(line).copied().unwrap_or(self.text.len());
-        let before = &self.text[start..offset];
-        let before = if start == 0 { before.strip_prefix('\u{feff}').unwrap_or(before) } else { before };
-        let after = if offset == 0 {
-            self.text[..end].trim_start_matches('\u{feff}')
-        } else {
-            &self.text[offset..end]
-        };
-        (line, before.trim_end_matches(['\r', '\n']), after.trim_end_matches(['\r', '\n']))
-    }
-}
 
 /// Findings for a terminal (`colour`) or a file, in the given order, an empty line between two.
 ///
@@ -83,8 +26,8 @@ fn one(finding: &Finding, lines: &Lines<'_>, origin: &str, renderer: &Renderer) 
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let (number, before, after) = lines.line(finding.span.start);
-    let column = before.chars().count() + 1;
+    let (_, before, after) = lines.line(finding.span.start);
+    let (number, column) = (finding.place.line, finding.place.column);
     let (line, span) = cut(before, after, finding.span);
     let snippet = Snippet::source(line)
         .line_start(number)
@@ -108,12 +51,13 @@ fn one(finding: &Finding, lines: &Lines<'_>, origin: &str, renderer: &Renderer) 
 /// The part of the line around the place, and the place in it. Characters a terminal would act on become `\u{fffd}`,
 /// one for one, so that the caret stays below what it means.
 fn cut(before: &str, after: &str, span: Span) -> (String, Span) {
-    let skipped = before.chars().count().saturating_sub(CONTEXT_MAX);
+    // From the place backwards: the line may be the whole file.
+    let from = before.char_indices().rev().nth(CONTEXT_MAX - 1).map_or(0, |(at, _)| at);
     let mut line = String::new();
-    if skipped > 0 {
+    if from > 0 {
         line.push('…');
     }
-    line.extend(before.chars().skip(skipped).map(visible));
+    line.extend(before[from..].chars().map(visible));
     let start = line.len();
     let mut end = start;
     for (count, (at, c)) in after.char_indices().enumerate() {

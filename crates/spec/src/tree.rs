@@ -122,8 +122,7 @@ fn is_float(text: &str) -> bool {
 /// Reads `text`. `None` when it is too large, no YAML, too deep, or empty; then `found` has exactly one error.
 pub(crate) fn parse(text: &str, found: &mut Found) -> Option<Node> {
     if text.len() > FILE_MAX {
-        let message = format!("the file has {} bytes; it may have {FILE_MAX} (1 MiB)", text.len());
-        found.error(&codes::TOO_LARGE, Span::default(), message);
+        found.error(&codes::TOO_LARGE, Span::default(), too_large(text.len()));
         return None;
     }
     if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_yaml_character(*c)) {
@@ -153,6 +152,13 @@ pub(crate) fn parse(text: &str, found: &mut Found) -> Option<Node> {
             None
         }
     }
+}
+
+/// What is said about a file of so many bytes.
+pub(crate) fn too_large(bytes: usize) -> String {
+    // A reader that stops one byte past the limit must not be quoted with that number.
+    let size = if bytes == FILE_MAX + 1 { "more than 1 MiB".to_owned() } else { format!("{bytes} bytes") };
+    format!("the file has {size}; it may have {FILE_MAX} bytes (1 MiB)")
 }
 
 /// `c-printable` of YAML 1.2, section 5.1; a byte order mark is handled by the parser.
