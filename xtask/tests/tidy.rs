@@ -116,7 +116,7 @@ fn a_decision_that_asks_the_world_is_found() {
     check(at, "use crate::drive::Loop;", &["1 decide"]);
     check(at, "use super::status::Status;", &["1 decide"]);
     check(at, "fn f() { crate::drive::go(); }", &["1 decide"]);
-    check(at, "use {#[x] model::Plan, crate::drive::Loop, ; use }", &["1 decide"]);
+    check(at, "use {#[x] model::Plan, crate::drive::Loop, ; use }", &["1 decide"; 3]);
     check(at, "use serde::Serialize;", &["1 decide"]);
     check(at, "fn f() { rand::random(); }", &["1 decide"]);
     check(at, "// tokio and Instant\nconst A: &str = \"HashMap\";", &[]);

@@ -50,6 +50,13 @@
     failed: ["bad", "cross", "failed"],
   };
 
+  const ROLLOUTS = [
+    ["reached", "good", "tick"],
+    ["rolling back", "warn", "loop"],
+    ["rolled back", "warn", "warn"],
+    ["rolling", "busy", "half"],
+  ];
+
   const known = (value) => typeof value === "number" && Number.isFinite(value);
   const count = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 0 });
   const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
@@ -145,7 +152,6 @@
     const facts = [];
     if (zone.zone === leader) facts.push("decides for all");
     if (zone.front) facts.push(`front ${zone.front}`);
-    if (!zone.alive) facts.push("units as last seen");
     cell.append(make("span", "sub", facts.join(" · ") || "no front yet"));
     return cell;
   }
@@ -154,7 +160,9 @@
     const cell = make("td", alive ? "" : "dark-zone");
     if (!unit) return cell;
     const [tone, shape, word] = STATES[unit.state] ?? ["idle", "dash", String(unit.state)];
-    cell.append(make("div", "unit", make("span", "name", unit.name), tag(tone, shape, word)));
+    // Nobody knows what a silent zone's units do now.
+    const state = alive ? tag(tone, shape, word) : tag("idle", "dash", `was ${word}`);
+    cell.append(make("div", "unit", make("span", "name", unit.name), state));
     const facts = [unit.role];
     if (unit.restarts > 0) facts.push(plural(unit.restarts, "restart", "restarts"));
     cell.append(make("div", "facts", facts.join(" · ")));
@@ -171,6 +179,7 @@
     table.parentElement.hidden = columns.length === 0;
     table.style.setProperty("--zones", String(columns.length));
     const head = make("thead", "", make("tr", "", ...columns.map((zone) => zoneHead(zone, status.leader))));
+    const living = new Set(columns.filter((zone) => zone.alive).map((zone) => zone.zone));
     const services = new Map();
     for (const unit of status.units) {
       if (!services.has(unit.service)) services.set(unit.service, new Map());
@@ -181,7 +190,7 @@
     const bodies = [];
     for (const [service, byZone] of services) {
       const all = [...byZone.values()].flat();
-      const healthy = all.filter((unit) => unit.healthy).length;
+      const healthy = all.filter((unit) => unit.healthy && living.has(unit.zone)).length;
       const title = make("th", "group", `${service}: ${healthy} of ${all.length} healthy`);
       title.colSpan = Math.max(1, columns.length);
       title.scope = "rowgroup";
@@ -215,23 +224,45 @@
     if (reasons.length) card.append(make("ul", "", ...reasons.map((text) => make("li", "", text))));
     if (drill.not_run) return card;
     const number = (value) => (known(value) ? count(value) : null);
+    // Third: the value breaks a promise whatever the objectives are.
     const facts = [
       ["requests", number(drill.requests)],
-      ["failed", number(drill.failed)],
-      ["nobody could save", number(drill.unsavable)],
-      ["done twice", number(drill.double_effects)],
-      ["writes lost", number(drill.lost_writes)],
+      ["failed", number(drill.failed), drill.failed > (drill.unsavable ?? 0)],
+      ["unsavable", number(drill.unsavable)],
+      ["done twice", number(drill.double_effects), drill.double_effects > 0],
+      ["writes lost", number(drill.lost_writes), drill.lost_writes > 0],
       ["without service", span(drill.rto_ms)],
       ["p99 then", span(drill.p99_ms)],
       ["p99 in calm", span(drill.calm_p99_ms)],
       ["full count back", span(drill.full_count_ms)],
     ];
     const list = make("dl", "");
-    for (const [name, value] of facts) {
-      list.append(make("div", "", make("dt", "", name), make("dd", value === null ? "none" : "", value ?? "not measured")));
+    for (const [name, value, broken] of facts) {
+      const shownValue = broken ? tag("bad", "cross", value) : (value ?? "not measured");
+      list.append(make("div", "", make("dt", "", name), make("dd", value === null ? "none" : "", shownValue)));
     }
     card.append(list);
     return card;
+  }
+
+  function header(status) {
+    const place = byId("rollout");
+    if (!status.app) {
+      place.replaceChildren("evenkeel up applies a file");
+      return;
+    }
+    const [tone, shape] = ROLLOUTS.find(([start]) => status.rollout.startsWith(start))?.slice(1) ?? ["idle", "dash"];
+    place.replaceChildren(`plan ${status.plan} `, tag(tone, shape, status.rollout || "no rollout"));
+    if (!status.leader) place.append(" ", tag("warn", "warn", "no zone decides now"));
+    if (status.entries.length === 0) return;
+    place.append(" answers at ");
+    status.entries.forEach((entry, index) => {
+      const anchor = make("a", "", entry);
+      // An address and a port; the server's type lets nothing else through.
+      anchor.href = "http://" + entry + "/";
+      anchor.rel = "noreferrer noopener";
+      place.append(index ? ", " : "", anchor);
+    });
   }
 
   let shown = null;
@@ -239,8 +270,7 @@
     shown = status;
     document.title = status.app ? `${status.app} · evenkeel` : "evenkeel";
     byId("app").textContent = status.app || "nothing applied yet";
-    const facts = [`plan ${status.plan}`, status.rollout, status.leader ? null : "no zone decides now"];
-    byId("rollout").textContent = status.app ? facts.filter(Boolean).join(" · ") : "run evenkeel up";
+    header(status);
     byId("single").hidden = status.highly_available !== false;
     objectives(status.objectives);
     zones(status);

@@ -195,7 +195,7 @@ async fn a_person_sees_objectives_zones_and_drills() {
     let url = format!("http://{address}/?token={TOKEN}");
     let text = text_of(&look(&chromium, "dom", &url, &["--dump-dom"]).await);
     let expected = [
-        "webshop plan 7 · rolling live runs on one machine",
+        "webshop plan 7 rolling answers at 127.0.1.1:8080 live runs on one machine",
         "not the loss of this machine",
         "Availability promised 99.95 % a zone lost: at most 60 s, drilled 184 ms",
         "Availability now 99.987 % kept of 184,233 requests",
@@ -203,21 +203,21 @@ async fn a_person_sees_objectives_zones_and_drills() {
         "Load now 402 /s",
         "Spend planned 612 USD within 900 USD a month",
         "zone a alive decides for all · front 127.0.1.1:8080",
-        "zone c silent front 127.0.3.1:8080 · units as last seen",
-        "edge: 3 of 3 healthy",
+        "zone c silent front 127.0.3.1:8080",
+        "edge: 2 of 3 healthy",
         "edge-b ready front · 1 restart",
-        "web: 3 of 6 healthy",
+        "web: 2 of 6 healthy",
         "web-2 not answering replica probe `GET /healthz`: no answer within 500 ms",
         "web-4 ready replica · 2 restarts",
         "web-5 starting",
-        "web-6 stopped",
+        "web-3 was ready",
         "worker-1 draining",
         "worker-2 waits to restart replica · 4 restarts exit status 101, next start in 8 s",
-        "worker-3 failed",
+        "worker-3 was failed",
         "objectives met zone c killed",
-        "requests 12,044 failed 7 nobody could save 7 done twice 0 writes lost 0 without service 184 ms p99 then 212 ms",
+        "requests 12,044 failed 7 unsavable 7 done twice 0 writes lost 0 without service 184 ms p99 then 212 ms",
         "objectives missed front edge-a frozen",
-        "1 order was carried out twice",
+        "1 order was carried out twice requests 12,044 failed 31 unsavable 2 done twice 1",
         "not run zone b cut off",
         "`cut` needs network namespaces",
     ];
@@ -227,7 +227,7 @@ async fn a_person_sees_objectives_zones_and_drills() {
     let nothing = shoot(&chromium, "about:blank", "blank", "1280,1180", &[]).await;
     let blank = fs::metadata(&nothing).unwrap().len();
     fs::remove_file(nothing).unwrap();
-    let phone = "390,2300";
+    let phone = "390,2120";
     for (name, size, dark) in [
         ("console", "1280,1180", false),
         ("console-dark", "1280,1180", true),
