@@ -185,7 +185,7 @@ mod tests {
     const AT: u64 = 5_000_000;
 
     fn calm_run() -> Vec<Record> {
-        let kind = |n: u64| if n % 5 == 0 { Kind::Write } else { Kind::Read };
+        let kind = |n: u64| if n.is_multiple_of(5) { Kind::Write } else { Kind::Read };
         let due = |n: u64| n * 10_000;
         let ok = |n| Record {
             seq: n,

@@ -401,7 +401,7 @@ fn judged(
 }
 
 impl Report {
-    fn without(verdict: Verdict) -> Report {
+    pub(crate) fn without(verdict: Verdict) -> Report {
         Report {
             verdict,
             failures: Vec::new(),
