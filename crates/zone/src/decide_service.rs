@@ -30,6 +30,8 @@ pub(crate) struct Unit<'a> {
     place: Option<usize>,
     /// Its agent says it is ready.
     pub(crate) ready: bool,
+    /// Its agent has not said anything yet, or says that it starts.
+    starting: bool,
     /// Its agent has given it up.
     pub(crate) failed: bool,
     /// The planned version, in a planned zone.
@@ -75,6 +77,7 @@ impl<'a> Scene<'a> {
             record,
             place,
             ready: state.is_some_and(|state| state.phase == Phase::Ready),
+            starting: state.is_none_or(|state| state.phase == Phase::Starting),
             failed: state.is_some_and(|state| state.phase == Phase::Failed),
             right: place.is_some() && version == Some(record.version),
             detail: state.map_or("", |state| &state.detail),
@@ -150,9 +153,13 @@ impl Step<'_, '_> {
         self.units.iter().filter(|unit| unit.ready).count()
     }
 
-    /// Whether ending `unit` leaves the capacity that was promised. One that is not ready adds none.
+    /// Whether ending `unit` leaves the capacity that was promised. A unit that is starting may be ready by the
+    /// time this is carried out, and is the one that is waited for when capacity is short; one that has
+    /// crashed or failed adds nothing.
     fn may_end(&self, unit: &Unit<'_>) -> bool {
-        !unit.ready || self.ready() > self.count().saturating_sub(self.max_unavailable())
+        let left = self.ready() - usize::from(unit.ready);
+        let matters = unit.ready || unit.starting;
+        !matters || left >= self.count().saturating_sub(self.max_unavailable())
     }
 
     /// The zone with the fewest units, the first by name among equals.
@@ -238,14 +245,11 @@ impl Step<'_, '_> {
         )
     }
 
+    /// The sum of squares, not the widest gap: with two full and two empty zones one move leaves the gap as it
+    /// was, and the unit that was just started would be drained again, for ever.
     fn unevenness_without(&self, place: Option<usize>) -> usize {
         let held = |index: usize| self.held[index] - usize::from(place == Some(index));
-        let (mut most, mut least) = (0, usize::MAX);
-        for count in (0..self.held.len()).map(held) {
-            most = most.max(count);
-            least = least.min(count);
-        }
-        most.saturating_sub(least)
+        (0..self.held.len()).map(held).map(|count| count * count).sum()
     }
 
     /// Replaces one unit of another version, or of a zone that is no longer planned.
@@ -280,7 +284,8 @@ impl Step<'_, '_> {
     fn make_room(&mut self, place: Option<usize>) {
         let floor = self.count().saturating_sub(self.max_unavailable());
         while self.units.len() > floor {
-            let old = self.units.iter().position(|unit| !unit.right && unit.place == place);
+            let here = |&index: &usize| !self.units[index].right && self.units[index].place == place;
+            let old = (0..self.units.len()).filter(here).min_by_key(|&index| self.units[index].ready);
             let Some(old) = old.filter(|&index| self.may_end(self.units[index])) else { return };
             self.drain(old);
         }
