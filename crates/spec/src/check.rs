@@ -192,7 +192,11 @@ impl<'t> Checker<'t, '_> {
                     let item = self.entry(entry, field);
                     fields.push((field.name, entry.key_span, item));
                 }
-                None => self.unknown_key(entry, table, shape),
+                // What a misspelt key was meant for is neither missing nor left out.
+                None => {
+                    let meant = self.unknown_key(entry, table, shape);
+                    fields.extend(meant.map(|name| (name, entry.key_span, None)));
+                }
             }
         }
         for field in shape.fields {
@@ -200,18 +204,18 @@ impl<'t> Checker<'t, '_> {
                 fields.extend(self.left_out(field, at));
             }
         }
-        self.one_of(table, shape, at);
+        self.one_of(&fields, shape, at);
         Checked { at, fields }
     }
 
-    fn one_of(&mut self, table: &Table, shape: &Shape, at: Span) {
-        let mut chosen = table.entries.iter().filter(|entry| shape.one_of.contains(&entry.key.as_str()));
+    fn one_of(&mut self, fields: &[(&'static str, Span, Option<Item>)], shape: &Shape, at: Span) {
+        let mut chosen = fields.iter().filter(|(name, ..)| shape.one_of.contains(name));
         let (first, second) = (chosen.next(), chosen.next());
         let (verb, at) = match (first, second) {
             _ if shape.one_of.is_empty() => return,
             (Some(_), None) => return,
             (None, _) => ("needs", at),
-            (Some(_), Some(second)) => ("takes only one of", second.key_span),
+            (Some(_), Some((_, second, _))) => ("takes only one of", *second),
         };
         let message = format!("{} {verb} {}", self.here(), listed(shape.one_of, "or"));
         self.found
@@ -358,19 +362,28 @@ impl<'t> Checker<'t, '_> {
             .hint(format!("put it in quotes: \"{}\"", entry.key));
     }
 
-    fn unknown_key(&mut self, entry: &Entry, table: &Table, shape: &'static Shape) {
+    /// Reports the key. Gives the field it was most likely meant for, when the table does not have that too.
+    fn unknown_key(&mut self, entry: &Entry, table: &Table, shape: &'static Shape) -> Option<&'static str> {
         if self.found.is_full() {
             self.found.error(&codes::UNKNOWN_KEY, entry.key_span, "unknown key");
-            return;
+            return None;
         }
         let key = entry.key.as_str();
-        let place = if self.path.is_empty() { "the file".to_owned() } else { self.here() };
+        let place = self.here();
         if let Some((_, hint)) = shape.foreign.iter().find(|(word, _)| *word == key) {
             let message = format!("{} is no key of {place}; it belongs to other tools", quoted(key));
             self.found.error(&codes::FOREIGN_KEY, entry.key_span, message).hint(*hint);
-            return;
+            return None;
         }
-        let hint = self.meant(key, table, shape);
+        let aliased = shape.fields.iter().find(|field| field.aliases.contains(&key)).map(|field| field.name);
+        let near = aliased.or_else(|| suggest::nearest(key, shape.fields.iter().map(|field| field.name)));
+        let is_there = near.is_some_and(|name| table.entries.iter().any(|entry| entry.key == name));
+        let hint = match near {
+            Some(name) => {
+                format!("did you mean `{name}`?{}", if is_there { " it is there already" } else { "" })
+            }
+            None => self.where_else(key, shape),
+        };
         let (code, why) = match entry.key_plain && is_yes_no(key) {
             true => (&codes::YES_NO, "; many YAML readers take it for a boolean"),
             false => (&codes::UNKNOWN_KEY, ""),
@@ -378,16 +391,11 @@ impl<'t> Checker<'t, '_> {
         self.found
             .error(code, entry.key_span, format!("unknown key {} in {place}{why}", quoted(key)))
             .hint(hint);
+        near.filter(|_| !is_there)
     }
 
-    /// The hint for an unknown key: an alias, a slip, the place where it belongs, or what there is.
-    fn meant(&self, key: &str, table: &Table, shape: &'static Shape) -> String {
-        let aliased = shape.fields.iter().find(|field| field.aliases.contains(&key)).map(|field| field.name);
-        let near = aliased.or_else(|| suggest::nearest(key, shape.fields.iter().map(|field| field.name)));
-        if let Some(name) = near {
-            let twice = table.entries.iter().any(|entry| entry.key == name);
-            return format!("did you mean `{name}`?{}", if twice { " it is there already" } else { "" });
-        }
+    /// The hint for a key that is like no other: the place where it belongs, or what there is.
+    fn where_else(&self, key: &str, shape: &'static Shape) -> String {
         if let Some(place) = self.elsewhere(key) {
             return format!("there is `{place}`");
         }
@@ -437,7 +445,7 @@ pub(crate) fn listed(words: &[&str], before_last: &str) -> String {
     }
 }
 
-/// Words YAML 1.1 takes for booleans.
+/// Words that readers of YAML 1.1 take for booleans.
 pub(crate) fn is_yes_no(text: &str) -> bool {
-    ["on", "off", "yes", "no", "y", "n"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    ["on", "off", "yes", "no"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }

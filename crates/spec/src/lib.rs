@@ -22,6 +22,8 @@ mod render;
 mod schema;
 mod suggest;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod value;
 

@@ -190,11 +190,11 @@ impl<'c> Lower<'c, '_> {
             let hole = format!("`${{{}}}`", variable.name);
             let message = format!("{hole} is not run by this version");
             self.found.warning(&codes::LATER_VARIABLE, variable.span, message).hint(
-                "`check` and `plan` go on; `up` refuses: give a text to run it with a store of your own",
+                "`check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here",
             );
             self.not_run.insert(format!(
                 "service `{service}` uses {hole}, which this version does not provide; hint: write the address of \
-                 a store of your own into its `command:` or `environment:`"
+                 your own server into its `command:` or `environment:`"
             ));
         }
     }

@@ -215,9 +215,9 @@ impl<'t, 'f> Builder<'t, 'f> {
             disallow_directives: true,
             emit_unresolved_aliases: true,
             emit_anchor_events: true,
-            // Our own count comes first, with a place and for both styles together.
-            flow_nesting_limit: DEPTH_MAX + 1,
-            block_nesting_limit: DEPTH_MAX + 1,
+            // Our own count comes first, with a place and for both styles together; the parser looks ahead.
+            flow_nesting_limit: 2 * DEPTH_MAX,
+            block_nesting_limit: 2 * DEPTH_MAX,
         };
         options.set_emit_comments(false);
         let mut parser = Parser::new_from_str_with_options(self.text, options);
@@ -499,6 +499,7 @@ fn too_deep(span: Span) -> Stopped {
 fn words(kind: &ErrorKind) -> (Option<&'static str>, Option<&'static str>) {
     use ErrorKind as K;
     const SPACES: &str = "indent with spaces";
+    const FLOW: &str = "between brackets, a text with `{`, `}`, `[`, `]` or `,` goes in quotes";
     const ALIGN: &str = "keys of one table begin in the same column";
     match kind {
         K::TabNotAllowed
@@ -517,11 +518,12 @@ fn words(kind: &ErrorKind) -> (Option<&'static str>, Option<&'static str>) {
         | K::UnexpectedEofImplicitFlowMapping => {
             (Some("a `{` is never closed"), Some("close the table with `}`"))
         }
-        K::MisplacedFlowCollectionEnd | K::MismatchedFlowCollectionEnd { .. } => {
-            (Some("this bracket closes nothing that is open"), None)
+        K::MismatchedFlowCollectionEnd { .. } => {
+            (Some("the bracket that opens here is closed by one of another kind"), None)
         }
-        K::ExpectedFlowSequenceSeparator => (Some("a `,` or `]` is missing before this"), None),
-        K::ExpectedFlowMappingSeparator => (Some("a `,` or `}` is missing before this"), None),
+        K::MisplacedFlowCollectionEnd => (Some("this bracket closes nothing that is open"), None),
+        K::ExpectedFlowSequenceSeparator => (Some("a `,` or `]` is missing before this"), Some(FLOW)),
+        K::ExpectedFlowMappingSeparator => (Some("a `,` or `}` is missing before this"), Some(FLOW)),
         K::MappingValueNotAllowed | K::InvalidColonPlacement => (
             Some("a `:` cannot stand here"),
             Some("put a text that holds `: ` in quotes; begin each key on its own line"),

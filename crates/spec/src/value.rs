@@ -59,7 +59,8 @@ impl<'t, 'f> Checker<'t, 'f> {
         if scalar.kind() == ScalarKind::Null {
             let hint = match field.name {
                 "[]" => "remove the entry, or write `\"\"` for an empty text".to_owned(),
-                "*" => "give it a value, or remove it".to_owned(),
+                "*" => "write `\"\"` for an empty text; variables of your shell are not read".to_owned(),
+                _ if field.hint.is_some() => field.hint.unwrap_or_default().to_owned(),
                 _ => format!("give {}, or remove the key", expected(&field.kind)),
             };
             self.found
@@ -106,7 +107,10 @@ impl<'t, 'f> Checker<'t, 'f> {
         let hint = match (&node.value, &field.kind) {
             (Value::Scalar(scalar), _) if scalar.kind() == ScalarKind::Null => {
                 let message = format!("{} has no value", self.label(field));
-                let hint = format!("give {}, or remove the key", expected(&field.kind));
+                let hint = field.hint.map_or_else(
+                    || format!("give {}, or remove the key", expected(&field.kind)),
+                    str::to_owned,
+                );
                 self.found.error(&codes::EMPTY_VALUE, at, message).hint(hint);
                 return;
             }
@@ -411,6 +415,12 @@ fn plain_form(text: &str) -> Option<String> {
         return Some(hint);
     }
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if text.starts_with('+') && is_decimal(body) {
+        return Some(format!("write `{body}`"));
+    }
+    if body.starts_with('.') && is_decimal(&format!("0{body}")) {
+        return Some(format!("write `0{body}`"));
+    }
     let bare: String = body.chars().filter(|c| !matches!(c, '_' | ',')).collect();
     if bare.len() < body.len() && is_decimal(&bare) {
         return Some(format!("write `{bare}`"));

@@ -1,0 +1,9 @@
+//! Tests that look inside: the table against reader, schema and page, and files made to hurt.
+
+mod agree;
+mod fuzz;
+mod generate;
+mod hostile;
+mod messages;
+mod pages;
+mod whole;
