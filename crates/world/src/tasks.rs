@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::{Stop, Stopper};
 
@@ -308,7 +308,7 @@ impl Drop for OnRoll {
     fn drop(&mut self) {
         let mut roll = self.shared.roll();
         if let Some((name, _)) = roll.tasks.remove(&self.id) {
-            info!(task = %name, "task ended");
+            debug!(task = %name, "task ended");
         }
         self.shared.running.send_replace(roll.tasks.len());
     }
