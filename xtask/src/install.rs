@@ -43,7 +43,7 @@ pub const TEST: &[Package] = &[
 /// What the side-by-side measurements use.
 pub const BENCH: &[Package] = &[
     package("haproxy", "haproxy", "the peer to measure against"),
-    package("nginx-light", "nginx", "the peer to measure against"),
+    package("nginx", "nginx", "the peer to measure against"),
     package("wrk", "wrk", "the load"),
 ];
 

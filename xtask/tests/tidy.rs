@@ -151,6 +151,7 @@ fn a_call_that_hides_a_crash_or_a_lost_task_is_found() {
     check(at, &format!("// {}: later", concat!("TO", "DO")), &["1 open end"]);
     check(at, "fn f() { println!(\"x\"); }", &["1 print"]);
     check("crates/evenkeel/src/x.rs", "fn f() { println!(\"x\"); }", &[]);
+    check("crates/net/examples/x.rs", "fn f() { println!(\"x\"); }", &[]);
     check(at, "async fn f() { tokio::select! { a = b => {} } }", &["1 select"]);
     check(at, "async fn f() { tokio::select! { biased; a = b => {} } }", &[]);
     check(at, "fn f() { std::thread::sleep(d); }", &["1 sleep"]);

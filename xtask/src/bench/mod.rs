@@ -1,5 +1,7 @@
 //! `cargo xtask bench NAME`: side-by-side measurements against peers, each one command.
 
+mod balance;
+
 use anyhow::{Result, bail};
 
 /// A measurement.
@@ -37,7 +39,11 @@ pub struct Row {
     pub unit: &'static str,
 }
 
-const SCENARIOS: &[Scenario] = &[];
+const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "balance",
+    about: "our front beside HAProxy and nginx: CPU time for one request",
+    run: balance::balance,
+}];
 
 /// Runs the scenario named first in `arguments`, or lists them.
 ///
