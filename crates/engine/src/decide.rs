@@ -650,3 +650,7 @@ impl Decider {
         unit.act(released, quick_ms, now, actions);
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;
