@@ -47,9 +47,8 @@ struct Zone {
     status: Status,
     until: Moment,
     processes: BTreeMap<UnitName, Process>,
-    /// The records as the agent read them last.
-    records: BTreeMap<UnitName, UnitRecord>,
-    records_at: u64,
+    /// [`Store::units_modified`] when the agent last read its records.
+    records_at: Option<u64>,
 }
 
 struct Leader {
@@ -77,10 +76,14 @@ pub(super) struct Cluster {
     oracle: Oracle,
     faulty: bool,
     store_back: Moment,
+    healing_at: Moment,
     plan_at: Moment,
     plans: u64,
     trace: u64,
     counts: Report,
+    /// Counts what changed outside the store; with its revision it tells whether there is anything new to judge.
+    changes: u64,
+    judged: (u64, u64),
 }
 
 impl Cluster {
@@ -93,8 +96,7 @@ impl Cluster {
             status: Status::Dead,
             until: Moment(0),
             processes: BTreeMap::new(),
-            records: BTreeMap::new(),
-            records_at: 0,
+            records_at: None,
         };
         let mut zones: Vec<Zone> = names.iter().map(zone).collect();
         for zone in &mut zones {
@@ -113,10 +115,13 @@ impl Cluster {
             oracle: Oracle::default(),
             faulty: true,
             store_back: Moment(0),
+            healing_at: Moment(0),
             plan_at: Moment(20_000),
             plans: 1,
             trace: 0xcbf2_9ce4_8422_2325,
             counts,
+            changes: 0,
+            judged: (0, 0),
         };
         if let Some(plan) = plans::first(&cluster.names, &mut cluster.chance) {
             cluster.apply(plan);
@@ -179,6 +184,7 @@ impl Cluster {
     }
 
     fn faulted(&mut self, hit: Option<&ServiceName>) {
+        self.changes += 1;
         self.oracle.fault(&self.serving(), hit, self.now);
     }
 
@@ -224,8 +230,7 @@ impl Cluster {
         zone.until = back;
         if status == Status::Dead {
             zone.processes.clear();
-            zone.records.clear();
-            zone.records_at = 0;
+            zone.records_at = None;
             self.leaders.retain(|leader| leader.zone != index);
         }
         self.counts.faults += 1;
@@ -255,14 +260,31 @@ impl Cluster {
         }
     }
 
-    /// The faults end: every zone comes back, the store too.
+    /// The faults end: the store comes back, and every zone but perhaps one that stays dead until [`Self::revive`].
     pub(super) fn heal(&mut self) {
         self.faulty = false;
+        self.healing_at = self.now;
         self.note(|| "faults end".to_owned());
         self.store_back = self.now;
         for zone in &mut self.zones {
             zone.until = self.now;
         }
+        let planned = self.store.rollout.as_ref().map_or(0, |kept| kept.value.plan.zones.len());
+        if planned > 1 && self.chance.chance(0.5) {
+            let zone = self.chance.below(self.zones.len() as u64) as usize;
+            self.strike(zone, Status::Dead, Moment(u64::MAX));
+        }
+    }
+
+    /// The last zone comes back; `false` when none was missing.
+    pub(super) fn revive(&mut self) -> bool {
+        let mut missing = false;
+        self.healing_at = self.now;
+        for zone in self.zones.iter_mut().filter(|zone| zone.status != Status::Up) {
+            zone.until = self.now;
+            missing = true;
+        }
+        missing
     }
 
     pub(super) fn step(&mut self, decide: &mut Decide<'_>) -> Result<(), String> {
@@ -282,7 +304,11 @@ impl Cluster {
                 self.lead(decide)?;
             }
         }
-        self.check(self.now)
+        if self.judged != (self.store.revision, self.changes) {
+            self.judged = (self.store.revision, self.changes);
+            self.check(self.now)?;
+        }
+        Ok(())
     }
 
     fn check(&mut self, seen_at: Moment) -> Result<(), String> {
@@ -330,7 +356,7 @@ impl Cluster {
 
     /// The agent reads what its zone should run, starts what is missing and ends what has no record.
     fn read_records(&mut self, index: usize) -> Result<(), String> {
-        if self.zones[index].records_at == self.store.revision {
+        if self.zones[index].records_at == Some(self.store.units_modified) {
             return Ok(());
         }
         let name = self.zones[index].name.clone();
@@ -361,8 +387,7 @@ impl Cluster {
             self.store.states.remove(&unit);
             self.store.bump();
         }
-        self.zones[index].records = records;
-        self.zones[index].records_at = self.store.revision;
+        self.zones[index].records_at = Some(self.store.units_modified);
         Ok(())
     }
 
@@ -394,6 +419,7 @@ impl Cluster {
         let now = self.now;
         let restart = now.plus(300 + self.chance.below(1_200));
         for process in self.zones[index].processes.values_mut() {
+            let was = process.phase;
             let due = process.until.is_some_and(|until| now >= until);
             process.phase = match process.phase {
                 Phase::Starting | Phase::Failed if due => Phase::Ready,
@@ -413,6 +439,7 @@ impl Cluster {
                 Phase::Draining if due => Phase::Stopped,
                 same => same,
             };
+            self.changes += u64::from(process.phase != was);
         }
     }
 
@@ -537,9 +564,13 @@ impl Cluster {
             self.note(|| format!("lost, not done: {}", brief(action)));
             return Ok(false);
         }
+        let cut_off = self.cut_off(action);
         let done = self.store.carry_out(action, &guarded, leader.token);
         self.note(|| format!("{}: {}", if done.is_some() { "done" } else { "refused" }, brief(action)));
         let Some(revision) = done else { return Ok(false) };
+        if let Some(unit) = cut_off {
+            return Err(format!("{unit} was serving in a living zone and was cut off without draining"));
+        }
         self.counts.actions += 1;
         self.acted_at = Some(self.now);
         for guard in guarded {
@@ -564,21 +595,38 @@ impl Cluster {
         Ok(!lost)
     }
 
+    /// The unit that `action` would end although it serves and its agent is there.
+    fn cut_off(&self, action: &Action) -> Option<UnitName> {
+        let Action::Remove { unit } = action else { return None };
+        let zone = &self.store.units.get(unit)?.value.zone;
+        let zone = self.zones.iter().find(|known| known.name == *zone && known.status == Status::Up)?;
+        let phase = zone.processes.get(unit)?.phase;
+        let known = self.store.agents.contains_key(&zone.name);
+        (known && phase == Phase::Ready).then(|| unit.clone())
+    }
+
     /// What is not yet as it should be in the end; `None`: everything is in place.
     pub(super) fn unfinished(&self) -> Option<String> {
         let rollout = &self.store.rollout.as_ref()?.value;
         let plan = &rollout.plan;
+        let believed =
+            |zone: &&Zone| self.store.agents.contains_key(&zone.name) != (zone.status == Status::Up);
+        if let Some(zone) = self.zones.iter().find(believed) {
+            return Some(format!("the store does not yet know that zone {} is {:?}", zone.name, zone.status));
+        }
         // A first plan that cannot work has nothing to go back to: it stays, and only must not churn.
         let hopeless = rollout.good.is_none() && plan.services.iter().any(|p| plans::bad(p.version));
         if hopeless {
-            let quiet = self.acted_at.is_none_or(|at| self.now.ms_since(at) > 45_000);
+            let quiet = self.now.ms_since(self.healing_at.max(self.acted_at.unwrap_or_default())) > 45_000;
             return (!quiet).then(|| "a first plan that cannot work is still being changed".to_owned());
         }
         if !matches!(rollout.phase, RolloutPhase::Reached | RolloutPhase::RolledBack { .. }) {
             return Some(format!("plan {} is {:?}", plan.number.0, rollout.phase));
         }
         for planned in &plan.services {
-            let mut held: BTreeMap<&ZoneName, usize> = plan.zones.iter().map(|zone| (zone, 0)).collect();
+            let up = |name: &&ZoneName| self.zones.iter().any(|z| z.name == **name && z.status == Status::Up);
+            let mut held: BTreeMap<&ZoneName, usize> =
+                plan.zones.iter().filter(up).map(|zone| (zone, 0)).collect();
             for record in self.store.units.values().map(|kept| &kept.value) {
                 if record.service.name != planned.service.name {
                     continue;

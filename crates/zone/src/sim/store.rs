@@ -21,6 +21,8 @@ pub(super) struct Store {
     pub(super) revision: u64,
     pub(super) rollout: Option<Kept<Rollout>>,
     pub(super) units: BTreeMap<UnitName, Kept<UnitRecord>>,
+    /// The last change of any unit's record: what an agent watches.
+    pub(super) units_modified: u64,
     pub(super) states: BTreeMap<UnitName, UnitState>,
     pub(super) counters: BTreeMap<ServiceName, Kept<u64>>,
     pub(super) agents: BTreeMap<ZoneName, Lease>,
@@ -93,6 +95,9 @@ impl Store {
             return None;
         }
         let modified = self.bump();
+        if !matches!(action, Action::SetRollout { .. }) {
+            self.units_modified = modified;
+        }
         match action {
             Action::Assign { unit, counter } => {
                 self.counters.insert(unit.service.name.clone(), Kept { value: *counter, modified });
