@@ -79,15 +79,13 @@ pub(crate) struct Shown<'a>(Option<&'a mut Finding>);
 impl Shown<'_> {
     /// Adds the way out.
     pub(crate) fn hint(self, text: impl Into<String>) {
-        if let Some(finding) = self.0 {
-            finding.hint = Some(text.into());
-        }
+        self.maybe_hint(Some(text.into()));
     }
 
     /// Adds the way out when there is one.
     pub(crate) fn maybe_hint(self, text: Option<String>) {
         if let (Some(finding), Some(text)) = (self.0, text) {
-            finding.hint = Some(text);
+            finding.hint = Some(escaped(&text));
         }
     }
 }
@@ -126,7 +124,14 @@ impl Found {
             self.first_hidden.get_or_insert(span);
             return Shown(None);
         }
-        list.push(Finding { code: code.id, severity, span, place: Place::default(), message, hint: None });
+        list.push(Finding {
+            code: code.id,
+            severity,
+            span,
+            place: Place::default(),
+            message: escaped(&message),
+            hint: None,
+        });
         Shown(list.last_mut())
     }
 
@@ -161,12 +166,16 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The user's text, escaped and cut, without backticks.
 pub(crate) fn short(text: &str) -> String {
-    let mut out = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == QUOTED_MAX {
-            out.push('…');
-            break;
-        }
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => escaped(&text[..end]) + "…",
+        None => escaped(text),
+    }
+}
+
+/// `text` with an escape for each character that [`is_hidden`].
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
         if is_hidden(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out

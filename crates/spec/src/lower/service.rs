@@ -3,16 +3,17 @@ use model::{Deploy, Healthcheck, Load, MilliCpu, Probe, Rate, Resources, Run, Sc
 use super::{Lower, environment, port_unknown, service_table, templates, uses_port};
 use crate::check::{Checked, Named, Typed};
 use crate::codes;
+use crate::finding::short;
 use crate::table::{DEPLOY, HEALTHCHECK, REPLICAS_MAX, RESOURCES};
 
 impl<'c> Lower<'c, '_> {
     /// `None` when something in it is wrong; a finding was made.
     pub(super) fn service(&mut self, named: &'c Named, zones: u8) -> Option<Service> {
         let table = service_table(named)?;
-        let path = format!("services.{}", named.name);
+        let path = format!("services.{}", short(&named.name));
         let run = self.run(named, table);
         for item in templates(table) {
-            self.later(item, Some(&named.name));
+            self.later(item, Some(&short(&named.name)));
         }
         let healthcheck = self.healthcheck(&path, table);
         let resources = self.resources(&path, table);
@@ -35,14 +36,14 @@ impl<'c> Lower<'c, '_> {
     fn run(&mut self, named: &Named, table: &Checked) -> Option<Run> {
         if let Some(image) = table.text("image") {
             if let Some(at) = table.given("image").filter(|_| table.given("command").is_none()) {
-                let message = format!("`{}` runs an image, which this version does not start", named.name);
+                let name = short(&named.name);
+                let message = format!("`{name}` runs an image, which this version does not start");
                 self.found.warning(&codes::IMAGE, at, message).hint(
                     "`check` and `plan` go on; `up` refuses: `command:` starts a program of this machine",
                 );
                 self.not_run.insert(format!(
-                    "service `{}` runs an image, which this version does not start; hint: give a program of this \
-                     machine with `command:`",
-                    named.name
+                    "service `{name}` runs an image, which this version does not start; hint: give a program of this \
+                     machine with `command:`"
                 ));
             }
             return Some(Run::Image(image.to_owned()));

@@ -556,13 +556,16 @@ databases: { db: { engine: postgres:15, storage: 10G, reads: { split: "true" } }
     hint: remove the quotes
 "#]],
     );
-    check("name: shop\nservices: { web: { command: [a], environment: { C: ${unit} } } }\n", expect![[r#"
+    check(
+        "name: shop\nservices: { web: { command: [a], environment: { C: ${unit} } } }\n",
+        expect![[r#"
         error[E0001]: a `,` or `}` is missing before this
          --> evenkeel.yaml:2:53
         2 | services: { web: { command: [a], environment: { C: ${unit} } } }
           |                                                     ^
         hint: between brackets, a text with `{`, `}`, `[`, `]` or `,` goes in quotes
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
