@@ -207,3 +207,7 @@ impl Turns {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "power_loss_tests.rs"]
+mod power_loss;
