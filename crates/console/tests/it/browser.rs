@@ -57,9 +57,12 @@ async fn look(chromium: &Path, case: &str, url: &str, flags: &[&str]) -> String 
 #[derive(Clone, Copy, PartialEq)]
 enum Hold {
     /// Until the page has got a live picture.
-    UntilLive,
+    Live,
     /// Until the console has ended after that.
-    UntilGone,
+    Gone,
+    /// Until the page has heard nothing for longer than three beats after that: the agent is frozen, its
+    /// connections stay open.
+    Silent,
 }
 
 /// A browser that only loads a page looks at it when its document ends, before anything live has come. So this
@@ -72,8 +75,13 @@ async fn held(served: Served, hold: Hold) -> SocketAddr {
     let (gone, is_gone) = watch::channel(false);
     let console = served.address;
     tokio::spawn(async move {
+        let mut frozen = Vec::new();
         loop {
             let (browser, _) = listener.accept().await.unwrap();
+            if hold == Hold::Silent && *live.borrow() {
+                frozen.push(browser);
+                continue;
+            }
             // Nobody is there any more: the browser is refused as it would be.
             let Ok(server) = TcpStream::connect(console).await else { continue };
             let (live, is_live, is_gone) = (live.clone(), live.subscribe(), is_gone.clone());
@@ -83,11 +91,12 @@ async fn held(served: Served, hold: Hold) -> SocketAddr {
                 tokio::join!(
                     async { drop(tokio::io::copy(&mut from_browser, &mut to_server).await) },
                     relay(
+                        hold,
                         from_server,
                         to_browser,
                         live,
                         is_live,
-                        (hold == Hold::UntilGone).then_some(is_gone)
+                        (hold != Hold::Live).then_some(is_gone)
                     ),
                 );
             });
@@ -96,9 +105,13 @@ async fn held(served: Served, hold: Hold) -> SocketAddr {
     tokio::spawn(async move {
         is_live.wait_for(|live| *live).await.unwrap();
         let Served { status, stopper, task, .. } = served;
-        if hold == Hold::UntilGone {
+        if hold == Hold::Gone {
             stopper.request();
             task.await.unwrap();
+            gone.send_replace(true);
+        }
+        if hold == Hold::Silent {
+            tokio::time::sleep(Duration::from_millis(7_500)).await;
             gone.send_replace(true);
         }
         // Dropped, either of them would end the console.
@@ -109,6 +122,7 @@ async fn held(served: Served, hold: Hold) -> SocketAddr {
 }
 
 async fn relay(
+    hold: Hold,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     live: watch::Sender<bool>,
@@ -129,6 +143,9 @@ async fn relay(
             || text.starts_with("event: status")
         {
             live.send_replace(true);
+            if hold == Hold::Silent {
+                std::future::pending::<()>().await;
+            }
         }
         if end {
             is_live.wait_for(|live| *live).await.unwrap();
@@ -191,7 +208,7 @@ fn hostile() -> Status {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_objectives_zones_and_drills() {
     let Some(chromium) = chromium() else { return };
-    let address = held(serve(busy()).await, Hold::UntilLive).await;
+    let address = held(serve(busy()).await, Hold::Live).await;
     let url = format!("http://{address}/?token={TOKEN}");
     let text = text_of(&look(&chromium, "dom", &url, &["--dump-dom"]).await);
     let expected = [
@@ -243,7 +260,7 @@ async fn a_person_sees_objectives_zones_and_drills() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_stays_text_in_a_real_browser() {
     let Some(chromium) = chromium() else { return };
-    let address = held(serve(hostile()).await, Hold::UntilLive).await;
+    let address = held(serve(hostile()).await, Hold::Live).await;
     let url = format!("http://{address}/?token={TOKEN}");
     let dom = look(&chromium, "hostile", &url, &["--dump-dom"]).await;
     assert!(!dom.contains("id=\"owned\""), "something ran or became markup");
@@ -261,7 +278,7 @@ async fn hostile_text_stays_text_in_a_real_browser() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_nobody_has_applied_yet_is_no_error() {
     let Some(chromium) = chromium() else { return };
-    let address = held(serve(Status::default()).await, Hold::UntilLive).await;
+    let address = held(serve(Status::default()).await, Hold::Live).await;
     let url = format!("http://{address}/?token={TOKEN}");
     let text = text_of(&look(&chromium, "empty", &url, &["--dump-dom"]).await);
     for part in [
@@ -276,9 +293,19 @@ async fn an_app_that_nobody_has_applied_yet_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_agent_is_frozen_does_not_call_the_old_picture_live() {
+    let Some(chromium) = chromium() else { return };
+    let address = held(serve(busy()).await, Hold::Silent).await;
+    let url = format!("http://{address}/?token={TOKEN}");
+    let text = text_of(&look(&chromium, "frozen", &url, &["--dump-dom"]).await);
+    assert!(text.contains("connection lost, showing the last picture of "), "{text}");
+    assert!(text.contains("web-4 ready"), "the last picture is still there: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_whose_agent_is_gone_says_so_and_keeps_the_last_picture() {
     let Some(chromium) = chromium() else { return };
-    let address = held(serve(busy()).await, Hold::UntilGone).await;
+    let address = held(serve(busy()).await, Hold::Gone).await;
     let url = format!("http://{address}/?token={TOKEN}");
     let dom = look(&chromium, "lost", &url, &["--dump-dom"]).await;
     let text = text_of(&dom);
