@@ -1,5 +1,6 @@
 //! The embedded store on TCP.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::{Refusal, StoreError, Token};
 
 /// Connections of peers that have shown the token: three zones, the supervisor and the commands take ten.
 const CONNECTIONS_MAX: usize = 64;
-/// Connections that have not yet; strangers cannot take the places of agents.
+/// Connections that have not yet. One more shows the oldest of them out, so that strangers who only sit there cannot
+/// keep an agent from showing its token.
 const STRANGERS_MAX: usize = 32;
 /// A stranger must show the token within this time, in milliseconds.
 const HELLO_MS: u64 = 2_000;
@@ -97,12 +99,7 @@ pub async fn serve(options: ServeOptions, stop: Stop) -> Result<(), StoreError> 
         let _ = bound.send(address);
     }
     let tasks = Tasks::new();
-    let door = Door {
-        token,
-        jobs,
-        strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
-        connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-    };
+    let door = Door { token, jobs, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
     let outcome = tokio::select! {
         biased;
         () = stop.requested() => None,
@@ -124,11 +121,12 @@ pub async fn serve(options: ServeOptions, stop: Stop) -> Result<(), StoreError> 
 struct Door {
     token: Token,
     jobs: SyncSender<Job>,
-    strangers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
 }
 
 async fn accept(listener: &TcpListener, door: Door, tasks: &Tasks) -> std::convert::Infallible {
+    // Each stranger's leave to stay; taking it away shows it out.
+    let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -138,35 +136,41 @@ async fn accept(listener: &TcpListener, door: Door, tasks: &Tasks) -> std::conve
                 continue;
             }
         };
-        let Ok(stranger) = door.strangers.clone().try_acquire_owned() else {
-            warn!(%peer, "too many strangers; connection closed");
-            continue;
-        };
+        strangers.retain(|stranger| !stranger.is_closed());
+        if strangers.len() >= STRANGERS_MAX {
+            strangers.pop_front();
+        }
+        let (leave, shown_out) = oneshot::channel();
+        strangers.push_back(leave);
         let (door, stop) = (door.clone(), tasks.stop());
         tasks.spawn(format!("store/peer/{peer}"), async move {
-            let mut stream = stream;
-            let greeted = tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                greeted = timeout(Duration::from_millis(HELLO_MS), greet(&mut stream, &door.token)) => greeted,
-            };
-            match greeted {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return warn!(%peer, "wrong token; connection closed"),
-                Ok(Err(error)) => return debug!(%peer, %error, "connection ended before the token"),
-                Err(_) => return warn!(%peer, within_ms = HELLO_MS, "no token in time; connection closed"),
-            }
-            drop(stranger);
-            let Ok(_place) = door.connections.clone().try_acquire_owned() else {
-                return warn!(%peer, most = CONNECTIONS_MAX, "too many connections; closed");
-            };
             tokio::select! {
                 biased;
                 () = stop.requested() => {}
-                error = converse(stream, door.jobs) => debug!(%peer, %error, "connection ended"),
+                () = receive(stream, peer, door, shown_out) => {}
             }
         });
     }
+}
+
+/// One connection from its opening to its end.
+async fn receive(mut stream: TcpStream, peer: SocketAddr, door: Door, shown_out: oneshot::Receiver<()>) {
+    let greeted = tokio::select! {
+        biased;
+        _ = shown_out => return warn!(%peer, most = STRANGERS_MAX, "too many strangers; connection closed"),
+        greeted = timeout(Duration::from_millis(HELLO_MS), greet(&mut stream, &door.token)) => greeted,
+    };
+    match greeted {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return warn!(%peer, "wrong token; connection closed"),
+        Ok(Err(error)) => return debug!(%peer, %error, "connection ended before the token"),
+        Err(_) => return warn!(%peer, within_ms = HELLO_MS, "no token in time; connection closed"),
+    }
+    let Ok(_place) = door.connections.clone().try_acquire_owned() else {
+        return warn!(%peer, most = CONNECTIONS_MAX, "too many connections; closed");
+    };
+    let error = converse(stream, door.jobs).await;
+    debug!(%peer, %error, "connection ended");
 }
 
 /// Reads the opening; `false`: it is not ours to talk to.
@@ -235,3 +239,7 @@ async fn answer(mut writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Answer>
     }
     WireError::Closed
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
