@@ -1,0 +1,356 @@
+//! One request from its head to the end of its answer: choose, attempt, try again when that is safe, relay.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use net::decide_pick::{Candidate, choose};
+use net::{Endpoint, Use};
+
+use super::answer::{self, Answer, Fate};
+use super::attempt::{Attempt, Begun, Failure, Stop};
+use super::connection::{Client, Goes, Request};
+use super::download::{Cut, Download, Upstream};
+use super::upload::{Upload, UploadError};
+use super::{After, tunnel};
+use crate::decide_retry::{Failed, Next, decide};
+use crate::h1::body::Body;
+use crate::h1::parse::Refusal;
+use crate::limits::{ATTEMPTS_MAX, FRESH_MS};
+use crate::log::Line;
+use crate::snapshot::CompiledPool;
+use crate::worker::{LocalPool, Worker};
+
+/// Endpoints that may fail to prove their life before a request goes without proof.
+const PROOFS_MAX: u32 = 3;
+
+/// What is known about a request when it is over.
+#[derive(Default)]
+struct Record {
+    status: u16,
+    bytes: u64,
+    attempts: u32,
+    unit: Option<Arc<Endpoint>>,
+    why: &'static str,
+    /// The endpoint cut the response off.
+    cut: bool,
+}
+
+/// Answers a request, whatever happens.
+pub(crate) async fn run(worker: &Worker, client: &mut Client, request: Request) -> After {
+    let mut record = Record::default();
+    let after = match &request.goes {
+        Goes::Pool(pool) => proxy(worker, client, &request, *pool, &mut record).await,
+        Goes::Answered { status, text, why } => {
+            worker.shared.totals.refused.fetch_add(1, Relaxed);
+            record.status = *status;
+            record.why = why;
+            let fate = (*status == 503).then_some(Fate { unit: "-", sent: false, reason: why });
+            let answer = Answer { status: *status, text, fate };
+            answer::send(worker, client, Some(&request), &answer, request.body.is_done()).await
+        }
+    };
+    finish(worker, client, &request, &record);
+    worker.buffers.give_head(request.head);
+    after
+}
+
+/// The endpoints a request has been at.
+#[derive(Default)]
+struct Tried {
+    places: [usize; ATTEMPTS_MAX as usize + PROOFS_MAX as usize],
+    count: usize,
+}
+
+impl Tried {
+    fn add(&mut self, place: usize) {
+        if let Some(free) = self.places.get_mut(self.count) {
+            *free = place;
+            self.count += 1;
+        }
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.places[..self.count].contains(&place)
+    }
+}
+
+fn pick(worker: &Worker, request: &Request, local: &LocalPool, tried: &Tried) -> Option<usize> {
+    let now = worker.coarse_now();
+    let candidate = |place: usize| {
+        let (target, own_zone) = &local.targets[place];
+        let endpoint = &target.endpoint;
+        (!endpoint.is_draining() && !tried.has(place)).then(|| Candidate {
+            own_zone: *own_zone,
+            standing: endpoint.standing(),
+            in_flight: endpoint.in_flight(),
+            latency_us: endpoint.latency_us(now),
+            fresh: now.ms_since(endpoint.last_life()) < FRESH_MS,
+        })
+    };
+    choose(local.targets.len(), candidate, !request.idempotent, || worker.random())
+}
+
+async fn proxy(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    place: usize,
+    record: &mut Record,
+) -> After {
+    let (pool, local) = (&request.view.compiled.pools[place], &request.view.pools[place]);
+    local.memory.budget.borrow_mut().request(worker.coarse_now());
+    let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
+    let mut tried = Tried::default();
+    let (mut continued, mut sent, mut unproven) = (false, false, 0);
+    let mut last = Failure { status: 503, reason: "no_endpoint", begun: false };
+    loop {
+        // With everybody tried once, one that failed may be well again; only the refused stay out.
+        let next =
+            pick(worker, request, local, &tried).or_else(|| pick(worker, request, local, &Tried::default()));
+        let Some(chosen) = next else {
+            return give_up(worker, client, request, &upload, last, sent, record).await;
+        };
+        let target = Rc::clone(&local.targets[chosen].0);
+        let usage = Use::new(&target.endpoint);
+        record.unit = Some(Arc::clone(&target.endpoint));
+        record.attempts += 1;
+        let attempt = Attempt {
+            worker,
+            client: &mut *client,
+            request,
+            upload: &mut upload,
+            pool,
+            target: &target,
+            continued: &mut continued,
+            wants_proof: !request.idempotent && unproven < PROOFS_MAX,
+        };
+        match attempt.make().await {
+            Ok(begun) => {
+                return respond(worker, client, request, &mut upload, begun, usage, local, chosen, record)
+                    .await;
+            }
+            Err(Stop::ClientGone) => {
+                record.why = "client_gone";
+                return After::Abort;
+            }
+            Err(Stop::Refused(refusal)) => {
+                record.status = refusal.status;
+                record.why = refusal.why;
+                let answer = Answer { status: refusal.status, text: refusal.why, fate: None };
+                return answer::send(worker, client, Some(request), &answer, false).await;
+            }
+            Err(Stop::Unproven) => {
+                unproven += 1;
+                record.attempts -= 1;
+                tried.add(chosen);
+            }
+            Err(Stop::Failed(failure)) => {
+                sent |= upload.is_sent();
+                last = failure;
+                if !again(worker, pool, local, request, &upload, &failure, record) {
+                    return give_up(worker, client, request, &upload, last, sent, record).await;
+                }
+                tried.add(chosen);
+                upload.rewind();
+            }
+        }
+    }
+}
+
+fn again(
+    worker: &Worker,
+    pool: &CompiledPool,
+    local: &LocalPool,
+    request: &Request,
+    upload: &Upload,
+    failure: &Failure,
+    record: &Record,
+) -> bool {
+    let counters = pool.stats.of_thread(worker.index);
+    let next = decide(&Failed {
+        sent: upload.is_sent(),
+        whole: upload.can_rewind() && !failure.begun,
+        idempotent: request.idempotent,
+        attempts: record.attempts,
+        attempts_max: pool.retry.attempts.clamp(1, ATTEMPTS_MAX),
+        retry_unsafe: pool.retry.retry_unsafe,
+    });
+    let goes_on = match next {
+        Next::GiveUp => return false,
+        Next::Again => true,
+        Next::AgainFromBudget => {
+            local.memory.budget.borrow_mut().take(pool.retry.budget, worker.coarse_now())
+        }
+    };
+    let counter = if goes_on { &counters.retries } else { &counters.denied };
+    counter.fetch_add(1, Relaxed);
+    goes_on
+}
+
+async fn give_up(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    upload: &Upload,
+    failure: Failure,
+    sent: bool,
+    record: &mut Record,
+) -> After {
+    record.status = failure.status;
+    record.why = failure.reason;
+    let unit = record.unit.as_ref().map_or("-", |endpoint| endpoint.unit().as_str());
+    let fate = Some(Fate { unit, sent, reason: failure.reason });
+    let answer = Answer { status: failure.status, text: "no replica answered this request", fate };
+    let after = answer::send(worker, client, Some(request), &answer, upload.is_whole()).await;
+    client.input.consume(upload.unconsumed());
+    after
+}
+
+#[allow(clippy::too_many_arguments)] // One caller; a struct would only give the same nine things another name.
+async fn respond(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    upload: &mut Upload,
+    begun: Begun,
+    usage: Use,
+    local: &LocalPool,
+    chosen: usize,
+    record: &mut Record,
+) -> After {
+    record.status = begun.status;
+    if begun.upgrade {
+        record.why = "tunnel";
+        record.bytes = tunnel::run(worker, client, begun.upstream, begun.head).await;
+        return After::Close;
+    }
+    let mut upstream = begun.upstream;
+    let content_only = request.minor == 0 && matches!(begun.body, Body::Chunked(_));
+    let mut download = Download::new(begun.head, begun.body, content_only);
+    let cut = relay(worker, client, request, upload, &mut upstream, &mut download).await;
+    record.bytes = download.bytes;
+    worker.buffers.give_head(download.head);
+    client.input.consume(upload.unconsumed());
+    match cut {
+        Err(Cut::Client) => {
+            record.why = "client_gone";
+            return After::Abort;
+        }
+        Err(Cut::Endpoint) => {
+            record.why = "cut";
+            record.cut = true;
+            return After::Abort;
+        }
+        Ok(()) => {}
+    }
+    let endpoint = usage.endpoint();
+    endpoint.lives(worker.coarse_now());
+    // Bytes beyond the response would be taken for the next one.
+    if begun.upstream_keeps && upload.done && upstream.input.is_empty() && !endpoint.is_draining() {
+        upstream.input.rest(&worker.buffers);
+        let idle = &local.targets[chosen].0.idle;
+        idle.borrow_mut().put(upstream.stream, endpoint.generation(), worker.coarse_now());
+    }
+    match (begun.client_keeps, upload.is_whole() && client.input.is_empty()) {
+        (true, _) => After::KeepAlive,
+        (false, true) => After::Close,
+        (false, false) => After::Linger,
+    }
+}
+
+/// Sends the response on, and what is left of the request as well.
+async fn relay(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    upload: &mut Upload,
+    upstream: &mut Upstream,
+    download: &mut Download,
+) -> Result<(), Cut> {
+    let limit = worker.shared.tuning.limits.body_idle_ms;
+    client.slot.set_deadline(worker.coarse_now().plus(limit));
+    poll_fn(|context| {
+        client.slot.wake_me(context);
+        let mut moved = false;
+        if !upload.done && !upload.broken {
+            let to = &mut upstream.stream;
+            match upload.poll(&request.head, client, to, &worker.buffers, context, &mut moved) {
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+                Poll::Ready(Err(UploadError::ClientGone)) => return Poll::Ready(Err(Cut::Client)),
+                Poll::Ready(Err(UploadError::Endpoint | UploadError::Refused(_))) => upload.broken = true,
+            }
+        }
+        let polled = download.poll(upstream, &mut client.stream, &worker.buffers, context, &mut moved);
+        if polled.is_ready() {
+            return polled;
+        }
+        if moved {
+            client.slot.set_deadline(worker.coarse_now().plus(limit));
+        } else if client.slot.is_late(worker.coarse_now()) || worker.shared.drain.is_over() {
+            return Poll::Ready(Err(Cut::Endpoint));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn finish(worker: &Worker, client: &Client, request: &Request, record: &Record) {
+    let now_us = worker.now_us();
+    let took_us = now_us.saturating_sub(request.began_us);
+    let pool = match request.goes {
+        Goes::Pool(place) => request.view.compiled.pools.get(place),
+        Goes::Answered { .. } => None,
+    };
+    if let Some(pool) = pool {
+        pool.stats.of_thread(worker.index).answered(took_us, record.cut || record.status >= 500);
+    }
+    let mut log = worker.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let now = worker.coarse_now();
+    let line = Line {
+        unix_ms: worker.shared.origin.unix_ms(now),
+        peer: &client.peer_text,
+        service: pool.map_or("", |pool| pool.service.as_str()),
+        unit: record.unit.as_ref().map_or("", |endpoint| endpoint.unit().as_str()),
+        method: &request.head[request.places.method.clone()],
+        target: &request.head[request.places.target.clone()],
+        host: &request.head[request.places.host.clone()],
+        id: &request.head[request.places.id.clone()],
+        status: record.status,
+        took_us,
+        bytes: record.bytes,
+        attempts: record.attempts,
+        why: record.why,
+    };
+    log.add(&line, now);
+}
+
+/// A request that never became one is logged too.
+pub(crate) fn log_refusal(worker: &Worker, client: &Client, refusal: Refusal) {
+    let mut log = worker.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let now = worker.coarse_now();
+    let line = Line {
+        unix_ms: worker.shared.origin.unix_ms(now),
+        peer: &client.peer_text,
+        service: "",
+        unit: "",
+        method: b"",
+        target: b"",
+        host: b"",
+        id: b"",
+        status: refusal.status,
+        took_us: 0,
+        bytes: 0,
+        attempts: 0,
+        why: refusal.why,
+    };
+    log.add(&line, now);
+}
