@@ -40,8 +40,8 @@ pub struct Memory {
 /// what the store then holds. An empty answer is the calm state. When no zone of the plan lives, nothing is
 /// decided at all: what runs keeps running.
 pub fn decide(view: &View, memory: &mut Memory, now: Moment) -> Vec<Action> {
-    memory.observe(view, now);
     let Some(rollout) = view.rollout.as_ref().map(|kept| &kept.value) else { return Vec::new() };
+    memory.observe(view, &rollout.plan.zones, now);
     let living: BTreeSet<&ZoneName> = view.zones.iter().filter(|z| z.alive).map(|z| &z.zone).collect();
     let scene = Scene::new(rollout, &living, |zone| memory.settled(zone, now), memory.cold);
     if !scene.anywhere_to_run() {
@@ -77,7 +77,7 @@ pub fn decide(view: &View, memory: &mut Memory, now: Moment) -> Vec<Action> {
 }
 
 impl Memory {
-    fn observe(&mut self, view: &View, now: Moment) {
+    fn observe(&mut self, view: &View, wanted: &[ZoneName], now: Moment) {
         let living: BTreeSet<&ZoneName> = view.zones.iter().filter(|z| z.alive).map(|z| &z.zone).collect();
         let ready: BTreeSet<&UnitName> =
             view.states.iter().filter(|s| s.phase == Phase::Ready).map(|s| &s.name).collect();
@@ -88,7 +88,6 @@ impl Memory {
                 .any(|kept| living.contains(&kept.value.zone) && ready.contains(&kept.value.name));
             now
         });
-        let wanted = view.rollout.as_ref().map_or(&[][..], |kept| &kept.value.plan.zones);
         self.cold &= now.ms_since(began) < GATHER_MS && !wanted.iter().all(|zone| living.contains(zone));
         self.alive_since.retain(|zone, _| living.contains(zone));
         for zone in living.iter().copied() {
@@ -231,3 +230,7 @@ fn remove_gone(view: &View, scene: &Scene<'_>, actions: &mut Vec<Action>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

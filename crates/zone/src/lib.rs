@@ -13,7 +13,10 @@
 mod decide;
 mod decide_service;
 mod decide_view;
+mod drive;
+mod mirror;
 pub mod sim;
 
 pub use decide::{GATHER_MS, Memory, PATIENCE, SETTLE_MS, decide};
 pub use decide_view::{Action, Guard, Kept, View, ZoneView, guards};
+pub use drive::{LeadOptions, MARGIN_MS, RENEW_MS, Standing, TICK_MS, TTL_MS, lead};

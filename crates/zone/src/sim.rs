@@ -47,6 +47,11 @@ impl Default for Options {
     }
 }
 
+#[cfg(test)]
+pub(crate) fn first_plan(zones: &[model::ZoneName], chance: &mut Chance) -> model::Plan {
+    plans::first(zones, chance).unwrap()
+}
+
 /// What a run that kept every promise looked like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {

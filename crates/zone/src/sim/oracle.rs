@@ -108,15 +108,13 @@ impl Oracle {
                 }
             }
             Action::SetRollout { rollout } => match &rollout.phase {
-                RolloutPhase::RollingBack { failed, why } => {
-                    if self.guilty.is_empty() {
-                        return Err(format!("plan {} was taken back without a failure: {why}", failed.0));
-                    }
+                RolloutPhase::RollingBack { failed, why } if self.guilty.is_empty() => {
+                    return Err(format!("plan {} was taken back without a failure: {why}", failed.0));
                 }
-                RolloutPhase::Reached => {
-                    if rollout.plan.services.iter().any(|planned| plans::bad(planned.version)) {
-                        return Err("a version that never starts counts as reached".to_owned());
-                    }
+                RolloutPhase::Reached
+                    if rollout.plan.services.iter().any(|planned| plans::bad(planned.version)) =>
+                {
+                    return Err("a version that never starts counts as reached".to_owned());
                 }
                 _ => {}
             },

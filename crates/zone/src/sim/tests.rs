@@ -3,7 +3,7 @@ use model::{Phase, RolloutPhase, UnitName};
 use super::*;
 
 /// As many as take some seconds on two cores without optimisation. `EVENKEEL_SEEDS` asks for more.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_200;
 
 /// Each mutant must be found within so many seeds.
 const MUTANT_SEEDS: u64 = 60;
