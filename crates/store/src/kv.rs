@@ -637,3 +637,7 @@ fn bounds(what: &str, value: usize, least: usize, most: usize) -> Result<(), Ref
 fn size(key: &str, value_bytes: usize) -> usize {
     key.len() + value_bytes + ENTRY_BYTES
 }
+
+#[cfg(test)]
+#[path = "kv_tests.rs"]
+mod tests;

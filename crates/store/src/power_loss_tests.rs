@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use model::Moment;
 use redb::StorageBackend;
-use world::Chance;
+use world::{Chance, Clock};
 
 use crate::disk::Disk;
-use crate::host::Host;
+use crate::host::{Answer, Host, Job, Sink, Turns};
 use crate::kv::{History, Kept, Request};
 use crate::{LeaseId, Op, StoreError, Txn};
 
@@ -237,6 +237,33 @@ fn check(ran: &Ran, cut: usize, way: Way) -> Result<(), String> {
     if host.revision() == revision + 1 { Ok(()) } else { Err("revision went back".to_owned()) }
 }
 
+/// Starts again from `cut`, and lets the power fail at every operation of that start as well.
+fn check_twice(ran: &Ran, cut: usize, way: Way) -> Result<usize, String> {
+    let base = image(&ran.log, cut, way);
+    let disk = SimDisk::holding(base.clone());
+    disk.host().map_err(|error| format!("no start after {cut}: {error}"))?;
+    let start = disk.0.lock().unwrap().log.clone();
+    let points = start.len();
+    let mut log = vec![Done::SetLen(base.len() as u64), Done::Write { offset: 0, data: base }, Done::Sync];
+    let made = log.len();
+    log.extend(start);
+    // All that was begun before the first loss may be found, all that was promised must be.
+    let first = ran.batches.iter().filter(|batch| batch.acknowledged <= cut).count() - 1;
+    let last = ran.batches.iter().filter(|batch| batch.begun <= cut).count();
+    let batches = ran.batches[first..last].iter().enumerate().map(|(n, batch)| Batch {
+        begun: 0,
+        acknowledged: if n == 0 { 0 } else { usize::MAX },
+        state: batch.state.clone(),
+    });
+    let again = Ran { log, made, batches: batches.collect(), failed: false };
+    for second in made..=made + points {
+        for way in ways(second as u64, 1) {
+            check(&again, second, way).map_err(|why| format!("after {cut} and then {why}"))?;
+        }
+    }
+    Ok(points)
+}
+
 fn ways(seed: u64, random: u64) -> impl Iterator<Item = Way> {
     let seeded = (0..random).map(move |n| Way::SomeKept(seed * 1_000 + n));
     [Way::NoneKept, Way::AllKept, Way::CutToSynced].into_iter().chain(seeded)
@@ -249,13 +276,23 @@ fn the_power_fails_at_every_write_and_nothing_acknowledged_is_lost_and_nothing_i
     let cuts = ran.made..=ran.log.len();
     let mut checked = 0;
     for cut in cuts.clone() {
-        for way in ways(cut as u64, 4) {
+        for way in ways(cut as u64, 3) {
             check(&ran, cut, way).unwrap();
             checked += 1;
         }
     }
     println!("{checked} power losses at {} points", cuts.count());
     assert!(checked > 500, "{checked}");
+}
+
+#[test]
+fn the_power_fails_again_while_the_store_starts_after_the_first_time() {
+    let ran = play(&SimDisk::default());
+    let mut points = 0;
+    for cut in (ran.made..=ran.log.len()).step_by(23) {
+        points += check_twice(&ran, cut, Way::SomeKept(cut as u64)).unwrap();
+    }
+    assert!(points > 10, "a start writes nothing? {points}");
 }
 
 #[test]
@@ -349,4 +386,49 @@ fn leases_start_afresh_after_a_restart_and_are_not_handed_out_again() {
     host.step([grant].iter(), Moment(51_000)).unwrap();
     let kept = host.kept();
     assert_eq!((kept.entries.len(), kept.leases), (0, vec![(LeaseId(3), 1_000)]));
+}
+
+fn job(request: Request, answers: &tokio::sync::mpsc::Sender<Answer>) -> Job {
+    let place = answers.clone().try_reserve_owned().unwrap();
+    Job { request, sink: Sink { id: 7, place } }
+}
+
+#[test]
+fn nothing_is_answered_once_the_disk_has_failed_and_the_store_says_so() {
+    let disk = SimDisk::default();
+    let host = disk.host().unwrap();
+    let syncs = disk.0.lock().unwrap().syncs;
+    disk.0.lock().unwrap().failing = Some(syncs + 2);
+    let (jobs, queue) = std::sync::mpsc::sync_channel(10);
+    let (answers, mut answered) = tokio::sync::mpsc::channel(10);
+    let thread = std::thread::spawn(move || Turns::new(host, Clock::real()).run(&queue));
+    jobs.send(job(txn(vec![put("a", 1, None)]), &answers)).unwrap();
+    assert!(answered.blocking_recv().is_some());
+    jobs.send(job(txn(vec![put("b", 1, None)]), &answers)).unwrap();
+    let error = thread.join().unwrap().unwrap_err();
+    assert!(error.to_string().starts_with("cannot write to store file `simulated.db`: "), "{error}");
+    assert_eq!(error.class(), crate::Class::Unknown);
+    assert!(jobs.send(job(Request::Ping, &answers)).is_err(), "still takes requests");
+    drop(answers);
+    assert_eq!(answered.blocking_recv(), None);
+}
+
+#[test]
+fn a_store_that_was_frozen_does_not_declare_everybody_dead_when_it_wakes() {
+    let (clock, hand) = Clock::manual();
+    let disk = SimDisk::default();
+    let mut turns = Turns::new(disk.host().unwrap(), clock);
+    let (answers, _answered) = tokio::sync::mpsc::channel(10);
+    let under = txn(vec![put("agents/a", 1, Some(1))]);
+    turns.turn(vec![job(Request::Grant { ttl_ms: 1_500 }, &answers), job(under, &answers)]).unwrap();
+    let alive = |turns: &Turns| !turns.host.kept().entries.is_empty();
+    hand.advance_ms(60_000);
+    turns.turn(vec![]).unwrap();
+    assert!(alive(&turns));
+    for _ in 0..15 {
+        assert!(alive(&turns));
+        hand.advance_ms(100);
+        turns.turn(vec![]).unwrap();
+    }
+    assert!(!alive(&turns));
 }
