@@ -414,6 +414,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn broken_answers_of_every_kind_end_the_request_and_not_the_drill() {
+        let good = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        let mut chance = world::Chance::from_seed(3);
+        for _ in 0..400 {
+            let mut wire = good.to_vec();
+            for _ in 0..=chance.below(3) {
+                let at = chance.below(wire.len() as u64) as usize;
+                match chance.below(3) {
+                    0 => wire[at] = chance.next_u64() as u8,
+                    1 => wire.truncate(at.max(1)),
+                    _ => wire.insert(at, b"0f\r\n: ;"[chance.below(7) as usize]),
+                }
+            }
+            // Whatever comes back is fine; a hang or a panic is not.
+            let _ = timeout(Duration::from_secs(5), asked(&[&wire])).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_takes_is_given_up_in_time() {
+        // What a cut looks like from outside: with the queue of the listener full, the kernel drops what comes.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        let refused = loop {
+            match Conn::open(address, Duration::from_millis(100)).await {
+                Ok(conn) => held.push(conn),
+                Err(error) => break error,
+            }
+            assert!(held.len() < 50, "the queue has no end");
+        };
+        assert!(
+            matches!(&refused, ConnectError::Refused(why) if why.ends_with("within 100 ms")),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_pooled_connection_that_the_server_closed_is_not_used_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let conn = Conn::open(listener.local_addr().unwrap(), Duration::from_secs(1)).await.unwrap();

@@ -21,8 +21,8 @@ use crate::entry::{Entry, watch_fronts};
 use crate::error::DrillError;
 use crate::options::Options;
 
-/// A request is moved by up to this share of the distance between two, either way, so that the load does not beat
-/// in step with timers of the system under test.
+/// A request is moved by up to half this share of the distance between two, either way, so that the load does not
+/// beat in step with timers of the system under test.
 const JITTER: f64 = 0.5;
 /// Descriptors the client asks for: at 400 requests/s with everything frozen, 4,000 requests are open at once.
 const DESCRIPTORS_WANTED: u64 = 16_384;
@@ -272,5 +272,32 @@ fn raise_descriptor_limit() {
     let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |hard| hard.min(DESCRIPTORS_WANTED));
     if limit.current.is_some_and(|soft| soft < wanted) {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(seed: u64) -> Vec<Next> {
+        let (_stopper, stop) = Stop::pair();
+        let mut schedule = Schedule::new(&Options { seed, ..Options::new(Vec::new(), stop) });
+        (0..20_000).map(|_| schedule.next()).collect()
+    }
+
+    #[test]
+    fn the_load_is_what_was_promised() {
+        let all = schedule(7);
+        assert!(all.windows(2).all(|pair| pair[0].due_us <= pair[1].due_us), "the order is lost");
+        assert_eq!(all.iter().filter(|next| next.due_us < 10_000_000).count(), 4_000);
+        let share = |kind| all.iter().filter(|next| next.kind == kind).count() as f64 / all.len() as f64;
+        assert!((share(Kind::Write) - 0.20).abs() < 0.01, "{}", share(Kind::Write));
+        assert!((share(Kind::Slow) - 0.05).abs() < 0.005, "{}", share(Kind::Slow));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_load_again() {
+        assert_eq!(schedule(7), schedule(7));
+        assert_ne!(schedule(7), schedule(8));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::decide_measure::{SLICE_US, Slice};
 use crate::decide_record::Kind;
+use crate::decide_verdict::P99_CALM_MS;
 use crate::run::{Failed, Report};
 
 /// Widest timeline in columns; longer drills get wider slices.
@@ -104,9 +105,11 @@ fn numbers(out: &mut String, report: &Report) -> fmt::Result {
         count(v.lost_writes),
         count(v.double_effects)
     )?;
+    let judged =
+        if v.calm_p99_ms.is_some_and(|calm| calm >= P99_CALM_MS) { ", too slow to judge" } else { "" };
     writeln!(
         out,
-        "  short requests: p50 {}, p99 {}, slowest {}; p99 in calm {}",
+        "  short requests: p50 {}, p99 {}, slowest {}; p99 in calm {}{judged}",
         ms(v.p50_ms),
         ms(v.p99_ms),
         ms(v.max_ms),
@@ -352,16 +355,17 @@ mod tests {
         unmeasured.verdict.full_count_ms = None;
         unmeasured.timeline.clear();
         unmeasured.failures.clear();
+        unmeasured.verdict.calm_p99_ms = Some(71.0);
         assert_eq!(exit_code(&unmeasured.verdict), 1);
         check(
             &unmeasured,
             expect![[r#"
-            zone/kill b: not passed: effects were not counted
-              9200 requests, 2 failed, 2 of these unsavable; 41 sent to a second front
-              1838 acknowledged writes, (not measured) lost, (not measured) carried out more than once
-              short requests: p50 1.9 ms, p99 36.5 ms, slowest 411 ms; p99 in calm 6.0 ms
-              without success (rto): 0.0 ms; last failure after 31.2 ms; full count after (not measured)
-        "#]],
+                zone/kill b: not passed: effects were not counted
+                  9200 requests, 2 failed, 2 of these unsavable; 41 sent to a second front
+                  1838 acknowledged writes, (not measured) lost, (not measured) carried out more than once
+                  short requests: p50 1.9 ms, p99 36.5 ms, slowest 411 ms; p99 in calm 71.0 ms, too slow to judge
+                  without success (rto): 0.0 ms; last failure after 31.2 ms; full count after (not measured)
+            "#]],
         );
     }
 
