@@ -43,7 +43,7 @@ fn shape(shape: &Shape, dice: &mut Dice) -> Value {
     for field in shape.fields {
         let is_there = match chosen {
             Some(name) if shape.one_of.contains(&field.name) => field.name == name,
-            _ => matches!(field.presence, Presence::Required) || dice.below(2) == 0,
+            _ => matches!(field.presence, Presence::Required) || dice.below(3) == 0,
         };
         if is_there {
             out.insert(field.name.to_owned(), value(field, dice));
@@ -78,13 +78,34 @@ fn value(field: &Field, dice: &mut Dice) -> Value {
             let step = dice.below(101) as f64 / 100.0;
             json!(((min + (max - min) * step) * 1_000.0).round() / 1_000.0)
         }
-        Kind::Bytes { min, max } => json!(model::Bytes(dice.within(min, max)).to_string()),
-        Kind::Duration { min, max } => json!(model::Duration(dice.within(min, max)).to_string()),
-        Kind::Rate { min, max } => json!(format!("{}rps", dice.within(min.ceil() as u64, max as u64))),
+        Kind::Bytes { min, max } => {
+            let (unit, spellings): (u64, &[&str]) = *dice.pick(&[
+                (1, &["b", "B"] as &[&str]),
+                (1 << 20, &["M", "m", "MB", "MiB", " mib"]),
+                (1 << 30, &["G", "g", "GiB", " gb"]),
+            ]);
+            let unit = if unit > max { 1 } else { unit };
+            let spelling = if unit == 1 { "B" } else { *dice.pick(spellings) };
+            json!(format!("{}{spelling}", dice.within(min.div_ceil(unit), max / unit)))
+        }
+        Kind::Duration { min, max } => {
+            let (unit, spellings): (u64, &[&str]) = *dice.pick(&[
+                (1, &["ms", " ms"] as &[&str]),
+                (1_000, &["s", " s"]),
+                (60_000, &["m", "min", " min"]),
+                (3_600_000, &["h"]),
+            ]);
+            let (unit, spelling) = if unit > max { (1, "ms") } else { (unit, *dice.pick(spellings)) };
+            json!(format!("{}{spelling}", dice.within(min.div_ceil(unit), max / unit)))
+        }
+        Kind::Rate { min, max } => {
+            let spelling = *dice.pick(&["rps", " rps", "/s", ".5/s"]);
+            json!(format!("{}{spelling}", dice.within(min.ceil() as u64, max as u64 - 1)))
+        }
         Kind::PerYear => json!(format!("{}/year", dice.below(100))),
         Kind::Availability => json!(format!("{}.{}%", dice.below(100), dice.below(1_000))),
         Kind::Percent => json!(format!("{}%", dice.below(101))),
-        Kind::Money => json!(format!("{} USD/month", dice.within(1, 99_999))),
+        Kind::Money => json!(format!("{}{}USD/month", dice.within(1, 99_999), dice.pick(&[" ", "", ".50 "]))),
         Kind::Word(words) => json!(*dice.pick(words.words)),
         Kind::Name | Kind::ServiceRef => json!("web0"),
         Kind::Text(format) => json!(text(format, dice)),
