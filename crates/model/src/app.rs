@@ -15,7 +15,7 @@ pub struct App {
     pub placement: Placement,
     /// `services`, in the order of the file. Never empty.
     pub services: Vec<Service>,
-    /// `ingress`. Left out: one entry per service with a port, on 8080 and up.
+    /// `ingress`. Left out: one entry for the first service that can be reached, on 8080.
     pub ingress: Vec<Ingress>,
 }
 
