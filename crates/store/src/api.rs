@@ -72,6 +72,13 @@ impl Store {
         Store { backend: Backend::Simulated(Arc::new(link)) }
     }
 
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match &self.backend {
+            Backend::Simulated(link) => Some(link),
+            Backend::Client(_) => None,
+        }
+    }
+
     /// The entry of `key`.
     ///
     /// # Errors

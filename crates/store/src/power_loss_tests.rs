@@ -300,12 +300,9 @@ fn a_failing_sync_ends_all_acknowledging_and_loses_nothing_acknowledged() {
     let whole = SimDisk::default();
     play(&whole);
     let syncs = whole.0.lock().unwrap().syncs;
-    let made = {
-        let disk = SimDisk::default();
-        disk.host().unwrap();
-        let syncs = disk.0.lock().unwrap().syncs;
-        syncs
-    };
+    let fresh = SimDisk::default();
+    drop(fresh.host().unwrap());
+    let made = fresh.0.lock().unwrap().syncs;
     let mut failures = 0;
     for failing in made..=syncs {
         let disk = SimDisk::default();

@@ -65,6 +65,14 @@ impl SimulatedStore {
         Store::linked(Link { shared: self.shared.clone(), faults: Mutex::new(faults), chance })
     }
 
+    /// Replaces the faults of `store`'s link, for it and its clones; `false`: it is not a simulated store.
+    pub fn set_faults(&self, store: &Store, faults: Faults) -> bool {
+        store.link().is_some_and(|link| {
+            *lock(&link.faults) = faults;
+            true
+        })
+    }
+
     /// From now on no request and no reply gets through on any link; clients time out. `false` heals it.
     pub fn cut(&self, cut: bool) {
         self.shared.cut.send_replace(cut);

@@ -127,3 +127,14 @@ async fn an_unavailable_store_is_known_not_to_have_done_it() {
     assert_eq!(store.put("k", "").await.unwrap(), 2);
     assert_eq!(simulated.revision(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_agent_can_be_cut_off_while_the_others_are_not() {
+    let (one, simulated) = Store::simulated(3, Clock::real(), Faults::default());
+    let two = simulated.link(Faults::default());
+    assert!(simulated.set_faults(&one, Faults { lost_request: 1.0, ..Faults::default() }));
+    assert_eq!(one.clone().put("k", "1").await.unwrap_err().class(), Class::Unknown);
+    assert_eq!(two.put("k", "2").await.unwrap(), 2);
+    assert!(simulated.set_faults(&one, Faults::default()));
+    assert_eq!(one.put("k", "3").await.unwrap(), 3);
+}

@@ -22,7 +22,7 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// Makes a new token and keeps it at `path`, mode 0600, durable.
+    /// Makes a new token and keeps it at `path`, mode 0600.
     ///
     /// # Errors
     /// [`StoreError::TokenFile`] when the file is there already or cannot be written.

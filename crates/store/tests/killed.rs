@@ -1,5 +1,8 @@
 //! A server that is killed with -9 under writes, again and again: what was acknowledged is there when it is back.
 
+// Helpers of a test; an error in them is its failure.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

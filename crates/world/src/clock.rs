@@ -32,8 +32,11 @@ impl Clock {
     /// The machine's clock. It stands still when tokio's time is paused by a test.
     #[must_use]
     pub fn real() -> Clock {
-        static START: OnceLock<Instant> = OnceLock::new();
-        Clock { source: Source::Real { start: *START.get_or_init(Instant::now) } }
+        // Taken from the standard library: tokio's paused time may be ahead of it, never behind, so that no test that
+        // moves time on can make the clock of another stand still.
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        let start = *START.get_or_init(std::time::Instant::now);
+        Clock { source: Source::Real { start: Instant::from_std(start) } }
     }
 
     /// A clock that stands at 0 until its [`ManualClock`] moves it.
