@@ -1,1 +1,11 @@
-//! Tests of the whole with the real programs.
+//! Tests of the whole with the real programs, each in a state folder of its own on addresses of its own.
+//!
+//! They run the built `evenkeel` and `shop`: `cargo xtask test` builds both first. The runs share the loopback
+//! addresses of the zones, so one runs at a time.
+
+mod changes;
+mod drills;
+mod lasting;
+mod red;
+mod site;
+mod up;

@@ -1,0 +1,247 @@
+//! The command line: the one definition behind help, completion and man pages.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One file with your app and your objectives; the deployment that meets them; a drill that proves it.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Folder that holds the state of a run on this machine
+    #[arg(long, global = true, value_name = "DIR", default_value = "./.evenkeel")]
+    pub state: PathBuf,
+    /// Print JSON (one object, or one a line) instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the file and report every mistake at once
+    Check(FileArgs),
+    /// Explain an error code such as `E0107`
+    Explain {
+        /// The code
+        code: String,
+    },
+    /// Show the architecture that meets the objectives, what it costs, and why
+    Plan(PlanArgs),
+    /// Run the application on this machine, in emulated zones
+    Up(UpArgs),
+    /// Show zones, units, roles and objectives
+    Status(StatusArgs),
+    /// Show what units print
+    Logs(LogsArgs),
+    /// Break something on purpose and measure what the users saw
+    Drill(DrillArgs),
+    /// Stop everything; data stays
+    Down(DownArgs),
+    /// Print a machine-readable description
+    #[command(subcommand)]
+    Export(Export),
+    /// Run one zone: what each host runs
+    #[command(hide = true)]
+    Agent(AgentArgs),
+    /// Run one front: started by the agent
+    #[command(hide = true)]
+    Front(FrontArgs),
+    /// Run the embedded store: started by `up`
+    #[command(hide = true)]
+    StoreServer(StoreArgs),
+    /// Keep a run on this machine going: started by `up`
+    #[command(hide = true)]
+    Supervise(UpArgs),
+    /// Wait for the word, then become a unit: started by the agent
+    #[command(hide = true)]
+    UnitShim,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FileArgs {
+    /// The file
+    #[arg(value_name = "FILE", default_value = "./evenkeel.yaml")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Write the plan here as JSON
+    #[arg(short, long, value_name = "PLAN")]
+    pub output: Option<PathBuf>,
+    /// Consider this provider only: `aws`, `gcp` or `alicloud`
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Exit with 2 when the running system differs from the plan
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Return once everything is ready; stop it with `evenkeel down`
+    #[arg(long)]
+    pub detach: bool,
+    /// Give each zone a network namespace of its own (needs root), so that a cut can be drilled
+    #[arg(long)]
+    pub isolate: bool,
+    /// Switch off the fronts' health checks, to see a drill go red
+    #[arg(long, hide = true)]
+    pub break_health: bool,
+    /// Let fronts retry requests that may have been carried out, to see a drill go red
+    #[arg(long, hide = true)]
+    pub break_retries: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Keep the picture up to date until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A unit such as `web-2` or `edge-a`; left out: all
+    pub unit: Option<String>,
+    /// Go on printing what is added
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the newest lines of each unit
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub lines: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Target {
+    /// One replica
+    Process,
+    /// One zone: agent, front and units
+    Zone,
+    /// One front
+    Front,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Kind {
+    /// End it without a word
+    Kill,
+    /// Stop it with its sockets open
+    Freeze,
+    /// Drop its packets both ways
+    Cut,
+}
+
+#[derive(Debug, Args)]
+pub struct DrillArgs {
+    /// What to break
+    #[arg(value_enum)]
+    pub fault: Target,
+    /// Which one, such as `b`, `web-2` or `edge-a`; left out: chosen by the seed
+    pub target: Option<String>,
+    /// How to break it
+    #[arg(long = "fault", value_enum, default_value_t = Kind::Kill, value_name = "HOW")]
+    pub kind: Kind,
+    /// Seed of every choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How long to measure after the fault, in seconds
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub duration: u64,
+    /// Requests a second over all fronts
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub rate: u32,
+    /// Stop and heal when more than this share of the requests fails, in percent
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub abort_percent: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Also remove the data, after printing what
+    #[arg(long)]
+    pub delete_data: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// JSON Schema of the file
+    Schema,
+    /// Markdown reference of the file
+    Reference,
+    /// Completion for a shell
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Man page (roff)
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// The zone this agent runs
+    #[arg(long)]
+    pub zone: String,
+    /// The store, `HOST:PORT`
+    #[arg(long)]
+    pub store: SocketAddr,
+    /// File with the store's token
+    #[arg(long)]
+    pub token: PathBuf,
+    /// File with the console's token
+    #[arg(long)]
+    pub console_token: PathBuf,
+    /// Address of this zone
+    #[arg(long)]
+    pub address: IpAddr,
+    /// Folder from which the programs of the file are looked up
+    #[arg(long)]
+    pub base: PathBuf,
+    /// Folder for this zone's state
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// State folder of a run on one machine, whose emulated zone this agent enters
+    #[arg(long)]
+    pub local: Option<PathBuf>,
+    /// See `up --break-health`
+    #[arg(long)]
+    pub break_health: bool,
+    /// See `up --break-retries`
+    #[arg(long)]
+    pub break_retries: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FrontArgs {
+    /// The agent's socket
+    #[arg(long)]
+    pub socket: PathBuf,
+    /// Where the access log goes
+    #[arg(long)]
+    pub access_log: Option<PathBuf>,
+    /// Worker threads
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// Address to listen on
+    #[arg(long)]
+    pub listen: SocketAddr,
+    /// Folder of the data
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// File with the token
+    #[arg(long)]
+    pub token: PathBuf,
+}

@@ -1,0 +1,74 @@
+//! `evenkeel check` and `evenkeel explain`.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use model::App;
+use spec::Reading;
+
+use crate::exit::{self, hinted};
+
+/// A file above this size is refused by `spec`; one byte more is read so that `spec` can say so.
+const READ_MAX: u64 = (1 << 20) + 1;
+
+/// Reports every mistake of the file.
+pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let (reading, text) = read(path)?;
+    if json {
+        println!("{}", spec::to_json(&reading));
+    } else {
+        show(&reading, &text, path);
+        if reading.app.is_some() {
+            println!("{}: valid", path.display());
+        }
+    }
+    Ok(if reading.app.is_some() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
+}
+
+/// Prints the page of an error code.
+pub fn explain(code: &str) -> anyhow::Result<ExitCode> {
+    let page = spec::explain(code).ok_or_else(|| {
+        hinted(
+            format!("`{code}` is not an error code"),
+            "a code looks like `E0107`; `evenkeel check` prints it with each mistake",
+        )
+    })?;
+    print!("{page}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the file; mistakes in it are in the reading, not in the error.
+pub fn read(path: &Path) -> anyhow::Result<(Reading, String)> {
+    let file = std::fs::File::open(path).map_err(|error| {
+        let way_out =
+            "name the file: `evenkeel COMMAND FILE`; `examples/shop/evenkeel.yaml` is one to start from";
+        hinted(format!("cannot open `{}`: {error}", path.display()), way_out)
+    })?;
+    let mut bytes = Vec::new();
+    file.take(READ_MAX)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let reading = spec::read_bytes(&bytes, &path.display().to_string());
+    Ok((reading, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Tells about every finding on standard error.
+pub fn show(reading: &Reading, text: &str, path: &Path) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let told = spec::render(&reading.findings, text, &path.display().to_string(), colour);
+    eprint!("{told}");
+}
+
+/// The application of a file without mistakes, and the folder its programs are looked up from.
+pub fn app(path: &Path) -> anyhow::Result<(App, Reading, PathBuf)> {
+    let (reading, text) = read(path)?;
+    show(&reading, &text, path);
+    let Some(app) = reading.app.clone() else {
+        anyhow::bail!("`{}` has mistakes", path.display());
+    };
+    let path = std::path::absolute(path)?;
+    let base = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+    Ok((app, reading, base))
+}

@@ -1,0 +1,209 @@
+//! `evenkeel drill`: breaks something on purpose and measures what callers saw.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use drill::{DrillError, Options, Progress, Stage};
+use engine::local::LocalZones;
+use model::{Fault, FaultKind, FaultTarget, Status, UnitName, Verdict, ZoneName, keys};
+use store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use world::{Chance, Clock, Limits, Tasks};
+
+use crate::cli::{DrillArgs, Kind, Target};
+use crate::exit::hinted;
+use crate::wire::console;
+use crate::wire::fault::{LocalFault, Victim};
+use crate::wire::mirror::{self, Mirror};
+use crate::wire::site::Site;
+
+use super::block_on;
+
+/// The first picture comes at once, or the store is gone.
+const PICTURE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs one drill and exits with what it found: 0, 4 (an objective was missed) or 5 (stopped by its limit).
+pub fn run(args: &DrillArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let (_, store) = site.connect()?;
+        let tasks = Tasks::new();
+        let outcome = measure(args, site, json, &store, &tasks).await;
+        tasks.shutdown(Limits::default()).await;
+        outcome
+    })
+}
+
+async fn measure(
+    args: &DrillArgs,
+    site: &Site,
+    json: bool,
+    store: &Store,
+    tasks: &Tasks,
+) -> anyhow::Result<ExitCode> {
+    let (out, mut mirror) = watch::channel(Arc::new(Mirror::default()));
+    tasks.spawn("mirror", mirror::follow(store.clone(), out, tasks.stop()));
+    let first = tokio::time::timeout(PICTURE_LIMIT, mirror.wait_for(|picture| picture.revision > 0)).await;
+    let picture = first.ok().and_then(Result::ok).context("the store does not answer")?.clone();
+    let (status_out, status) = watch::channel(Arc::new(Status::default()));
+    tasks.spawn("status", console::follow(mirror.clone(), status_out, Clock::real(), tasks.stop()));
+
+    let fault = Fault { target: target(args.fault), kind: kind(args.kind) };
+    let victim = choose(args, &picture, fault.target)?;
+    let event_ms = args.duration * 1_000;
+    let zones =
+        LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
+    let state = site.root().to_path_buf();
+    let local = LocalFault { fault, victim, zones, state, mirror, event_ms };
+
+    let mut options = Options::new(fronts(&picture), ask_to_stop(tasks)?);
+    options.host = host(&picture);
+    options.rate_rps = f64::from(args.rate);
+    options.seed = args.seed;
+    options.event_ms = event_ms;
+    options.abort_share = f64::from(args.abort_percent) / 100.0;
+    options.journals = vec![site.root().to_path_buf()];
+    options.objectives =
+        picture.rollout.as_ref().map(|(rollout, _)| rollout.plan.objectives.clone()).unwrap_or_default();
+    options.status = Some(status);
+
+    let report = drill::run_report(options, local, |progress| tell(&progress)).await.map_err(explain)?;
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    keep(store, &report.verdict).await;
+    if json {
+        println!("{}", drill::to_json(&report.verdict));
+    } else {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        print!("{}", drill::render(&report, colour));
+    }
+    Ok(ExitCode::from(drill::exit_code(&report.verdict)))
+}
+
+fn target(target: Target) -> FaultTarget {
+    match target {
+        Target::Process => FaultTarget::Process,
+        Target::Zone => FaultTarget::Zone,
+        Target::Front => FaultTarget::Front,
+    }
+}
+
+fn kind(kind: Kind) -> FaultKind {
+    match kind {
+        Kind::Kill => FaultKind::Kill,
+        Kind::Freeze => FaultKind::Freeze,
+        Kind::Cut => FaultKind::Cut,
+    }
+}
+
+/// Ctrl-C heals first; a second one is the shell's.
+fn ask_to_stop(tasks: &Tasks) -> anyhow::Result<world::Stop> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let (stopper, stop) = world::Stop::pair();
+    let end = tasks.stop();
+    tasks.spawn("signals", async move {
+        tokio::select! {
+            biased;
+            () = end.requested() => {}
+            _ = interrupt.recv() => stopper.request(),
+            _ = terminate.recv() => stopper.request(),
+        }
+        // Dropping the stopper would ask for a stop: it is kept until the drill is over.
+        end.requested().await;
+    });
+    Ok(stop)
+}
+
+fn fronts(picture: &Mirror) -> Vec<std::net::SocketAddr> {
+    let alive = picture.fronts.values().filter(|front| picture.agents.contains_key(&front.zone));
+    alive.filter_map(|front| front.listen.first().copied()).collect()
+}
+
+/// The host of the first entry, so that its route is taken.
+fn host(picture: &Mirror) -> Option<String> {
+    let (rollout, _) = picture.rollout.as_ref()?;
+    rollout.plan.ingress.first()?.host.clone()
+}
+
+/// The named victim, or one that the seed chooses.
+fn choose(args: &DrillArgs, picture: &Mirror, target: FaultTarget) -> anyhow::Result<Victim> {
+    let candidates: Vec<Victim> = match target {
+        FaultTarget::Zone => picture.agents.keys().cloned().map(Victim::Zone).collect(),
+        FaultTarget::Process => picture
+            .units
+            .values()
+            .map(|(unit, _)| Victim::Unit(unit.name.clone(), unit.zone.clone()))
+            .collect(),
+        FaultTarget::Front => picture.fronts.keys().filter_map(front_of).collect(),
+    };
+    let name = |victim: &Victim| match victim {
+        Victim::Zone(zone) => zone.to_string(),
+        Victim::Unit(unit, _) => unit.to_string(),
+    };
+    let names = || candidates.iter().map(name).collect::<Vec<_>>().join(", ");
+    match &args.target {
+        Some(wanted) => candidates.iter().find(|victim| name(victim) == *wanted).cloned().ok_or_else(|| {
+            hinted(format!("there is no {target} `{wanted}`"), format!("there are: {}", names()))
+        }),
+        None => {
+            anyhow::ensure!(
+                !candidates.is_empty(),
+                "there is no {target} to break; `evenkeel status` shows what runs"
+            );
+            let at = Chance::from_seed(args.seed).below(candidates.len() as u64);
+            Ok(candidates[at as usize].clone())
+        }
+    }
+}
+
+fn front_of(zone: &ZoneName) -> Option<Victim> {
+    let name = UnitName::new(&format!("edge-{zone}")).ok()?;
+    Some(Victim::Unit(name, zone.clone()))
+}
+
+fn explain(error: DrillError) -> anyhow::Error {
+    let hint = match &error {
+        DrillError::NotCalm { .. } | DrillError::FrontSilent { .. } => {
+            "a drill measures an application that answers `GET /products`, `GET /slow?ms=1200` and `POST /orders` as \
+             `examples/shop` does; look at it with `evenkeel status`"
+        }
+        DrillError::NotHealed(_) => "`evenkeel down` and `evenkeel up` start afresh; data stays",
+        _ => return error.into(),
+    };
+    let text = error.to_string();
+    anyhow::Error::new(error).context(crate::exit::Hinted { text, hint: hint.to_owned() })
+}
+
+/// One line that is drawn again and again on a terminal, nothing elsewhere.
+fn tell(progress: &Progress) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let stage = match progress.stage {
+        Stage::Calm => "calm",
+        Stage::Event => "BROKEN",
+        Stage::Heal => "healing",
+        Stage::Settle => "healed",
+        Stage::Count => "counting",
+    };
+    let seconds = progress.since_start_ms as f64 / 1_000.0;
+    eprint!(
+        "\r\x1b[K{seconds:5.1} s  {stage:<8}  {} requests, {} failed, {} open",
+        progress.requests, progress.failed, progress.open
+    );
+    let _ = std::io::stderr().flush();
+}
+
+/// Verdicts are kept for `status` and the console; that the store is gone makes none untrue.
+async fn keep(store: &Store, verdict: &Verdict) {
+    let Ok(value) = serde_json::to_vec(verdict) else { return };
+    let key = format!("{}{:015}", keys::VERDICTS, verdict.at_ms);
+    if let Err(error) = store.put(&key, value).await {
+        eprintln!("warning: the verdict was not kept: {error}");
+    }
+}

@@ -1,0 +1,50 @@
+//! One file per subcommand.
+
+mod check;
+mod down;
+mod drill;
+mod export;
+mod logs;
+mod plan;
+mod serve;
+mod status;
+mod table;
+mod up;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command};
+use crate::wire::site::Site;
+
+/// Runs one command.
+///
+/// # Errors
+/// What a person must be told; the exit code is then 1.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let site = Site::at(&cli.state)?;
+    match cli.command {
+        Command::Check(file) => check::run(&file.file, cli.json),
+        Command::Explain { code } => check::explain(&code),
+        Command::Plan(args) => plan::run(&args, &site, cli.json),
+        Command::Up(args) => up::run(&args, &site, cli.json),
+        Command::Supervise(args) => up::supervise(&args, &site),
+        Command::Status(args) => status::run(&args, &site, cli.json),
+        Command::Logs(args) => logs::run(&args, &site),
+        Command::Drill(args) => drill::run(&args, &site, cli.json),
+        Command::Down(args) => down::run(&args, &site),
+        Command::Export(what) => export::run(&what),
+        Command::Agent(args) => serve::agent(args),
+        Command::Front(args) => serve::front(&args),
+        Command::StoreServer(args) => serve::store(args),
+        Command::UnitShim => Ok(engine::shim_main(std::iter::empty::<String>())),
+    }
+}
+
+/// Runs `work` on this thread alone: commands and agents wait, they do not compute.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(work)
+}

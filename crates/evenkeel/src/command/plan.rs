@@ -1,0 +1,81 @@
+//! `evenkeel plan`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use model::{App, Plan};
+
+use crate::cli::PlanArgs;
+use crate::exit;
+use crate::wire::mirror::Mirror;
+use crate::wire::rollout;
+use crate::wire::site::{Site, write_whole};
+
+use super::{block_on, check};
+
+/// Shows the plan, and against a running system the difference.
+pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+    let (app, reading, _) = check::app(&args.file.file)?;
+    let started = Instant::now();
+    let mut plan = make(&app, args.provider.as_deref())?;
+    plan.assumed.extend(reading.defaults);
+    let solve_ms = started.elapsed().as_secs_f64() * 1e3;
+    let running = running(site)?;
+    if let Some(old) = &running {
+        plan.parent = Some(old.number);
+    }
+    let as_json = plan::to_json(&plan, solve_ms);
+    if let Some(path) = &args.output {
+        write_whole(path, &serde_json::to_vec_pretty(&as_json)?).context("the plan was not written")?;
+    }
+    let pending = match &running {
+        Some(old) => !rollout::same(old, &plan),
+        None => true,
+    };
+    if json {
+        println!("{as_json}");
+    } else {
+        let terminal = std::io::stdout().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        print!("{}", plan::render(&plan, width(), colour));
+        if let Some(old) = &running {
+            print!("\n{}", plan::diff(old, &plan));
+        }
+    }
+    if !plan.feasible {
+        return Ok(ExitCode::from(exit::INFEASIBLE));
+    }
+    Ok(if pending && args.detailed_exitcode { ExitCode::from(exit::PENDING) } else { ExitCode::SUCCESS })
+}
+
+/// The plan for `app` over the built-in prices.
+pub fn make(app: &App, provider: Option<&str>) -> anyhow::Result<Plan> {
+    let options = plan::Options { provider: provider.map(str::to_owned), ..plan::Options::default() };
+    Ok(plan::plan(app, &options)?)
+}
+
+/// The plan for `app` on this machine, whatever providers it names: `up` emulates their zones.
+pub fn make_local(app: &App) -> anyhow::Result<Plan> {
+    let mut app = app.clone();
+    app.placement.providers.clear();
+    app.placement.regions.clear();
+    make(&app, None)
+}
+
+fn running(site: &Site) -> anyhow::Result<Option<Plan>> {
+    if !site.is_running()? {
+        return Ok(None);
+    }
+    let (_, store) = site.connect()?;
+    let mirror =
+        block_on(async { Mirror::once(&store).await.context("the running system does not answer") })?;
+    Ok(mirror.rollout.map(|(rollout, _)| rollout.plan))
+}
+
+/// Columns of the terminal; without one, what fits into a mail.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(100).min(120)
+}

@@ -1,0 +1,78 @@
+//! The long-running processes that `up` and agents start.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use balance::FrontOptions;
+use model::ZoneName;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{AgentArgs, FrontArgs, StoreArgs};
+use crate::wire::{self, agent, snapshot::Sabotage};
+
+use super::block_on;
+
+/// Log lines go to standard error, which whoever started the process keeps in a file. `EVENKEEL_LOG` sets the level.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // A second subscriber in one process would be an error of ours alone; the first goes on.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// `evenkeel agent`.
+pub fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
+    log();
+    let options = agent::Options {
+        zone: ZoneName::new(&args.zone)?,
+        store: args.store,
+        token: args.token,
+        console_token: args.console_token,
+        address: args.address,
+        base: args.base,
+        dir: args.dir,
+        local: args.local,
+        sabotage: Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries },
+    };
+    block_on(agent::run(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `evenkeel front`.
+pub fn front(args: &FrontArgs) -> anyhow::Result<ExitCode> {
+    log();
+    let options = FrontOptions { threads: args.threads, access_log: args.access_log.clone() };
+    block_on(wire::front::run(&args.socket, options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `evenkeel store-server`: prints its address as soon as it listens.
+pub fn store(args: StoreArgs) -> anyhow::Result<ExitCode> {
+    log();
+    block_on(async {
+        std::fs::create_dir_all(&args.dir)
+            .with_context(|| format!("cannot make `{}`", args.dir.display()))?;
+        let token = store::Token::load(&args.token).context("cannot read the token")?;
+        let (stopper, stop) = world::Stop::pair();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (bound, address) = tokio::sync::oneshot::channel();
+        let mut options = store::ServeOptions::new(args.listen, args.dir.join("store.redb"), token);
+        options.bound = Some(bound);
+        let serve = async { store::serve(options, stop).await.context("the store ended") };
+        let told = async {
+            if let Ok(address) = address.await {
+                println!("{address}");
+            }
+            let _ = terminate.recv().await;
+            stopper.request();
+            Ok(())
+        };
+        // Ends with the store: `told` ends first, when asked to stop.
+        tokio::try_join!(serve, told).map(|_| ())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,119 @@
+//! The table that `status` and `up` show: zones as columns, units as rows, objectives above.
+
+use std::fmt::Write;
+
+use model::{Phase, Status, UnitStatus};
+
+/// Widest cell; longer text is cut with `…`.
+const CELL: usize = 22;
+
+/// The picture as text.
+pub fn render(status: &Status, consoles: &[String], colour: bool) -> String {
+    let mut out = String::new();
+    head(&mut out, status);
+    grid(&mut out, status, colour);
+    let troubled = status.units.iter().filter(|unit| !unit.healthy && !unit.detail.is_empty());
+    for unit in troubled {
+        let _ = writeln!(out, "  {}: {}", unit.name, unit.detail);
+    }
+    if let Some(verdict) = status.drills.first() {
+        let text = match (&verdict.not_run, verdict.objectives_met) {
+            (Some(why), _) => format!("not run: {why}"),
+            (None, Some(true)) => "objectives met".to_owned(),
+            (None, Some(false)) => format!("objectives missed: {}", verdict.missed.join("; ")),
+            (None, None) => "no verdict".to_owned(),
+        };
+        let _ = writeln!(out, "\nlast drill: {} {}: {text}", verdict.fault, verdict.target);
+    }
+    if !consoles.is_empty() {
+        let _ = writeln!(out, "\nconsole: {}", consoles[0]);
+    }
+    out
+}
+
+fn head(out: &mut String, status: &Status) {
+    let place = if status.highly_available { "" } else { "   (one machine: not HA)" };
+    let _ = writeln!(out, "{}  plan #{}  {}{place}", status.app, status.plan.0, status.rollout);
+    let goal = &status.objectives;
+    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}%"));
+    let rps = goal.rps.map_or("-".to_owned(), |rps| format!("{rps:.0}/s"));
+    let _ = writeln!(
+        out,
+        "availability {} (objective {})   requests {} ({rps})   errors {}",
+        percent(goal.measured_percent),
+        percent(goal.availability_percent),
+        goal.requests,
+        goal.errors
+    );
+    for entry in &status.entries {
+        let _ = writeln!(out, "  http://{entry}/");
+    }
+    out.push('\n');
+}
+
+fn grid(out: &mut String, status: &Status, colour: bool) {
+    let _ = write!(out, "{:<10}", "");
+    for zone in &status.zones {
+        let alive = if zone.alive { "up" } else { "SILENT" };
+        let leads = if status.leader.as_ref() == Some(&zone.zone) { ", leads" } else { "" };
+        let _ = write!(out, "{:<CELL$}  ", format!("zone {} ({alive}{leads})", zone.zone));
+    }
+    out.push('\n');
+    let mut services: Vec<_> = status.units.iter().map(|unit| &unit.service).collect();
+    services.sort();
+    services.dedup();
+    for service in services {
+        let columns: Vec<Vec<&UnitStatus>> = status
+            .zones
+            .iter()
+            .map(|zone| {
+                status.units.iter().filter(|u| u.zone == zone.zone && u.service == *service).collect()
+            })
+            .collect();
+        let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
+        for row in 0..rows {
+            let name = if row == 0 { service.as_str() } else { "" };
+            let _ = write!(out, "{name:<10}");
+            for column in &columns {
+                let text = column.get(row).map_or(String::new(), |unit| cell(unit));
+                let padded = format!("{text:<CELL$}  ");
+                match column.get(row) {
+                    Some(unit) if colour => out.push_str(&paint(unit, &padded)),
+                    _ => out.push_str(&padded),
+                }
+            }
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+        }
+    }
+}
+
+fn cell(unit: &UnitStatus) -> String {
+    let mark = if unit.healthy { "●" } else { "○" };
+    let restarts = if unit.restarts > 0 { format!(" ↻{}", unit.restarts) } else { String::new() };
+    let text = format!("{mark} {} {}{restarts}", unit.name, phase(unit.state));
+    if text.chars().count() <= CELL { text } else { text.chars().take(CELL - 1).chain(['…']).collect() }
+}
+
+/// The word for a phase.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Unready => "unready",
+        Phase::Backoff => "waiting",
+        Phase::Draining => "draining",
+        Phase::Stopping => "stopping",
+        Phase::Stopped => "stopped",
+        Phase::Failed => "failed",
+    }
+}
+
+fn paint(unit: &UnitStatus, text: &str) -> String {
+    let code = match (unit.healthy, unit.state) {
+        (true, _) => "32",
+        (false, Phase::Starting | Phase::Draining | Phase::Stopping) => "33",
+        (false, _) => "31",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}

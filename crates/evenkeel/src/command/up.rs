@@ -1,0 +1,305 @@
+//! `evenkeel up`: the application on this machine, in emulated zones.
+
+use std::io::{IsTerminal, Write};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use model::{App, Plan, RolloutPhase, Status};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::UpArgs;
+use crate::exit::{self, hinted};
+use crate::wire::mirror::Mirror;
+use crate::wire::rollout::{self, Applied};
+use crate::wire::site::Site;
+use crate::wire::snapshot::Sabotage;
+use crate::wire::supervise::{Options, Supervisor};
+
+use super::status::{Look, console_links, to_json};
+use super::{block_on, check, plan, table};
+
+/// Time between two frames of the live table.
+const FRAME: Duration = Duration::from_millis(500);
+/// How long `--detach` waits for the plan to be reached.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Starts the application, or changes a running one.
+pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+    let (plan, options) = prepare(args)?;
+    if !plan.feasible {
+        for missed in &plan.missed {
+            eprintln!("error: {missed}");
+        }
+        eprintln!("hint: `evenkeel plan` shows what would meet the objectives");
+        return Ok(ExitCode::from(exit::INFEASIBLE));
+    }
+    if site.is_running()? {
+        return block_on(change(site, plan, args, json));
+    }
+    if args.detach {
+        start_detached(args, site)?;
+        return block_on(wait_until_reached(site, json));
+    }
+    block_on(foreground(site, options, json))
+}
+
+/// `evenkeel supervise`: what `up --detach` leaves behind.
+pub fn supervise(args: &UpArgs, site: &Site) -> anyhow::Result<ExitCode> {
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
+    let (_, options) = prepare(args)?;
+    // A session of its own: closing the terminal must not end it. Fails only for a group's leader, which has one.
+    let _ = rustix::process::setsid();
+    block_on(async {
+        let (mut supervisor, _) = Supervisor::start(site.clone(), options).await?;
+        let watched = supervisor.watch(asked_to_end()?).await;
+        supervisor.stop(false).await;
+        watched
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(args: &UpArgs) -> anyhow::Result<(Plan, Options)> {
+    let (app, reading, base) = check::app(&args.file.file)?;
+    if !reading.not_run.is_empty() {
+        let hint = "a part of an application is never started; `evenkeel check` shows every place";
+        return Err(hinted(reading.not_run.join("\nerror: "), hint));
+    }
+    check_programs(&app, &base)?;
+    let plan = plan::make_local(&app)?;
+    let sabotage = Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries };
+    Ok((plan.clone(), Options { plan, base, isolate: args.isolate, sabotage }))
+}
+
+/// A program that is not there is told about before anything is started, not by a unit that crashes.
+fn check_programs(app: &App, base: &std::path::Path) -> anyhow::Result<()> {
+    for service in &app.services {
+        let model::Run::Command(words) = &service.run else { continue };
+        let Some(program) = words.first().map(ToString::to_string) else { continue };
+        if program.contains('/') && !base.join(&program).exists() {
+            let text = format!(
+                "service `{}`: there is no program `{program}` below `{}`",
+                service.name,
+                base.display()
+            );
+            return Err(hinted(
+                text,
+                "build it first, or correct `command:`; its path counts from the file's folder",
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let (record, store) = site.connect()?;
+    if args.isolate != record.isolate {
+        let hint = "stop it with `evenkeel down` first";
+        return Err(hinted("`--isolate` cannot be changed while it runs", hint));
+    }
+    let zones: Vec<_> = record.zones.iter().map(|zone| zone.zone.clone()).collect();
+    if plan.zones != zones {
+        let text = format!("it runs in {} zones and the file now asks for {}", zones.len(), plan.zones.len());
+        return Err(hinted(
+            text,
+            "emulated zones are made at the start: `evenkeel down`, then `evenkeel up`",
+        ));
+    }
+    match rollout::apply(&store, plan).await? {
+        Applied::Same(number) => eprintln!("plan #{} is in force already", number.0),
+        Applied::New(number) => eprintln!("plan #{} applied", number.0),
+    }
+    if args.detach || !std::io::stdout().is_terminal() {
+        return wait_until_reached(site, json).await;
+    }
+    eprintln!("it was started elsewhere: Ctrl-C leaves it running, `evenkeel down` stops it");
+    let mut look = Look::new(store);
+    tokio::select! {
+        biased;
+        () = asked_to_end()? => {}
+        shown = show(&mut look, site, json) => shown?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result<ExitCode> {
+    eprintln!("starting {} in {} zones on this machine ...", options.plan.app, options.plan.zones.len());
+    let (mut supervisor, _) = Supervisor::start(site.clone(), options).await?;
+    let mut look = Look::new(supervisor.store()?);
+    let end = asked_to_end()?;
+    let watched = {
+        let shown = async {
+            // A table that cannot be shown is no reason to stop what runs.
+            let _ = show(&mut look, site, json).await;
+            std::future::pending::<()>().await;
+        };
+        supervisor
+            .watch(async {
+                tokio::select! {
+                    biased;
+                    () = end => {}
+                    () = shown => {}
+                }
+            })
+            .await
+    };
+    eprintln!("\nstopping; Ctrl-C again stops at once ...");
+    let again = asked_to_end()?;
+    let hard = tokio::select! {
+        biased;
+        () = again => true,
+        () = supervisor.stop(false) => false,
+    };
+    if hard {
+        supervisor.stop(true).await;
+    }
+    watched?;
+    eprintln!("stopped; data is kept in `{}`", site.root().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Done at SIGINT, SIGTERM or SIGHUP.
+fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+/// The live table on a terminal; else a line whenever the rollout goes on.
+async fn show(look: &mut Look, site: &Site, json: bool) -> anyhow::Result<()> {
+    let screen = std::io::stdout().is_terminal() && !json;
+    let mut last = String::new();
+    loop {
+        if let Ok(status) = look.once().await {
+            let links = console_links(&look.mirror, site);
+            if screen {
+                let text = table::render(&status, &links, std::env::var_os("NO_COLOR").is_none());
+                print!(
+                    "\x1b[H\x1b[J{text}\nCtrl-C stops everything; try `evenkeel drill zone b` in another terminal\n"
+                );
+            } else {
+                let line = if json { to_json(&status).to_string() } else { summary(&status) };
+                if line != last && (!json || moved(&status, &last)) {
+                    println!("{line}");
+                    if !json && ready(&status) {
+                        announce(&status, &links);
+                    }
+                    last = line;
+                }
+            }
+            std::io::stdout().flush()?;
+        }
+        tokio::time::sleep(FRAME).await;
+    }
+}
+
+/// Whether a JSON line would say more than a later time.
+fn moved(status: &Status, last: &str) -> bool {
+    let Ok(last) = serde_json::from_str::<Status>(last) else { return true };
+    last.rollout != status.rollout || last.units != status.units || last.zones != status.zones
+}
+
+fn summary(status: &Status) -> String {
+    let healthy = status.units.iter().filter(|unit| unit.healthy).count();
+    format!("plan #{} {}: {healthy} of {} units healthy", status.plan.0, status.rollout, status.units.len())
+}
+
+fn ready(status: &Status) -> bool {
+    status.rollout == "reached" && !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy)
+}
+
+fn announce(status: &Status, links: &[String]) {
+    for entry in &status.entries {
+        println!("  http://{entry}/");
+    }
+    if let Some(link) = links.first() {
+        println!("console: {link}");
+    }
+}
+
+fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
+    site.create()?;
+    let log = std::fs::File::options().create(true).append(true).open(site.supervisor_log())?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.arg("--state").arg(site.root()).arg("supervise").arg(&args.file.file);
+    for (flag, set) in [
+        ("--isolate", args.isolate),
+        ("--break-health", args.break_health),
+        ("--break-retries", args.break_retries),
+    ] {
+        if set {
+            command.arg(flag);
+        }
+    }
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().context("cannot start")?;
+    let started = Instant::now();
+    while site.read_run()?.is_none() || !site.is_running()? {
+        if let Some(status) = child.try_wait()? {
+            let text = format!("the supervisor ended ({status}): {}", last_line(&site.supervisor_log()));
+            return Err(hinted(text, format!("its log is `{}`", site.supervisor_log().display())));
+        }
+        anyhow::ensure!(started.elapsed() < READY_LIMIT, "the supervisor did not start in time");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn last_line(path: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().rev().find(|line| line.contains("error")).unwrap_or_default().to_owned()
+}
+
+async fn wait_until_reached(site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+    let (_, store) = site.connect()?;
+    let mut look = Look::new(store);
+    let started = Instant::now();
+    let mut last = String::new();
+    while started.elapsed() < READY_LIMIT {
+        if let Ok(status) = look.once().await {
+            if ready(&status) {
+                let links = console_links(&look.mirror, site);
+                if json {
+                    println!("{}", to_json(&status));
+                } else {
+                    println!("{}", summary(&status));
+                    announce(&status, &links);
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            if let Some(why) = rolled_back(&look.mirror) {
+                return Err(hinted(
+                    why,
+                    "correct the file and run `evenkeel up` again; `evenkeel logs` shows what units print",
+                ));
+            }
+            let line = summary(&status);
+            if line != last {
+                eprintln!("{line}");
+                last = line;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(hinted(
+        "not everything became healthy in time",
+        "`evenkeel status` and `evenkeel logs` show what is missing",
+    ))
+}
+
+fn rolled_back(mirror: &Mirror) -> Option<String> {
+    match &mirror.rollout.as_ref()?.0.phase {
+        RolloutPhase::RolledBack { failed, why } => {
+            Some(format!("plan #{} did not become healthy and was rolled back: {why}", failed.0))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,36 @@
+//! Where the parts meet: one file a part. Nothing here decides; it carries `model` types from one part to the next.
+
+pub mod agent;
+pub mod console;
+pub mod fault;
+pub mod front;
+pub mod member;
+pub mod mirror;
+pub mod picture;
+pub mod publish;
+pub mod release;
+pub mod report;
+pub mod rollout;
+pub mod site;
+pub mod snapshot;
+pub mod supervise;
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Takes the lock at `path` for as long as the file is held; `None` when another process has it.
+///
+/// # Errors
+/// When the file cannot be opened or locked.
+pub fn lock(path: &Path) -> anyhow::Result<Option<File>> {
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+    }
+}

@@ -1,0 +1,184 @@
+//! The folder of a run on this machine: who is there, and where what is.
+//!
+//! ```text
+//! .evenkeel/lock           held by the supervisor
+//!           run.json       what the supervisor started
+//!           store.token    0600            console.token  0600
+//!           store/         the store's data
+//!           zones/a/       the agent of zone a: its lock, log, front.sock, units/
+//!           down/a         a drill holds zone a down
+//! ```
+
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use engine::local::ProcessId;
+use model::{ZoneAddress, ZoneName};
+use serde::{Deserialize, Serialize};
+use store::Store;
+
+use crate::exit::hinted;
+
+/// What a supervisor started; written once everything has an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The supervisor's process.
+    pub pid: u32,
+    /// Each zone has a network namespace of its own.
+    pub isolate: bool,
+    /// The zones.
+    pub zones: Vec<ZoneAddress>,
+    /// The store.
+    pub store: SocketAddr,
+    /// The store's process, so that it can be ended should the supervisor be killed.
+    pub store_process: Option<ProcessId>,
+    /// Folder of the user's file.
+    pub base: PathBuf,
+}
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct Site {
+    root: PathBuf,
+}
+
+impl Site {
+    /// The folder at `root`, as an absolute path; it need not exist.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub fn at(root: &Path) -> anyhow::Result<Site> {
+        let root =
+            std::path::absolute(root).with_context(|| format!("cannot resolve `{}`", root.display()))?;
+        Ok(Site { root })
+    }
+
+    /// Makes the folder, for this user alone: it holds tokens and what units print.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self) -> anyhow::Result<()> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(&self.root)
+            .with_context(|| format!("cannot make the state folder `{}`", self.root.display()))
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn lock_path(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub fn store_dir(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    pub fn store_token(&self) -> PathBuf {
+        self.root.join("store.token")
+    }
+
+    pub fn console_token(&self) -> PathBuf {
+        self.root.join("console.token")
+    }
+
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.root.join("supervisor.log")
+    }
+
+    pub fn zones_dir(&self) -> PathBuf {
+        self.root.join("zones")
+    }
+
+    pub fn zone_dir(&self, zone: &ZoneName) -> PathBuf {
+        self.zones_dir().join(zone.as_str())
+    }
+
+    fn run_path(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    /// Writes `run.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write_run(&self, record: &RunRecord) -> anyhow::Result<()> {
+        write_whole(&self.run_path(), &serde_json::to_vec_pretty(record)?)
+    }
+
+    /// What runs here; `None` when nothing was started or what was has been cleared away.
+    ///
+    /// # Errors
+    /// When `run.json` is there but cannot be read.
+    pub fn read_run(&self) -> anyhow::Result<Option<RunRecord>> {
+        let path = self.run_path();
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.with_context(|| format!("cannot read `{}`", path.display()))?,
+        };
+        let record = serde_json::from_slice(&text).map_err(|error| {
+            hinted(
+                format!("`{}` is damaged: {error}", path.display()),
+                "stop what runs with `evenkeel down`, or remove the file",
+            )
+        })?;
+        Ok(Some(record))
+    }
+
+    pub fn remove_run(&self) {
+        let _ = std::fs::remove_file(self.run_path());
+    }
+
+    /// Whether a supervisor holds the folder now.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn is_running(&self) -> anyhow::Result<bool> {
+        if !self.lock_path().exists() {
+            return Ok(false);
+        }
+        Ok(super::lock(&self.lock_path())?.is_none())
+    }
+
+    /// What runs here and a connection to its store.
+    ///
+    /// # Errors
+    /// When nothing runs here.
+    pub fn connect(&self) -> anyhow::Result<(RunRecord, Store)> {
+        let nothing = || {
+            hinted(
+                format!("nothing runs from `{}`", self.root.display()),
+                "start it with `evenkeel up`, or name its folder with `--state DIR`",
+            )
+        };
+        if !self.is_running()? {
+            return Err(nothing());
+        }
+        let record = self.read_run()?.ok_or_else(nothing)?;
+        let token = store::Token::load(&self.store_token()).context("cannot read the store's token")?;
+        let store = Store::connect(record.store, token);
+        Ok((record, store))
+    }
+}
+
+/// Replaces `path` by a file with these bytes, readable by this user alone; a reader sees the old or the new.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file: File = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .with_context(|| format!("cannot write `{}`", temporary.display()))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path).with_context(|| format!("cannot write `{}`", path.display()))
+}

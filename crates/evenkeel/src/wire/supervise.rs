@@ -1,0 +1,342 @@
+//! What `up` keeps going on one machine: the store and one agent per emulated zone, as systemd would on hosts.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use engine::local::{self, LocalOptions, LocalZones, ProcessId};
+use model::{Moment, Plan, ZoneAddress, ZoneName};
+use store::Store;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use world::{Clock, Restart};
+
+use crate::exit::hinted;
+
+use super::rollout::{self, Applied};
+use super::site::{RunRecord, Site, write_whole};
+use super::snapshot::Sabotage;
+
+/// The store opens its file and listens well within this time, or something is wrong with it.
+const STORE_START: Duration = Duration::from_secs(10);
+/// Time between two looks at children.
+const LOOK: Duration = Duration::from_millis(100);
+/// Agents end their units within the drain time; then they are ended the hard way.
+const STOP_LIMIT: Duration = Duration::from_secs(75);
+/// A child that crashes again and again is started again after up to 5 s.
+const RESTART: Restart = Restart { at_once: 3, first_ms: 200, cap_ms: 5_000, good_run_ms: 10_000 };
+/// Logs of our own processes are started afresh beyond this size.
+const LOG_MAX: u64 = 16 << 20;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub plan: Plan,
+    pub base: PathBuf,
+    pub isolate: bool,
+    pub sabotage: Sabotage,
+}
+
+/// The store and agents of one run.
+pub struct Supervisor {
+    site: Site,
+    options: Options,
+    zones: LocalZones,
+    store: SocketAddr,
+    program: PathBuf,
+    clock: Clock,
+    children: BTreeMap<String, Kept>,
+    _lock: File,
+}
+
+/// One child and its history.
+struct Kept {
+    child: Option<Child>,
+    crashes: u32,
+    started: Moment,
+    again: Moment,
+}
+
+/// Clears away what a run left whose supervisor was killed: its processes, control groups, namespaces. `true` when
+/// there was something.
+///
+/// # Errors
+/// When something cannot be ended, or the supervisor is alive after all.
+pub fn clear_away(site: &Site) -> anyhow::Result<bool> {
+    let store = end_store(site)?;
+    let zones = match LocalZones::load(site.root()) {
+        Ok(zones) => {
+            local::heal_all(site.root()).context("cannot heal what a drill had broken")?;
+            zones.remove().context("cannot clear away what an earlier run left")?;
+            true
+        }
+        // Nothing was made, or it was cleared away before.
+        Err(_) => false,
+    };
+    site.remove_run();
+    Ok(store || zones)
+}
+
+/// Ends the store of a run whose supervisor was killed: it holds the store's file.
+fn end_store(site: &Site) -> anyhow::Result<bool> {
+    let Some(store) = site.read_run()?.and_then(|record| record.store_process) else { return Ok(false) };
+    if !store.alive() {
+        return Ok(false);
+    }
+    store.signal(rustix::process::Signal::KILL);
+    Ok(true)
+}
+
+impl Supervisor {
+    /// Starts everything; units follow as the agents see the plan.
+    ///
+    /// # Errors
+    /// When another supervisor holds the folder, or zones, store or agents cannot be started.
+    pub async fn start(site: Site, options: Options) -> anyhow::Result<(Supervisor, Applied)> {
+        site.create()?;
+        let lock = super::lock(&site.lock_path())?;
+        let lock = lock
+            .ok_or_else(|| hinted("another `evenkeel up` runs here", "look at it with `evenkeel status`"))?;
+        end_store(&site)?;
+        store::Token::create(&site.store_token()).context("cannot make the store's token")?;
+        write_whole(&site.console_token(), random_token()?.as_bytes())?;
+        let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
+        let zones = LocalZones::create(&local).context("cannot make the emulated zones")?;
+        let mut supervisor = Supervisor {
+            zones,
+            store: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            program: std::env::current_exe().context("cannot find this program's own file")?,
+            clock: Clock::real(),
+            children: BTreeMap::new(),
+            _lock: lock,
+            site,
+            options,
+        };
+        let applied = match supervisor.begin().await {
+            Ok(applied) => applied,
+            Err(error) => {
+                supervisor.stop(true).await;
+                return Err(error);
+            }
+        };
+        Ok((supervisor, applied))
+    }
+
+    async fn begin(&mut self) -> anyhow::Result<Applied> {
+        self.store = SocketAddr::new(self.zones.store_address(), 0);
+        let mut child = self.spawn("store")?;
+        let mut lines = BufReader::new(child.stdout.take().context("no pipe from the store")?).lines();
+        let line = tokio::time::timeout(STORE_START, lines.next_line()).await;
+        let line = line.ok().and_then(Result::ok).flatten();
+        let address = line.and_then(|line| line.parse().ok());
+        self.store = address.ok_or_else(|| {
+            hinted("the store did not start", format!("its log is `{}`", self.log_path("store").display()))
+        })?;
+        let store_process = child.id().and_then(ProcessId::of);
+        self.keep("store", child);
+        let token = store::Token::load(&self.site.store_token())?;
+        let store = Store::connect(self.store, token);
+        let applied = rollout::apply(&store, self.options.plan.clone()).await?;
+        self.site.write_run(&RunRecord {
+            pid: std::process::id(),
+            isolate: self.options.isolate,
+            zones: self.zones.zones.iter().map(address_of).collect(),
+            store: self.store,
+            store_process,
+            base: self.options.base.clone(),
+        })?;
+        for zone in self.options.plan.zones.clone() {
+            let child = self.spawn(zone.as_str())?;
+            self.keep(zone.as_str(), child);
+        }
+        Ok(applied)
+    }
+
+    /// The store, for whoever wants to look.
+    ///
+    /// # Errors
+    /// When its token cannot be read.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::connect(self.store, store::Token::load(&self.site.store_token())?))
+    }
+
+    fn keep(&mut self, name: &str, child: Child) {
+        let now = self.clock.now();
+        let crashes = self.children.get(name).map_or(0, |kept| kept.crashes);
+        self.children.insert(name.to_owned(), Kept { child: Some(child), crashes, started: now, again: now });
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        match ZoneName::new(name) {
+            Ok(zone) if name != "store" => self.site.zone_dir(&zone).join("agent.log"),
+            _ => self.site.root().join("store").join("log"),
+        }
+    }
+
+    fn spawn(&self, name: &str) -> anyhow::Result<Child> {
+        let log = open_log(&self.log_path(name))?;
+        let mut words: Vec<String> = Vec::new();
+        let zone = if name == "store" { None } else { Some(ZoneName::new(name)?) };
+        words.extend(self.zones.prefix(zone.as_ref())?);
+        words.push(text(&self.program)?);
+        match &zone {
+            None => words.extend(self.store_words()?),
+            Some(zone) => words.extend(self.agent_words(zone)?),
+        }
+        let mut command = std::process::Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stderr(log);
+        command.stdout(if zone.is_none() { Stdio::piped() } else { Stdio::null() });
+        // A process group of its own: Ctrl-C at the terminal is for the supervisor alone, which then ends the others
+        // in order.
+        command.process_group(0);
+        Command::from(command).spawn().with_context(|| format!("cannot start `{}`", words.join(" ")))
+    }
+
+    fn store_words(&self) -> anyhow::Result<Vec<String>> {
+        Ok(vec![
+            "store-server".to_owned(),
+            "--listen".to_owned(),
+            self.store.to_string(),
+            "--dir".to_owned(),
+            text(&self.site.store_dir())?,
+            "--token".to_owned(),
+            text(&self.site.store_token())?,
+        ])
+    }
+
+    fn agent_words(&self, zone: &ZoneName) -> anyhow::Result<Vec<String>> {
+        let local = self.zones.zone(zone)?;
+        let mut words = vec!["agent".to_owned()];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        option("zone", zone.to_string());
+        option("store", self.store.to_string());
+        option("token", text(&self.site.store_token())?);
+        option("console-token", text(&self.site.console_token())?);
+        option("address", local.address.to_string());
+        option("base", text(&self.options.base)?);
+        option("dir", text(&local.state)?);
+        option("local", text(self.site.root())?);
+        if self.options.sabotage.no_health {
+            words.push("--break-health".to_owned());
+        }
+        if self.options.sabotage.unsafe_retries {
+            words.push("--break-retries".to_owned());
+        }
+        Ok(words)
+    }
+
+    /// Starts again what ended unasked, until `end` is done.
+    ///
+    /// # Errors
+    /// When a child cannot be started again.
+    pub async fn watch(&mut self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return Ok(()),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            self.look()?;
+        }
+    }
+
+    fn look(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let names: Vec<String> = self.children.keys().cloned().collect();
+        for name in names {
+            let Some(kept) = self.children.get_mut(&name) else { continue };
+            if let Some(child) = &mut kept.child
+                && let Some(status) = child.try_wait()?
+            {
+                let good = now.ms_since(kept.started) >= RESTART.good_run_ms;
+                kept.crashes = if good { 1 } else { kept.crashes.saturating_add(1) };
+                kept.again = now.plus(RESTART.wait_ms(kept.crashes));
+                kept.child = None;
+                tracing::warn!(child = %name, %status, crashes = kept.crashes, "ended unasked");
+            }
+            let due = kept.child.is_none() && kept.again <= now;
+            let held = ZoneName::new(&name)
+                .is_ok_and(|zone| local::down(self.site.root(), &zone, self.clock.unix_ms()).is_some());
+            if due && !held {
+                let child = self.spawn(&name)?;
+                self.keep(&name, child);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends agents, then the store, then everything that is left; `at_once` without waiting.
+    pub async fn stop(&mut self, at_once: bool) {
+        let store = self.children.remove("store");
+        for zone in &self.options.plan.zones {
+            let _ = local::clear_down(self.site.root(), zone);
+        }
+        let signal = if at_once { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
+        for kept in self.children.values() {
+            send(kept, signal);
+        }
+        let children: Vec<Kept> = std::mem::take(&mut self.children).into_values().collect();
+        let ended = async {
+            for kept in children {
+                if let Some(mut child) = kept.child {
+                    let _ = child.wait().await;
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_LIMIT, ended).await.is_err() {
+            tracing::warn!("agents did not stop in time; ending them");
+        }
+        if let Some(mut store) = store {
+            send(&store, rustix::process::Signal::TERM);
+            if let Some(child) = &mut store.child {
+                let _ = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
+                let _ = child.start_kill();
+            }
+        }
+        if let Err(error) = clear_away(&self.site) {
+            tracing::warn!(%error, "something is left; `evenkeel down` tries again");
+        }
+    }
+}
+
+fn address_of(zone: &local::LocalZone) -> ZoneAddress {
+    ZoneAddress { zone: zone.zone.clone(), address: zone.address }
+}
+
+fn send(kept: &Kept, signal: rustix::process::Signal) {
+    let pid = kept.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("`{}` is not valid UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
+fn open_log(path: &Path) -> anyhow::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    }
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > LOG_MAX) {
+        let _ = std::fs::rename(path, path.with_extension("log.1"));
+    }
+    let file = File::options().create(true).append(true).mode(0o600).open(path);
+    file.with_context(|| format!("cannot open `{}`", path.display()))
+}
+
+/// 32 bytes of the kernel's randomness in hexadecimal.
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 32];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("no randomness")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
