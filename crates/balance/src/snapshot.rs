@@ -86,8 +86,8 @@ impl Registry {
         let pools: Vec<CompiledPool> =
             snapshot.pools.iter().map(|pool| self.pool(pool, snapshot, &mut old, threads)).collect();
         for gone in old.into_values() {
+            // Its open requests finish; its idle connections go with the threads' own lists.
             gone.set_draining(true);
-            gone.retire();
             self.retired.push(gone);
         }
         self.forget_finished();

@@ -141,7 +141,7 @@ const NOT_IN_TRAILERS: &[&str] = &[
     "x-forwarded-for",
 ];
 
-/// Chunks larger than this are refused: 60 bits cannot overflow anybody's 64.
+/// Chunks of this size or more are refused: 60 bits cannot overflow anybody's 64.
 const SIZE_MAX: u64 = 1 << 60;
 
 impl Chunks {
@@ -171,10 +171,10 @@ impl Chunks {
         self.state = match (self.state, byte) {
             (State::SizeFirst | State::Size, digit) if digit.is_ascii_hexdigit() => {
                 let value = (digit as char).to_digit(16).ok_or(BadChunk)?;
-                self.left = self.left * 16 + u64::from(value);
-                if self.left > SIZE_MAX {
+                if self.left >= SIZE_MAX / 16 {
                     return Err(BadChunk);
                 }
+                self.left = self.left * 16 + u64::from(value);
                 State::Size
             }
             (State::Size, b';') => State::Extension,

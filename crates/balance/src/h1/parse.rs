@@ -178,6 +178,8 @@ fn bad_version<T>(text: &[u8]) -> Result<Option<T>, Refusal> {
     };
     let version = text[..end].rsplit(|b| *b == b' ').next().unwrap_or_default();
     match version {
+        // A good version that was not found where it should be: something stands before it.
+        b"HTTP/1.0\r" | b"HTTP/1.1\r" => Err(refuse(400, "malformed request line")),
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r']
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {

@@ -1,0 +1,235 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use balance::Tuning;
+use model::RetryPolicy;
+
+use crate::support::{Mode, POLICY, Replica, Stand};
+
+fn sleep(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+#[test]
+fn a_refused_connection_is_tried_elsewhere_and_the_dead_replica_is_out_at_once() {
+    let (dead, web) = (Replica::dead("web-1"), Replica::start("web-2"));
+    let stand = Stand::new(&[&dead, &web]);
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").text(), "web-2");
+        assert_eq!(stand.post("/", "x").text(), "web-2");
+    }
+    stand.wait("ejected", |report| report.ejected.len() == 1);
+    assert_eq!(stand.ejected(), ["web-1"]);
+    assert_eq!(web.effects(), 40, "each request once");
+    // A request is counted when it is over, which the client may see a little earlier.
+    stand.wait("counted", |report| report.counters.values().map(|c| c.requests).sum::<u64>() == 40);
+    let counters = stand.counters();
+    assert_eq!((counters.errors, counters.ejections), (0, 1));
+}
+
+#[test]
+fn with_everybody_refused_the_answer_is_503_and_says_that_nothing_was_sent() {
+    let (one, two) = (Replica::dead("web-1"), Replica::dead("web-2"));
+    let stand = Stand::new(&[&one, &two]);
+    let answer = stand.post("/", "x");
+    assert_eq!(answer.status, 503);
+    assert!(answer.fate().contains("sent=0; reason=refused"), "{}", answer.fate());
+    stand.wait("ejected", |report| report.ejected.len() == 2);
+    let answer = stand.get("/");
+    assert_eq!((answer.status, answer.fate()), (503, "unit=-; sent=0; reason=no_endpoint"));
+}
+
+#[test]
+fn a_frozen_replica_is_ejected_its_gets_are_saved_and_its_posts_are_not_repeated() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&frozen, &web]));
+    // Both show life, so that posts go to either.
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    frozen.be(Mode::Frozen);
+    let start = Instant::now();
+    let asked: Vec<_> = (0..16)
+        .map(|n| {
+            let stand = Arc::clone(&stand);
+            std::thread::spawn(move || if n % 2 == 0 { stand.get("/") } else { stand.post("/", "order") })
+        })
+        .collect();
+    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let took = start.elapsed();
+    assert_eq!(stand.ejected(), ["web-1"]);
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    let mut lost = 0;
+    for (n, answer) in answers.iter().enumerate() {
+        if answer.status == 502 {
+            assert!(n % 2 == 1, "a get was lost");
+            assert!(answer.fate().starts_with("unit=web-1; sent=1"), "{}", answer.fate());
+            lost += 1;
+        } else {
+            assert_eq!((answer.status, answer.text()), (200, "web-2"));
+        }
+    }
+    assert!(lost > 0, "no post was caught by the freeze: the test shows nothing");
+    assert_eq!(web.effects() + frozen.effects(), 20 + 16 - lost, "no post was carried out twice");
+
+    frozen.be(Mode::Fine);
+    stand.wait("readmitted", |report| report.ejected.is_empty());
+}
+
+#[test]
+fn a_replica_that_pauses_for_300_ms_is_never_ejected() {
+    let (paused, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&paused, &web]));
+    let over = Arc::new(AtomicUsize::new(0));
+    let load: Vec<_> = (0..6)
+        .map(|_| {
+            let (stand, over) = (Arc::clone(&stand), Arc::clone(&over));
+            std::thread::spawn(move || {
+                while over.load(SeqCst) == 0 {
+                    assert_eq!(stand.get("/").status, 200);
+                    sleep(3);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        paused.be(Mode::Frozen);
+        sleep(300);
+        paused.be(Mode::Fine);
+        sleep(130);
+    }
+    over.store(1, SeqCst);
+    load.into_iter().for_each(|thread| thread.join().unwrap());
+    let counters = stand.counters();
+    assert_eq!((counters.ejections, counters.errors), (0, 0));
+}
+
+#[test]
+fn a_saturated_replica_that_answers_is_never_ejected_nor_one_that_fails() {
+    let (busy, failing) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&busy, &failing]));
+    busy.be(Mode::Saturated);
+    failing.be(Mode::Failing);
+    let load: Vec<_> = (0..6)
+        .map(|_| {
+            let stand = Arc::clone(&stand);
+            std::thread::spawn(move || {
+                let end = Instant::now() + Duration::from_millis(2_200);
+                while Instant::now() < end {
+                    assert!(matches!(stand.get("/").status, 200 | 500));
+                    sleep(2);
+                }
+            })
+        })
+        .collect();
+    load.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(stand.counters().ejections, 0);
+    assert!(busy.effects() > 0 && failing.effects() > 0);
+}
+
+#[test]
+fn a_post_whose_answer_was_lost_is_not_repeated_and_the_planted_bug_shows() {
+    let (one, two) = (Replica::start("web-1"), Replica::start("web-2"));
+    one.be(Mode::DiesAfterEffect);
+    two.be(Mode::DiesAfterEffect);
+    let stand = Stand::new(&[&one, &two]);
+    let answer = stand.post("/", "order");
+    assert_eq!(answer.status, 502);
+    assert!(answer.fate().contains("; sent=1; reason=closed"), "{}", answer.fate());
+    assert_eq!(one.effects() + two.effects(), 1);
+    drop(stand);
+
+    let unsafe_policy = RetryPolicy { retry_unsafe: true, ..POLICY };
+    let stand = Stand::with(&[&one, &two], unsafe_policy, Tuning::default());
+    stand.post("/", "order");
+    assert!(one.effects() + two.effects() > 2, "the drill's planted double effect must be visible");
+}
+
+#[test]
+fn a_get_whose_answer_was_lost_is_asked_again_elsewhere() {
+    let (one, two) = (Replica::start("web-1"), Replica::start("web-2"));
+    one.be(Mode::DiesAfterEffect);
+    let stand = Stand::new(&[&one, &two]);
+    for _ in 0..15 {
+        assert_eq!(stand.get("/").text(), "web-2");
+    }
+    let put = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n".to_owned() + &"x".repeat(60_000);
+    for _ in 0..5 {
+        assert_eq!(stand.connect().ask(&put).text(), "web-2", "a small body is kept to be sent again");
+    }
+    assert_eq!(two.effects(), 20);
+    assert!(stand.counters().retries > 0);
+}
+
+#[test]
+fn when_every_attempt_fails_retries_stay_within_their_budget() {
+    let (one, two) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Stand::new(&[&one, &two]);
+    one.be(Mode::DiesAfterEffect);
+    two.be(Mode::DiesAfterEffect);
+    let mut client_errors = 0;
+    for _ in 0..600 {
+        client_errors += usize::from(stand.get("/").status == 502);
+    }
+    assert_eq!(client_errors, 600);
+    let attempts = one.effects() + two.effects();
+    // A fifth of the requests, and 30 for each of two threads.
+    assert!(attempts <= 600 + 120 + 60 + 2, "{attempts} attempts for 600 requests");
+    assert!(attempts > 650, "{attempts}");
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_made_elsewhere_when_that_is_safe() {
+    let (slow, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let retry = RetryPolicy { attempt_timeout: model::Duration(200), ..POLICY };
+    let stand = Stand::with(&[&slow], retry, Tuning::default());
+    let answer = stand.get("/slow?900");
+    assert_eq!(answer.status, 504);
+    assert!(answer.fate().starts_with("unit=web-1; sent=1; reason=timeout"), "{}", answer.fate());
+    let before = slow.effects();
+    let answer = stand.post("/slow?900", "x");
+    assert_eq!(answer.status, 504);
+    assert_eq!(slow.effects(), before + 1, "a post is asked once");
+    drop((stand, web));
+}
+
+#[test]
+fn a_post_is_not_sent_to_a_replica_that_froze_while_nobody_looked() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Stand::new(&[&frozen, &web]);
+    for _ in 0..10 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    frozen.be(Mode::Frozen);
+    // Long enough that no sign of life is fresh, short enough that no probe has failed yet.
+    sleep(150);
+    for _ in 0..10 {
+        assert_eq!(stand.post("/", "order").text(), "web-2");
+        sleep(110);
+    }
+    assert_eq!(frozen.effects(), 10_usize.saturating_sub(web.effects().saturating_sub(10)));
+}
+
+#[test]
+fn an_idle_connection_that_the_server_closed_costs_no_post() {
+    // The server closes after each answer without saying so: the oldest race of keep-alive.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut web = Replica::start("web-1");
+    web.address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+        }
+    });
+    let stand = Stand::new(&[&web]);
+    for _ in 0..50 {
+        assert_eq!(stand.post("/", "order").status, 200);
+        sleep(2);
+    }
+}
