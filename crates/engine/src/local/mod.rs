@@ -119,7 +119,7 @@ impl LocalZones {
         }
         fs::create_dir_all(&options.state).map_err(EngineError::file("create", &options.state))?;
         let state = fs::canonicalize(&options.state).map_err(EngineError::file("read", &options.state))?;
-        let id = format!("{:06x}", fnv(state.as_os_str().as_encoded_bytes()) & 0xff_ffff);
+        let id = run_id(&state);
         let supervisor = ProcessId::own().ok_or_else(|| EngineError::Unable {
             what: "this process is not found in `/proc`".to_owned(),
             hint: "mount `/proc`".to_owned(),
@@ -136,7 +136,11 @@ impl LocalZones {
         if options.isolate {
             // Also without `local.json`: what runs in namespaces that are made anew would reach nobody.
             cgroups.kill()?;
-            wiring.create()?;
+            if let Err(error) = wiring.create() {
+                // The first failure is the one to tell; what is left is cleaned by the next start.
+                let _ = cgroups.remove();
+                return Err(error);
+            }
         } else if wiring.exists() {
             wiring.remove()?;
         }
@@ -329,6 +333,12 @@ impl LocalZone {
         let (records, _) = record::read_all(&self.state).ok()?;
         records.into_iter().find(|record| record.unit.name == *unit && record.alive())
     }
+}
+
+/// What names everything that the run with this state folder makes, cgroups and namespaces: six hexadecimal digits.
+#[must_use]
+pub fn run_id(state: &Path) -> String {
+    format!("{:06x}", fnv(state.as_os_str().as_encoded_bytes()) & 0xff_ffff)
 }
 
 /// The state folder of a zone below that of the run.
