@@ -26,8 +26,19 @@ pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
 /// took to fail.
 #[must_use]
 pub fn short_latencies_ms(records: &[Record], from_us: u64, to_us: u64) -> Vec<f64> {
-    let inside = |r: &&Record| r.kind.is_short() && r.end_us >= from_us && r.due_us < to_us;
-    let mut all: Vec<f64> = records.iter().filter(inside).map(Record::latency_ms).collect();
+    sorted_short(records, |r| r.end_us >= from_us && r.due_us < to_us)
+}
+
+/// Answer times in milliseconds, ascending, of the short requests that were over before the fault at `at`. One that
+/// was in flight then is the event's: a few of them would make calm look slow, and a slow calm is not judged.
+#[must_use]
+pub fn calm_latencies_ms(records: &[Record], at_us: u64) -> Vec<f64> {
+    sorted_short(records, |r| r.end_us < at_us)
+}
+
+fn sorted_short(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Vec<f64> {
+    let short = records.iter().filter(|r| r.kind.is_short() && wanted(r));
+    let mut all: Vec<f64> = short.map(Record::latency_ms).collect();
     all.sort_by(f64::total_cmp);
     all
 }
@@ -178,6 +189,8 @@ mod tests {
     fn requests_caught_in_flight_by_the_fault_belong_to_the_event() {
         let records = [record(4_900, 5_700, true), record(4_000, 4_001, true), record(6_000, 6_002, true)];
         assert_eq!(short_latencies_ms(&records, 5_000_000, 20_000_000), [2.0, 800.0]);
+        // They do not make calm look slow, which would leave the event unjudged.
+        assert_eq!(calm_latencies_ms(&records, 5_000_000), [1.0]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use model::{Fault, FaultTarget, Objectives, Verdict};
 
 use crate::decide_judge::unsavable;
-use crate::decide_measure::{Silence, longest_silence, quantile, rto_ms, short_latencies_ms};
+use crate::decide_measure::{
+    Silence, calm_latencies_ms, longest_silence, quantile, rto_ms, short_latencies_ms,
+};
 use crate::decide_record::{FaultFacts, Kind, Record};
 
 /// The 99th percentile of the short requests over the event may be this long ...
@@ -76,7 +78,7 @@ pub fn verdict(measured: &Measured<'_>, ids: impl Fn(u64) -> String) -> Verdict 
         p50_ms: quantile(&short, 0.5),
         p99_ms: quantile(&short, 0.99),
         max_ms: short.last().copied(),
-        calm_p99_ms: quantile(&short_latencies_ms(records, 0, at.saturating_sub(1)), 0.99),
+        calm_p99_ms: quantile(&calm_latencies_ms(records, at), 0.99),
         rto_ms: Some(rto_ms(calm, event, at)),
         full_count_ms: measured.full_count_ms,
         acked_writes: Some(acked),
