@@ -3,11 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use model::Moment;
-use net::Endpoint;
+
+use crate::worker::Target;
 
 /// The slots of one thread.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Slot {
     deadline: Cell<u64>,
     waker: RefCell<Option<Waker>>,
     /// The endpoint it waits for, and the generation in which it began.
-    endpoint: RefCell<Option<(Arc<Endpoint>, u32)>>,
+    target: RefCell<Option<(Rc<Target>, u32)>>,
     /// No request is open: the end of the front ends it.
     idle: Cell<bool>,
 }
@@ -61,8 +61,8 @@ impl Alarms {
 
 impl Slot {
     fn is_abandoned(&self) -> bool {
-        let endpoint = self.endpoint.borrow();
-        endpoint.as_ref().is_some_and(|(endpoint, generation)| endpoint.generation() != *generation)
+        let target = self.target.borrow();
+        target.as_ref().is_some_and(|(target, generation)| target.endpoint.generation() != *generation)
     }
 }
 
@@ -84,13 +84,13 @@ impl SlotGuard {
     }
 
     /// Waits for a response from this endpoint until [`SlotGuard::release`].
-    pub fn watch(&self, endpoint: &Arc<Endpoint>, generation: u32) {
-        *self.slot.endpoint.borrow_mut() = Some((Arc::clone(endpoint), generation));
+    pub fn watch(&self, target: &Rc<Target>, generation: u32) {
+        *self.slot.target.borrow_mut() = Some((Rc::clone(target), generation));
     }
 
     /// Waits for no endpoint any more.
     pub fn release(&self) {
-        *self.slot.endpoint.borrow_mut() = None;
+        *self.slot.target.borrow_mut() = None;
     }
 
     /// Whether the endpoint was ejected since.

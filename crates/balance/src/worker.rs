@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(10);
 const SWEEP_TICKS: u64 = 50;
 
 /// An endpoint with the idle connections of this thread.
+#[derive(Debug)]
 pub(crate) struct Target {
     pub endpoint: Arc<Endpoint>,
     pub idle: RefCell<IdlePool>,
@@ -136,6 +137,9 @@ impl Worker {
         let revision = compiled.revision;
         *self.view.borrow_mut() = Rc::new(View { compiled, pools });
         self.version.set(version);
+        drop((old, memories));
+        // A draining endpoint may now close: our idle connections must not keep it.
+        self.sweep();
         self.shared.applied[self.index].store(revision, Release);
     }
 

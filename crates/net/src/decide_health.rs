@@ -7,8 +7,9 @@
 //!   `retries` failed probes in a row, each `timeout` long, eject it. A byte from it, of a probe or of any
 //!   request, clears everything: slow is not dead. A replica that pauses for less than one probe timeout can
 //!   therefore never be ejected.
-//! - **unwell**: it answers its health check with a bad status. `retries` of these in a row, a `timeout` apart,
-//!   eject it. A 5xx to a user's request is no evidence at all.
+//! - **unwell**: it answers its health check with a bad status, or the network says that there is no way to it.
+//!   `retries` of these in a row, a `timeout` apart, eject it. A 5xx to a user's request is no evidence at all, nor
+//!   is a probe that failed for want of a file descriptor of our own.
 //!
 //! Ejections for silence or for being unwell stop at half of the pool, rounded up: more than that at once is more
 //! likely a fault of our own view. Beyond the cap an endpoint stays suspect, which the choice avoids while it can.
@@ -104,8 +105,12 @@ pub enum Outcome {
     Unwell,
     /// The connection was refused, or reset before it stood.
     Refused,
-    /// No byte within the timeout, or no way there.
+    /// No byte within the timeout.
     Silent,
+    /// The network says at once that there is no way there.
+    Unreachable,
+    /// It could not be asked, for a reason of our own: no file descriptor, no free port. No evidence.
+    NotAsked,
 }
 
 /// One effect to carry out. `member` is a position in the list given to [`Guard::set_members`].
@@ -246,15 +251,21 @@ impl Guard {
                 one.failures = 0;
                 one.next_probe = now.plus(settings.interval_ms);
             }
-            Outcome::Silent | Outcome::Unwell => {
+            Outcome::NotAsked => one.next_probe = now.plus(settings.timeout_ms),
+            Outcome::Silent | Outcome::Unwell | Outcome::Unreachable => {
                 one.failures = one.failures.saturating_add(1);
                 if one.standing.is_ejected() {
                     one.next_probe = now.plus(READMIT_EVERY_MS);
                 } else if one.failures >= settings.retries.max(1) && (room || one.seen.draining) {
-                    let why = if outcome == Outcome::Unwell { "health check failed" } else { "silent" };
+                    let why = match outcome {
+                        Outcome::Unwell => "health check failed",
+                        Outcome::Unreachable => "unreachable",
+                        _ => "silent",
+                    };
                     actions.extend(one.eject(member, Standing::Silent, why, now));
                 } else {
-                    let pause = if outcome == Outcome::Unwell { settings.timeout_ms } else { 0 };
+                    // A silent probe took its time already; the others end at once.
+                    let pause = if outcome == Outcome::Silent { 0 } else { settings.timeout_ms };
                     one.next_probe = now.plus(pause);
                     actions.extend(one.reconsider(member, now));
                 }

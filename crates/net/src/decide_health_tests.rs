@@ -178,6 +178,22 @@ fn a_replica_whose_health_check_fails_is_out_after_its_retries() {
 }
 
 #[test]
+fn a_front_without_file_descriptors_ejects_nobody() {
+    let mut play = Play::new(3);
+    let mut now = 0;
+    for _ in 0..100 {
+        now += 10;
+        for action in play.guard.tick(&play.seen.clone(), Moment(now)) {
+            if let Action::Probe { member, number } = action {
+                let actions = play.guard.probed(member, number, Outcome::NotAsked, Moment(now));
+                play.carry_out(&actions, now);
+            }
+        }
+    }
+    assert_eq!(play.log, Vec::<String>::new());
+}
+
+#[test]
 fn our_own_stall_is_not_held_against_the_replicas() {
     let mut play = Play::new(3);
     play.run(0, 3_000, |_, _| Be::Fine);

@@ -46,7 +46,11 @@ async fn talk(endpoint: &Endpoint, probe: &Probe, origin: Origin) -> Outcome {
 fn connect_failed(kind: ErrorKind) -> Outcome {
     match kind {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Outcome::Refused,
-        _ => Outcome::Silent,
+        ErrorKind::TimedOut => Outcome::Silent,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+            Outcome::Unreachable
+        }
+        _ => Outcome::NotAsked,
     }
 }
 

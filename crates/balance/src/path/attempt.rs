@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::Poll;
 
 use model::Probe;
@@ -79,7 +79,7 @@ pub(crate) struct Attempt<'a> {
     pub request: &'a Request,
     pub upload: &'a mut Upload,
     pub pool: &'a CompiledPool,
-    pub target: &'a Target,
+    pub target: &'a Rc<Target>,
     /// `100 Continue` was sent in an earlier attempt.
     pub continued: &'a mut bool,
     /// The endpoint must prove its life before it gets the request.
@@ -89,14 +89,14 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Makes the attempt.
     pub async fn make(mut self) -> Result<Begun, Stop> {
-        let endpoint = Arc::clone(&self.target.endpoint);
-        self.client.slot.watch(&endpoint, endpoint.generation());
-        let result = self.talk(&endpoint).await;
+        let target = Rc::clone(self.target);
+        self.client.slot.watch(&target, target.endpoint.generation());
+        let result = self.talk(&target.endpoint).await;
         self.client.slot.release();
         result
     }
 
-    async fn talk(&mut self, endpoint: &Arc<Endpoint>) -> Result<Begun, Stop> {
+    async fn talk(&mut self, endpoint: &Endpoint) -> Result<Begun, Stop> {
         let mut upstream = self.connection(endpoint).await?;
         self.ready_body().await?;
         let began_us = self.worker.now_us();
@@ -150,7 +150,7 @@ impl Attempt<'_> {
 
     /// A connection that is ready for the request; for a request that must not be repeated, one whose other end
     /// has just shown life.
-    async fn connection(&mut self, endpoint: &Arc<Endpoint>) -> Result<Upstream, Stop> {
+    async fn connection(&mut self, endpoint: &Endpoint) -> Result<Upstream, Stop> {
         let now = self.worker.coarse_now();
         let generation = endpoint.generation();
         let mut idle = loop {
@@ -184,7 +184,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn connect(&mut self, endpoint: &Arc<Endpoint>) -> Result<TcpStream, Stop> {
+    async fn connect(&mut self, endpoint: &Endpoint) -> Result<TcpStream, Stop> {
         let worker = self.worker;
         let _wait = Wait::new(endpoint, worker.coarse_now());
         self.client.slot.set_deadline(worker.coarse_now().plus(self.pool.connect_ms));
@@ -207,7 +207,7 @@ impl Attempt<'_> {
     }
 
     /// Asks for the health check on the very connection that the request will use.
-    async fn prove(&mut self, mut upstream: Upstream, path: &str, endpoint: &Arc<Endpoint>) -> Proof {
+    async fn prove(&mut self, mut upstream: Upstream, path: &str, endpoint: &Endpoint) -> Proof {
         let worker = self.worker;
         let _wait = Wait::new(endpoint, worker.coarse_now());
         let slot = &self.client.slot;
@@ -496,9 +496,17 @@ fn not_open(endpoint: &Endpoint, error: &io::Error) -> Stop {
             endpoint.was_refused();
             failed(503, "refused")
         }
-        _ => {
+        ErrorKind::TimedOut
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown => {
             endpoint.broke();
             failed(503, "unreachable")
+        }
+        // No file descriptor or no free port is our own trouble and says nothing about the endpoint.
+        _ => {
+            tracing::warn!(unit = %endpoint.unit(), error = error as &dyn std::error::Error, "cannot connect");
+            failed(503, "not_connected")
         }
     }
 }

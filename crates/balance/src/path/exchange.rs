@@ -2,12 +2,11 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
+use net::Use;
 use net::decide_pick::{Candidate, choose};
-use net::{Endpoint, Use};
 
 use super::answer::{self, Answer, Fate};
 use super::attempt::{Attempt, Begun, Failure, Stop};
@@ -21,7 +20,7 @@ use crate::h1::parse::Refusal;
 use crate::limits::{ATTEMPTS_MAX, FRESH_MS};
 use crate::log::Line;
 use crate::snapshot::CompiledPool;
-use crate::worker::{LocalPool, Worker};
+use crate::worker::{LocalPool, Target, Worker};
 
 /// Endpoints that may fail to prove their life before a request goes without proof.
 const PROOFS_MAX: u32 = 3;
@@ -32,7 +31,7 @@ struct Record {
     status: u16,
     bytes: u64,
     attempts: u32,
-    unit: Option<Arc<Endpoint>>,
+    target: Option<Rc<Target>>,
     why: &'static str,
     /// The endpoint cut the response off.
     cut: bool,
@@ -115,7 +114,7 @@ async fn proxy(
         };
         let target = Rc::clone(&local.targets[chosen].0);
         let usage = Use::new(&target.endpoint);
-        record.unit = Some(Arc::clone(&target.endpoint));
+        record.target = Some(Rc::clone(&target));
         record.attempts += 1;
         let attempt = Attempt {
             worker,
@@ -201,7 +200,7 @@ async fn give_up(
 ) -> After {
     record.status = failure.status;
     record.why = failure.reason;
-    let unit = record.unit.as_ref().map_or("-", |endpoint| endpoint.unit().as_str());
+    let unit = record.target.as_ref().map_or("-", |target| target.endpoint.unit().as_str());
     let fate = Some(Fate { unit, sent, reason: failure.reason });
     let answer = Answer { status: failure.status, text: "no replica answered this request", fate };
     let after = answer::send(worker, client, Some(request), &answer, upload.is_whole()).await;
@@ -216,7 +215,7 @@ async fn respond(
     request: &Request,
     upload: &mut Upload,
     begun: Begun,
-    usage: Use,
+    usage: Use<'_>,
     local: &LocalPool,
     chosen: usize,
     record: &mut Record,
@@ -316,7 +315,7 @@ fn finish(worker: &Worker, client: &Client, request: &Request, record: &Record) 
         unix_ms: worker.shared.origin.unix_ms(now),
         peer: &client.peer_text,
         service: pool.map_or("", |pool| pool.service.as_str()),
-        unit: record.unit.as_ref().map_or("", |endpoint| endpoint.unit().as_str()),
+        unit: record.target.as_ref().map_or("", |target| target.endpoint.unit().as_str()),
         method: &request.head[request.places.method.clone()],
         target: &request.head[request.places.target.clone()],
         host: &request.head[request.places.host.clone()],
