@@ -24,6 +24,7 @@ mod probe;
 mod process;
 pub mod record;
 pub mod shim;
+mod wait;
 
 use std::path::Path;
 

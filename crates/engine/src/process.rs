@@ -16,6 +16,9 @@ const PROC_FILE_MAX: u64 = 256 * 1024;
 /// Rounds of ending what is left of a unit without a cgroup; each round catches what the one before had forked.
 const SWEEP_ROUNDS: u32 = 10;
 
+/// How long killed processes may take to end, in milliseconds; one in an uninterruptible wait is not waited for.
+pub(crate) const KILLED_MS: u64 = 100;
+
 /// One process, past or present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
@@ -199,7 +202,7 @@ pub fn sweep(marker: &str, leader: Option<ProcessId>) -> usize {
             return 0;
         }
         left.iter().for_each(|id| id.signal(Signal::KILL));
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        crate::wait::ended(&left, KILLED_MS);
     }
     of_unit(marker, leader).len()
 }

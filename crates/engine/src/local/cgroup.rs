@@ -4,12 +4,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use model::{Resources, UnitName, ZoneName};
 use serde::{Deserialize, Serialize};
 
-use crate::EngineError;
+use crate::process::ProcessId;
+use crate::{EngineError, wait};
 
 /// Period of a CPU limit in microseconds, the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -17,6 +17,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 const CPU_QUOTA_MIN_US: u64 = 1_000;
 /// How long an emptied folder may take to become removable, in milliseconds: ended processes linger a moment.
 const REMOVE_MS: u64 = 2_000;
+/// How often removing is tried; a process that has ended leaves its folder a moment later.
+const REMOVE_ROUNDS: u64 = 20;
 /// How long processes may take to stop, in milliseconds; one in an uninterruptible wait is not waited for.
 const FREEZE_MS: u64 = 1_000;
 /// The folder of the agent's own processes in a zone: with controllers on, version 2 wants processes in leaves only.
@@ -374,14 +376,7 @@ pub(crate) fn kill(folder: &Path) -> Result<(), EngineError> {
 pub(crate) fn freeze(folder: &Path, frozen: bool) -> Result<(), EngineError> {
     unless_gone(folder, write(&folder.join("cgroup.freeze"), if frozen { "1" } else { "0" }))?;
     // The kernel stops each process at its next return from the kernel; the caller wants to know that all have.
-    let until = Instant::now() + Duration::from_millis(FREEZE_MS);
-    let state = format!("frozen {}", u8::from(frozen));
-    let events = folder.join("cgroup.events");
-    while Instant::now() < until
-        && fs::read_to_string(&events).is_ok_and(|text| !text.lines().any(|line| line == state))
-    {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait::cgroup_says(folder, &format!("frozen {}", u8::from(frozen)), FREEZE_MS);
     Ok(())
 }
 
@@ -402,20 +397,26 @@ fn processes(folder: &Path) -> Vec<u32> {
     found
 }
 
-/// Removes a cgroup and those below it; `rmdir` alone removes their files.
+/// Removes a cgroup and those below it; `rmdir` alone removes their files. Waits until it is empty.
 fn remove_tree(folder: &Path) -> io::Result<()> {
+    wait::cgroup_says(folder, "populated 0", REMOVE_MS);
     for child in children(folder) {
         remove_tree(&child)?;
     }
-    let until = Instant::now() + Duration::from_millis(REMOVE_MS);
-    loop {
+    for round in 1.. {
         match fs::remove_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if Instant::now() >= until => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if round == REMOVE_ROUNDS => return Err(error),
             Ok(()) => return Ok(()),
+            Err(_) => {
+                // Version 1 reports nothing, so its processes are waited for one by one.
+                let left: Vec<ProcessId> = processes(folder).into_iter().filter_map(ProcessId::of).collect();
+                wait::ended(&left, REMOVE_MS / REMOVE_ROUNDS);
+                std::thread::yield_now();
+            }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::{LocalZone, LocalZones, cgroup, clear_down};
 use crate::process::{self, ProcessId};
 use crate::record::{self, ProcessRecord, unit_folder};
-use crate::{EngineError, marker};
+use crate::{EngineError, marker, wait};
 
 /// Rounds of signalling processes one by one; each catches what the one before had forked.
 const ROUNDS: u32 = 10;
@@ -170,7 +170,9 @@ fn repeat(signal: Signal, list: impl Fn() -> Vec<ProcessId>) {
             return;
         }
         left.iter().for_each(|id| id.signal(signal));
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        if signal == Signal::KILL {
+            wait::ended(&left, process::KILLED_MS);
+        }
     }
 }
 
