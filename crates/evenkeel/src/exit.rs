@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::say;
+
 /// The user's file, flags, or environment.
 pub const ERROR: u8 = 1;
 /// Changes are pending; only with `--detailed-exitcode`.
@@ -36,12 +38,12 @@ pub fn hinted(text: impl Into<String>, hint: impl Into<String>) -> anyhow::Error
 
 /// Tells a person about `error` on standard error and gives the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error}");
+    say::talk(format_args!("error: {error}"));
     for cause in error.chain().skip(1) {
-        eprintln!("  because {cause}");
+        say::talk(format_args!("  because {cause}"));
     }
     if let Some(hinted) = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()) {
-        eprintln!("hint: {}", hinted.hint);
+        say::talk(format_args!("hint: {}", hinted.hint));
     }
     ExitCode::from(ERROR)
 }

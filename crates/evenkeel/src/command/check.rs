@@ -9,6 +9,7 @@ use model::App;
 use spec::Reading;
 
 use crate::exit::{self, hinted};
+use crate::say;
 
 /// A file above this size is refused by `spec`; one byte more is read so that `spec` can say so.
 const READ_MAX: u64 = (1 << 20) + 1;
@@ -17,11 +18,11 @@ const READ_MAX: u64 = (1 << 20) + 1;
 pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let (reading, text) = read(path)?;
     if json {
-        println!("{}", spec::to_json(&reading));
+        say::data(format_args!("{}\n", spec::to_json(&reading)))?;
     } else {
         show(&reading, &text, path);
         if reading.app.is_some() {
-            println!("{}: valid", path.display());
+            say::data(format_args!("{}: valid\n", path.display()))?;
         }
     }
     Ok(if reading.app.is_some() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
@@ -35,7 +36,7 @@ pub fn explain(code: &str) -> anyhow::Result<ExitCode> {
             "a code looks like `E0107`; `evenkeel check` prints it with each mistake",
         )
     })?;
-    print!("{page}");
+    say::data(page)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -58,7 +59,7 @@ pub fn read(path: &Path) -> anyhow::Result<(Reading, String)> {
 pub fn show(reading: &Reading, text: &str, path: &Path) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let told = spec::render(&reading.findings, text, &path.display().to_string(), colour);
-    eprint!("{told}");
+    say::part(told);
 }
 
 /// The application of a file without mistakes, and the folder its programs are looked up from.

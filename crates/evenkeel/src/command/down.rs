@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use crate::cli::DownArgs;
 use crate::exit::hinted;
+use crate::say;
 use crate::wire::site::Site;
 use crate::wire::supervise;
 
@@ -22,10 +23,14 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
     }
     if site.is_running()? {
         stop(site)?;
-        eprintln!("stopped; data is kept in `{}`", site.root().display());
+        say::talk(format_args!("stopped; data is kept in `{}`", site.root().display()));
     } else {
         let cleared = supervise::clear_away(site)?;
-        eprintln!("nothing ran{}", if cleared { "; cleared away what a killed run had left" } else { "" });
+        say::talk(if cleared {
+            "nothing ran; cleared away what a killed run had left"
+        } else {
+            "nothing ran"
+        });
     }
     if args.delete_data {
         delete(site)?;
@@ -71,7 +76,7 @@ fn delete(site: &Site) -> anyhow::Result<()> {
         if !path.exists() {
             continue;
         }
-        eprintln!("deleting {} ({})", path.display(), model::Bytes(size(&path)));
+        say::talk(format_args!("deleting {} ({})", path.display(), model::Bytes(size(&path))));
         let outcome =
             if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         outcome.with_context(|| format!("cannot delete `{}`", path.display()))?;

@@ -1,6 +1,6 @@
 //! `evenkeel drill`: breaks something on purpose and measures what callers saw.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use world::{Chance, Clock, Limits, Tasks};
 
 use crate::cli::{DrillArgs, Kind, Target};
 use crate::exit::hinted;
+use crate::say;
 use crate::wire::console;
 use crate::wire::fault::{LocalFault, Victim};
 use crate::wire::mirror::{self, Mirror};
@@ -72,14 +73,14 @@ async fn measure(
 
     let report = drill::run_report(options, local, |progress| tell(&progress)).await.map_err(explain)?;
     if std::io::stderr().is_terminal() {
-        eprintln!();
+        say::talk("");
     }
     keep(store, &report.verdict).await;
     if json {
-        println!("{}", drill::to_json(&report.verdict));
+        say::data(format_args!("{}\n", drill::to_json(&report.verdict)))?;
     } else {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        print!("{}", drill::render(&report, colour));
+        say::data(drill::render(&report, colour))?;
     }
     Ok(ExitCode::from(drill::exit_code(&report.verdict)))
 }
@@ -192,11 +193,10 @@ fn tell(progress: &Progress) {
         Stage::Count => "counting",
     };
     let seconds = progress.since_start_ms as f64 / 1_000.0;
-    eprint!(
+    say::part(format_args!(
         "\r\x1b[K{seconds:5.1} s  {stage:<8}  {} requests, {} failed, {} open",
         progress.requests, progress.failed, progress.open
-    );
-    let _ = std::io::stderr().flush();
+    ));
 }
 
 /// Verdicts are kept for `status` and the console; that the store is gone makes none untrue.
@@ -204,6 +204,6 @@ async fn keep(store: &Store, verdict: &Verdict) {
     let Ok(value) = serde_json::to_vec(verdict) else { return };
     let key = format!("{}{:015}", keys::VERDICTS, verdict.at_ms);
     if let Err(error) = store.put(&key, value).await {
-        eprintln!("warning: the verdict was not kept: {error}");
+        say::talk(format_args!("warning: the verdict was not kept: {error}"));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::LogsArgs;
 use crate::exit::hinted;
+use crate::say;
 use crate::wire::site::Site;
 
 /// The end of a log that is looked through for its last lines.
@@ -31,7 +32,9 @@ pub fn run(args: &LogsArgs, site: &Site) -> anyhow::Result<ExitCode> {
     let many = args.unit.is_none();
     for (unit, path) in &found {
         let (text, end) = tail(path, args.lines)?;
-        show(unit, &text, many)?;
+        if !show(unit, &text, many)? {
+            return Ok(ExitCode::SUCCESS);
+        }
         at.insert(path.clone(), end);
     }
     if !args.follow {
@@ -42,7 +45,9 @@ pub fn run(args: &LogsArgs, site: &Site) -> anyhow::Result<ExitCode> {
         for (unit, path) in files(site, args.unit.as_deref())? {
             let from = at.get(&path).copied().unwrap_or(0);
             let (text, end) = added(&path, from)?;
-            show(&unit, &text, many)?;
+            if !show(&unit, &text, many)? {
+                return Ok(ExitCode::SUCCESS);
+            }
             at.insert(path, end);
         }
     }
@@ -77,7 +82,7 @@ fn tail(path: &Path, lines: usize) -> anyhow::Result<(Vec<u8>, u64)> {
     let mut text = Vec::new();
     file.take(TAIL_MAX).read_to_end(&mut text)?;
     let ended = text.last() == Some(&b'\n');
-    let breaks = text.iter().rposition_nth(b'\n', lines + usize::from(ended));
+    let breaks = text.iter().rposition_nth(b'\n', lines.saturating_add(usize::from(ended)));
     let from = if lines == 0 { text.len() } else { breaks.map_or(0, |at| at + 1) };
     Ok((text.split_off(from), length))
 }
@@ -106,16 +111,16 @@ fn added(path: &Path, from: u64) -> anyhow::Result<(Vec<u8>, u64)> {
     Ok((text, end))
 }
 
-fn show(unit: &str, text: &[u8], prefix: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+/// `false`: nobody reads any more.
+fn show(unit: &str, text: &[u8], prefix: bool) -> anyhow::Result<bool> {
+    let mut out = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         if prefix {
-            write!(out, "{unit:<12} | ")?;
+            out.extend_from_slice(format!("{unit:<12} | ").as_bytes());
         }
-        out.write_all(line)?;
+        out.extend_from_slice(line);
     }
-    out.flush()?;
-    Ok(())
+    say::bytes(&out)
 }
 
 #[cfg(test)]
@@ -139,5 +144,6 @@ mod tests {
         check("a\n", 5, "a\n");
         check("", 5, "");
         check("a\nb\n", 0, "");
+        check("a\nb\n", usize::MAX, "a\nb\n");
     }
 }

@@ -9,6 +9,7 @@ use model::{App, Plan};
 
 use crate::cli::PlanArgs;
 use crate::exit;
+use crate::say;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout;
 use crate::wire::site::{Site, write_whole};
@@ -35,13 +36,13 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
         None => true,
     };
     if json {
-        println!("{as_json}");
+        say::data(format_args!("{as_json}\n"))?;
     } else {
         let terminal = std::io::stdout().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        print!("{}", plan::render(&plan, width(), colour));
+        say::data(plan::render(&plan, width(), colour))?;
         if let Some(old) = &running {
-            print!("\n{}", plan::diff(old, &plan));
+            say::data(format_args!("\n{}", plan::diff(old, &plan)))?;
         }
     }
     if !plan.feasible {

@@ -8,6 +8,7 @@ use model::ZoneName;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AgentArgs, FrontArgs, StoreArgs};
+use crate::say;
 use crate::wire::{self, agent, snapshot::Sabotage};
 
 use super::block_on;
@@ -21,6 +22,8 @@ fn log() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A full disk would otherwise end whoever logs: the complaint goes to the same file, with a panic.
+        .log_internal_errors(false)
         .try_init();
 }
 
@@ -65,7 +68,7 @@ pub fn store(args: StoreArgs) -> anyhow::Result<ExitCode> {
         let serve = async { store::serve(options, stop).await.context("the store ended") };
         let told = async {
             if let Ok(address) = address.await {
-                println!("{address}");
+                say::data(format_args!("{address}\n"))?;
             }
             let _ = terminate.recv().await;
             stopper.request();

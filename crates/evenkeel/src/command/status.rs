@@ -1,6 +1,6 @@
 //! `evenkeel status`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use store::Store;
 use world::Clock;
 
 use crate::cli::StatusArgs;
+use crate::say;
 use crate::wire::console::Pace;
 use crate::wire::mirror::Mirror;
 use crate::wire::picture;
@@ -27,17 +28,15 @@ pub fn run(args: &StatusArgs, site: &Site, json: bool) -> anyhow::Result<ExitCod
         let mut look = Look::new(store);
         loop {
             let status = look.once().await.context("the store does not answer")?;
-            if json {
-                println!("{}", to_json(&status));
+            let text = if json {
+                format!("{}\n", to_json(&status))
             } else {
                 let screen = args.watch && std::io::stdout().is_terminal();
                 let text = table::render(&status, &console_links(&look.mirror, site), screen);
                 // Home, then erase what is below: no flicker.
-                let frame = if screen { format!("\x1b[H\x1b[J{text}") } else { text };
-                std::io::stdout().write_all(frame.as_bytes())?;
-                std::io::stdout().flush()?;
-            }
-            if !args.watch {
+                if screen { format!("\x1b[H\x1b[J{text}") } else { text }
+            };
+            if !say::data(text)? || !args.watch {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(WATCH_MS)).await;

@@ -1,6 +1,6 @@
 //! `evenkeel up`: the application on this machine, in emulated zones.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
+use crate::say;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
@@ -21,6 +22,10 @@ use super::{block_on, check, plan, table};
 
 /// Time between two frames of the live table.
 const FRAME: Duration = Duration::from_millis(500);
+/// Below the live table of whoever started it.
+const FOOTER: &str = "Ctrl-C stops everything; try `evenkeel drill zone b` in another terminal";
+/// Below the live table of whoever only changed it.
+const LEAVES: &str = "it was started elsewhere: Ctrl-C leaves it running, `evenkeel down` stops it";
 /// How long `--detach` waits for the plan to be reached.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
@@ -29,9 +34,9 @@ pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (plan, options) = prepare(args)?;
     if !plan.feasible {
         for missed in &plan.missed {
-            eprintln!("error: {missed}");
+            say::talk(format_args!("error: {missed}"));
         }
-        eprintln!("hint: `evenkeel plan` shows what would meet the objectives");
+        say::talk("hint: `evenkeel plan` shows what would meet the objectives");
         return Ok(ExitCode::from(exit::INFEASIBLE));
     }
     if site.is_running()? {
@@ -46,7 +51,11 @@ pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
 
 /// `evenkeel supervise`: what `up --detach` leaves behind.
 pub fn supervise(args: &UpArgs, site: &Site) -> anyhow::Result<ExitCode> {
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .try_init();
     let (_, options) = prepare(args)?;
     // A session of its own: closing the terminal must not end it. Fails only for a group's leader, which has one.
     let _ = rustix::process::setsid();
@@ -106,31 +115,32 @@ async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::R
         ));
     }
     match rollout::apply(&store, plan).await? {
-        Applied::Same(number) => eprintln!("plan #{} is in force already", number.0),
-        Applied::New(number) => eprintln!("plan #{} applied", number.0),
+        Applied::Same(number) => say::talk(format_args!("plan #{} is in force already", number.0)),
+        Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
     }
     if args.detach || !std::io::stdout().is_terminal() {
         return wait_until_reached(site, json).await;
     }
-    eprintln!("it was started elsewhere: Ctrl-C leaves it running, `evenkeel down` stops it");
+    say::talk(LEAVES);
     let mut look = Look::new(store);
     tokio::select! {
         biased;
         () = asked_to_end()? => {}
-        shown = show(&mut look, site, json) => shown?,
+        shown = show(&mut look, site, json, LEAVES) => shown?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result<ExitCode> {
-    eprintln!("starting {} in {} zones on this machine ...", options.plan.app, options.plan.zones.len());
+    let (app, zones) = (&options.plan.app, options.plan.zones.len());
+    say::talk(format_args!("starting {app} in {zones} zones on this machine ..."));
     let (mut supervisor, _) = Supervisor::start(site.clone(), options).await?;
     let mut look = Look::new(supervisor.store()?);
     let end = asked_to_end()?;
     let watched = {
         let shown = async {
             // A table that cannot be shown is no reason to stop what runs.
-            let _ = show(&mut look, site, json).await;
+            let _ = show(&mut look, site, json, FOOTER).await;
             std::future::pending::<()>().await;
         };
         supervisor
@@ -143,7 +153,7 @@ async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result
             })
             .await
     };
-    eprintln!("\nstopping; Ctrl-C again stops at once ...");
+    say::talk("\nstopping; Ctrl-C again stops at once ...");
     let again = asked_to_end()?;
     let hard = tokio::select! {
         biased;
@@ -154,7 +164,7 @@ async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result
         supervisor.stop(true).await;
     }
     watched?;
-    eprintln!("stopped; data is kept in `{}`", site.root().display());
+    say::talk(format_args!("stopped; data is kept in `{}`", site.root().display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -173,29 +183,30 @@ fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// The live table on a terminal; else a line whenever the rollout goes on.
-async fn show(look: &mut Look, site: &Site, json: bool) -> anyhow::Result<()> {
+/// The live table on a terminal; else a line whenever the rollout goes on. Ends when nobody reads it any more.
+async fn show(look: &mut Look, site: &Site, json: bool, footer: &str) -> anyhow::Result<()> {
     let screen = std::io::stdout().is_terminal() && !json;
     let mut last = String::new();
     loop {
         if let Ok(status) = look.once().await {
             let links = console_links(&look.mirror, site);
+            let mut text = String::new();
             if screen {
-                let text = table::render(&status, &links, std::env::var_os("NO_COLOR").is_none());
-                print!(
-                    "\x1b[H\x1b[J{text}\nCtrl-C stops everything; try `evenkeel drill zone b` in another terminal\n"
-                );
+                let table = table::render(&status, &links, std::env::var_os("NO_COLOR").is_none());
+                text = format!("\x1b[H\x1b[J{table}\n{footer}\n");
             } else {
                 let line = if json { to_json(&status).to_string() } else { summary(&status) };
                 if line != last && (!json || moved(&status, &last)) {
-                    println!("{line}");
+                    text = format!("{line}\n");
                     if !json && ready(&status) {
-                        announce(&status, &links);
+                        text.push_str(&announcement(&status, &links));
                     }
                     last = line;
                 }
             }
-            std::io::stdout().flush()?;
+            if !say::data(text)? {
+                return Ok(());
+            }
         }
         tokio::time::sleep(FRAME).await;
     }
@@ -216,13 +227,10 @@ fn ready(status: &Status) -> bool {
     status.rollout == "reached" && !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy)
 }
 
-fn announce(status: &Status, links: &[String]) {
-    for entry in &status.entries {
-        println!("  http://{entry}/");
-    }
-    if let Some(link) = links.first() {
-        println!("console: {link}");
-    }
+fn announcement(status: &Status, links: &[String]) -> String {
+    let entries = status.entries.iter().map(|entry| format!("  http://{entry}/\n"));
+    let console = links.first().map(|link| format!("console: {link}\n"));
+    entries.chain(console).collect()
 }
 
 fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
@@ -268,10 +276,9 @@ async fn wait_until_reached(site: &Site, json: bool) -> anyhow::Result<ExitCode>
             if ready(&status) {
                 let links = console_links(&look.mirror, site);
                 if json {
-                    println!("{}", to_json(&status));
+                    say::data(format_args!("{}\n", to_json(&status)))?;
                 } else {
-                    println!("{}", summary(&status));
-                    announce(&status, &links);
+                    say::data(format_args!("{}\n{}", summary(&status), announcement(&status, &links)))?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
@@ -283,7 +290,7 @@ async fn wait_until_reached(site: &Site, json: bool) -> anyhow::Result<ExitCode>
             }
             let line = summary(&status);
             if line != last {
-                eprintln!("{line}");
+                say::talk(&line);
                 last = line;
             }
         }
