@@ -222,7 +222,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, survive: Survive, usd: Mone
     {
         let causes = causes(&chosen.down);
         missed.push(format!(
-            "availability {asked} was asked, {} is reached: {} alone cost {:.1} of the {:.1} minutes a year that may be lost",
+            "availability {asked} was asked, {} is reached: {} alone cost {:.1} minutes a year, and {:.1} may be lost",
             availability(&chosen.down),
             causes[0].name,
             causes[0].min_year,
@@ -269,19 +269,23 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
     let mut effort = Effort::default();
     let mut found = Vec::new();
     let nothing = Limits { survive: Survive::Nothing, ..limits };
-    let relaxed = [
-        (Limits { down: None, ..limits }, "availability"),
-        (nothing, "the reserve for a loss"),
-        (Limits { down: None, ..nothing }, "availability and the reserve for a loss"),
-    ];
-    let cheaper = relaxed.into_iter().filter_map(|(limits, broken)| {
-        let candidate =
-            space.cheapest(limits, &mut effort).filter(|candidate| candidate.cost < chosen.cost)?;
-        Some((candidate, broken))
+    let relaxed = [Limits { down: None, ..limits }, nothing, Limits { down: None, ..nothing }];
+    let cheaper = relaxed.into_iter().filter_map(|relaxed| {
+        let candidate = space.cheapest(relaxed, &mut effort);
+        candidate
+            .filter(|candidate| candidate.cost < chosen.cost)
+            .map(|candidate| (candidate, relaxed.survive))
     });
-    if let Some((candidate, broken)) = cheaper.max_by_key(|(candidate, _)| candidate.cost) {
-        let less = if is_local(&candidate) { "fewer replicas" } else { "cheaper" };
-        found.push(reject(space, &candidate, format!("next cheaper: {less}, and it breaks {broken}")));
+    if let Some((candidate, survive)) = cheaper.max_by_key(|(candidate, _)| candidate.cost) {
+        let mut broken = Vec::new();
+        if limits.down.is_some_and(|limit| candidate.down.total() > limit) {
+            broken.push("availability");
+        }
+        if survive != limits.survive {
+            broken.push("the reserve for a loss");
+        }
+        let less = if is_local(&candidate) { "smaller" } else { "cheaper" };
+        found.push(reject(space, &candidate, format!("next {less}: it breaks {}", broken.join(" and "))));
     }
     let safer = Limits { down: Some(chosen.down.total() * (1.0 - SAFER)), ..limits };
     if let Some(candidate) = space.cheapest(safer, &mut effort) {

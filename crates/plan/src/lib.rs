@@ -78,7 +78,9 @@ pub enum PlanError {
         known: String,
     },
     /// No machine type is large enough for one replica.
-    #[error("no machine type in the catalogue holds one replica of `{service}` ({cpus} CPUs, {memory})")]
+    #[error(
+        "no machine type in the catalogue holds one replica of `{service}` (cpus: {cpus}, memory: {memory})"
+    )]
     TooLarge {
         /// The service.
         service: String,

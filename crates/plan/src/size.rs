@@ -50,12 +50,12 @@ fn check_service(service: &Service) -> Result<(), PlanError> {
     if let Some(peak) = service.load.map(|load| load.peak.0)
         && !(peak.is_finite() && peak >= 0.0)
     {
-        return absurd(format!("`load.peak` of `{name}` is {peak}"), "it must be a finite rate");
+        return absurd(format!("`load.peak` of `{name}` is {peak}"), "it must be a finite rate from 0");
     }
     if let Some(mean) = service.load.and_then(|load| load.mean).map(|mean| mean.0)
         && !(mean.is_finite() && mean >= 0.0)
     {
-        return absurd(format!("`load.mean` of `{name}` is {mean}"), "it must be a finite rate");
+        return absurd(format!("`load.mean` of `{name}` is {mean}"), "it must be a finite rate from 0");
     }
     if let Some(rate) = service.rps_per_cpu.filter(|rate| !positive(*rate)) {
         return absurd(format!("`capacity.rps_per_cpu` of `{name}` is {rate}"), "it must be above 0");
@@ -154,7 +154,10 @@ fn need(service: &Service, assumed: &mut Vec<String>) -> Result<Need, PlanError>
             let count = (load.peak.0 / carries * (1.0 - 1e-12)).ceil().max(1.0);
             if count > f64::from(REPLICAS_MAX) {
                 return Err(PlanError::Absurd {
-                    what: format!("`load.peak` of `{name}` needs {count} replicas of {carries} requests/s"),
+                    what: format!(
+                        "`load.peak` of `{name}` is {} at {carries:.3} requests/s a replica",
+                        load.peak
+                    ),
                     rule: "at most 1000 replicas are planned",
                 });
             }
