@@ -83,6 +83,15 @@ impl Running {
 struct Wire {
     lose_requests: AtomicBool,
     lose_replies: AtomicBool,
+    /// Connections so far, and those of them that will never carry a byte again.
+    connections: AtomicU32,
+    dead: AtomicU32,
+}
+
+impl Wire {
+    fn loses(&self, number: u32, direction: &AtomicBool) -> bool {
+        number < self.dead.load(Ordering::SeqCst) || direction.load(Ordering::SeqCst)
+    }
 }
 
 async fn relay(to: SocketAddr, wire: Arc<Wire>, tasks: &Tasks) -> SocketAddr {
@@ -92,13 +101,14 @@ async fn relay(to: SocketAddr, wire: Arc<Wire>, tasks: &Tasks) -> SocketAddr {
     tasks.spawn("relay", async move {
         while let Ok((client, _)) = listener.accept().await {
             let (wire, from) = (wire.clone(), client);
+            let number = wire.connections.fetch_add(1, Ordering::SeqCst);
             spawner.spawn("relay/connection", async move {
                 let server = TcpStream::connect(to).await.unwrap();
                 let ((mut there_in, mut back_out), (mut back_in, mut there_out)) =
                     (from.into_split(), server.into_split());
                 tokio::join!(
-                    pump(&mut there_in, &mut there_out, &wire.lose_requests),
-                    pump(&mut back_in, &mut back_out, &wire.lose_replies)
+                    pump(&mut there_in, &mut there_out, || wire.loses(number, &wire.lose_requests)),
+                    pump(&mut back_in, &mut back_out, || wire.loses(number, &wire.lose_replies))
                 );
             });
         }
@@ -106,12 +116,12 @@ async fn relay(to: SocketAddr, wire: Arc<Wire>, tasks: &Tasks) -> SocketAddr {
     address
 }
 
-async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, lose: &AtomicBool) {
+async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, lose: impl Fn() -> bool) {
     let mut bytes = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
         // The opening is 40 bytes there and 1 back; a connection may be made even while all else is lost.
         let opening = read == HELLO_BYTES || read == 1;
-        if (!lose.load(Ordering::SeqCst) || opening) && to.write_all(&bytes[..read]).await.is_err() {
+        if (!lose() || opening) && to.write_all(&bytes[..read]).await.is_err() {
             return;
         }
     }
@@ -215,6 +225,26 @@ async fn a_client_recovers_by_itself_when_a_cut_heals() {
         tries += 1;
         assert!(tries < 20);
     }
+    running.end().await;
+}
+
+/// After a long cut TCP itself tries again only after many seconds.
+#[tokio::test]
+async fn a_connection_that_went_silent_is_given_up_for_a_new_one() {
+    let (_folder, running) = fresh().await;
+    let wire = Arc::new(Wire::default());
+    let relays = Tasks::new();
+    let address = relay(running.address, wire.clone(), &relays).await;
+    let store = Store::connect(address, running.token.clone());
+    store.put("k", "1").await.unwrap();
+    wire.dead.store(wire.connections.load(Ordering::SeqCst), Ordering::SeqCst);
+    assert_eq!(store.put("k", "2").await.unwrap_err().class(), Class::Unknown);
+    let mut tries = 0;
+    while store.get("k").await.is_err() {
+        tries += 1;
+        assert!(tries < 10, "stays with the dead connection");
+    }
+    assert_eq!(wire.connections.load(Ordering::SeqCst), 2);
     running.end().await;
 }
 

@@ -113,11 +113,26 @@ async fn a_task_is_not_restarted_once_the_stop_is_requested() {
         }
     });
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let spawner = tasks.spawner();
     assert!(tasks.shutdown(SHORT).await.is_empty());
     assert_eq!(starts.load(Ordering::SeqCst), 1);
-    spawner.spawn("too late", async { panic!("must not run") });
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_once_the_shutdown_has_begun() {
+    let tasks = Tasks::new();
+    let (spawner, stop) = (tasks.spawner(), tasks.stop());
+    let late = Arc::new(AtomicU32::new(0));
+    let seen = late.clone();
+    tasks.spawn("parent", async move {
+        stop.requested().await;
+        spawner.spawn("child", async move {
+            seen.fetch_add(1, Ordering::SeqCst);
+        });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    });
     tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(tasks.shutdown(SHORT).await.is_empty());
+    assert_eq!(late.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]
