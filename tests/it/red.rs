@@ -2,13 +2,14 @@
 
 use crate::site::{SHOP, Site, last_json};
 
-const SHORT: &[&str] = &["--duration", "8", "--rate", "200", "--abort-percent", "100"];
+/// Longer than the 10 s after which a caller gives up.
+const LONG: &[&str] = &["--duration", "13", "--rate", "200", "--abort-percent", "100"];
 
 #[track_caller]
 fn red(site: &Site, words: &[&str]) -> serde_json::Value {
     let mut all = vec!["--json", "drill"];
     all.extend_from_slice(words);
-    all.extend_from_slice(SHORT);
+    all.extend_from_slice(LONG);
     let verdict = last_json(&site.expect(4, &all));
     assert_eq!(verdict["objectives_met"], false, "{verdict:#}");
     verdict
@@ -33,7 +34,8 @@ fn with_one_zone_its_loss_is_seen() {
 #[test]
 fn a_retry_of_what_may_have_been_carried_out_is_seen_as_a_double_effect() {
     let site = Site::new("double", SHOP);
-    site.up(&["--break-retries"]);
+    // Without health checks too: else the frozen replica is found before it holds enough.
+    site.up(&["--break-health", "--break-retries"]);
     let verdict = red(&site, &["process", "--fault", "freeze"]);
     assert!(verdict["double_effects"].as_u64() > Some(0), "{verdict:#}");
 }

@@ -5,7 +5,7 @@ use crate::decide_record::{Kind, Record};
 /// A time without success is one only when it is this many times as long as the longest one in calm ...
 pub const SILENCE_FACTOR: u64 = 3;
 /// ... and at least this long: below it, the scheduler of a busy machine makes gaps of its own.
-pub const SILENCE_FLOOR_US: u64 = 50_000;
+pub const SILENCE_FLOOR_US: u64 = 250_000;
 /// One column of the timeline.
 pub const SLICE_US: u64 = 250_000;
 /// The abort limit looks at what ended within this time.

@@ -22,10 +22,13 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// A probe without a good answer by then is a miss.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Misses in a row that take a front out.
-pub(crate) const PROBE_MISSES: u32 = 2;
+pub(crate) const PROBE_MISSES: u32 = 3;
 /// Probers of one front, each at every third turn, so that a silent probe does not delay the next: a front that
-/// freezes is out after 450 ms at most. `PROBERS * PROBE_EVERY` is longer than [`PROBE_TIMEOUT`].
+/// freezes is out after 550 ms at most, one that pauses for 300 ms stays in. `PROBERS * PROBE_EVERY` is longer than
+/// [`PROBE_TIMEOUT`].
 const PROBERS: u32 = 3;
+/// A prober that runs this late was itself stopped or starved, and what it then misses says nothing about a front.
+const OWN_STALL: Duration = Duration::from_millis(60);
 /// A connection that is not open by then is given up; nothing was sent.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 /// Idle connections kept for one front.
@@ -194,7 +197,10 @@ impl Front {
             }
             let started = Instant::now();
             let good = self.probe().await.is_ok();
-            self.note(started, good);
+            let late = started > next + OWN_STALL || started.elapsed() > PROBE_TIMEOUT + OWN_STALL;
+            if good || !late {
+                self.note(started, good);
+            }
             next = (next + PROBE_EVERY * PROBERS).max(Instant::now());
         }
     }
@@ -221,16 +227,18 @@ mod tests {
         Entry::new(&fronts, None, "/healthz")
     }
 
-    fn miss(front: &Front) {
-        front.note(Instant::now(), false);
+    fn miss(front: &Front, times: u32) {
+        for _ in 0..times {
+            front.note(Instant::now(), false);
+        }
     }
 
     #[test]
-    fn two_misses_take_a_front_out_and_one_hit_brings_it_back() {
+    fn misses_in_a_row_take_a_front_out_and_one_hit_brings_it_back() {
         let entry = entry();
-        miss(&entry.fronts[1]);
+        miss(&entry.fronts[1], PROBE_MISSES - 1);
         assert!(!entry.fronts[1].is_out());
-        miss(&entry.fronts[1]);
+        miss(&entry.fronts[1], 1);
         assert!(entry.fronts[1].is_out());
         entry.fronts[1].note(Instant::now(), true);
         assert!(!entry.fronts[1].is_out());
@@ -249,8 +257,7 @@ mod tests {
     #[test]
     fn requests_go_round_the_fronts_that_are_in() {
         let entry = entry();
-        miss(&entry.fronts[1]);
-        miss(&entry.fronts[1]);
+        miss(&entry.fronts[1], PROBE_MISSES);
         let mut seen = [0; 3];
         for _ in 0..30 {
             seen[entry.pick(&Tried::default()).unwrap()] += 1;
@@ -263,8 +270,8 @@ mod tests {
     fn with_every_front_out_all_of_them_are_tried_and_then_it_ends() {
         let entry = entry();
         for front in &entry.fronts {
-            miss(front);
-            miss(front);
+            miss(front, PROBE_MISSES);
+            miss(front, PROBE_MISSES);
         }
         let mut tried = Tried::default();
         let mut picked = Vec::new();
@@ -281,15 +288,14 @@ mod tests {
     async fn whoever_uses_a_front_that_is_out_is_not_told_at_once_that_it_went_out() {
         let entry = entry();
         let front = &entry.fronts[0];
-        miss(front);
-        miss(front);
+        miss(front, PROBE_MISSES);
         let wait = front.goes_out();
         assert!(timeout(Duration::from_secs(5), wait).await.is_err());
         front.note(Instant::now(), true);
         let wait = front.goes_out();
         for _ in 0..PROBE_MISSES {
             tokio::time::advance(Duration::from_millis(1)).await;
-            miss(front);
+            miss(front, PROBE_MISSES);
         }
         assert!(timeout(Duration::from_secs(5), wait).await.is_ok());
     }
