@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::{Options, Row};
+use super::Options;
+use super::report::{Report, Row};
 use crate::install;
 use crate::run::{self, cargo, find, say};
 
@@ -82,17 +83,19 @@ struct Sample {
 }
 
 /// Measures every load; see the module.
-pub(super) fn balance(options: &Options) -> Result<Vec<Row>> {
+pub(super) fn balance(options: &Options, report: &mut Report) -> Result<()> {
     install::ensure(&[install::BENCH])?;
     run::run(cargo(&["build", "--release", "-p", "evenkeel"]))?;
     let folder = std::env::temp_dir().join(format!("evenkeel-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let rows = measure(options, &folder);
+    let measured = measure(options, &folder, report);
     let _ = fs::remove_dir_all(&folder);
-    rows
+    measured
 }
 
-fn measure(options: &Options, folder: &Path) -> Result<Vec<Row>> {
+fn measure(options: &Options, folder: &Path, report: &mut Report) -> Result<()> {
+    let cases: Vec<&str> = LOADS.iter().map(|load| load.name).collect();
+    let chosen = options.choose(&cases)?;
     let _backend = backend(folder)?;
     let subjects = [evenkeel(folder)?, haproxy(folder)?, nginx(folder)?];
     for port in PORTS {
@@ -100,8 +103,7 @@ fn measure(options: &Options, folder: &Path) -> Result<Vec<Row>> {
     }
     let seconds = options.seconds.unwrap_or(SECONDS);
     let wanted = options.rounds.unwrap_or(ROUNDS);
-    let mut rows = Vec::new();
-    for load in &LOADS {
+    for load in LOADS.iter().filter(|load| chosen.contains(&load.name)) {
         let mut rounds: Vec<[f64; 3]> = Vec::new();
         // A refused round is tried again, not forever: on a busy machine none may be good.
         for round in 0..wanted * 2 {
@@ -134,15 +136,15 @@ fn measure(options: &Options, folder: &Path) -> Result<Vec<Row>> {
         for (peer, name) in [(1, "evenkeel/haproxy"), (2, "evenkeel/nginx")] {
             let ratios = rounds.iter().map(|round| round[peer] / round[0]).collect();
             let row = Row::of(load.name, name, "requests per CPU-second", ratios);
-            rows.push(row.with_context(|| {
-                format!(
-                    "no round of `{}` could be used\nhint: measure while nothing else runs on this machine",
-                    load.name
-                )
-            })?);
+            ensure!(
+                row.range.is_some(),
+                "no round of `{}` could be used\nhint: measure while nothing else runs on this machine",
+                load.name
+            );
+            report.row(row);
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Core for the proxy, and for everything else.

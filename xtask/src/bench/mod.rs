@@ -1,54 +1,73 @@
-//! `cargo xtask bench NAME`: side-by-side measurements against peers, each one command.
+//! `cargo xtask bench NAME`: measurements, each one command; side by side with peers where there are any.
 
 mod balance;
+mod change;
+mod drills;
+mod footprint;
+mod load;
+mod machine;
+mod pauses;
+mod report;
+mod site;
 
 use anyhow::{Result, bail};
+
+use report::Report;
 
 /// A measurement.
 struct Scenario {
     name: &'static str,
     about: &'static str,
-    run: fn(&Options) -> Result<Vec<Row>>,
+    run: fn(&Options, &mut Report) -> Result<()>,
 }
 
 /// Flags of every scenario.
 #[derive(Debug, Default)]
-pub struct Options {
+struct Options {
     /// Print JSON lines.
-    pub json: bool,
-    /// Rounds; each measures every subject once.
-    pub rounds: Option<usize>,
-    /// Seconds a subject is loaded in one round.
-    pub seconds: Option<u64>,
+    json: bool,
+    /// Keep the folders of the runs, with their logs.
+    keep: bool,
+    /// How often everything is measured.
+    rounds: Option<usize>,
+    /// How long one round lasts; each scenario says what of it.
+    seconds: Option<u64>,
+    /// Only the cases whose name begins with one of these; all when empty.
+    only: Vec<String>,
 }
 
-/// One subject beside its reference.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// What was done: `h1-64-1k`.
-    pub scenario: String,
-    /// Who did it: `evenkeel/haproxy`.
-    pub subject: String,
-    /// Median over the rounds.
-    pub ratio: f64,
-    /// Lowest of the rounds.
-    pub low: f64,
-    /// Highest of the rounds.
-    pub high: f64,
-    /// What the ratio is of.
-    pub unit: &'static str,
-}
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "balance",
+        about: "our front beside HAProxy and nginx: CPU time for one request",
+        run: balance::balance,
+    },
+    Scenario {
+        name: "change",
+        about: "changed environment, memory and count under load: what callers see",
+        run: change::change,
+    },
+    Scenario {
+        name: "drills",
+        about: "zone, process and front, killed, frozen and cut off, round after round",
+        run: drills::drills,
+    },
+    Scenario {
+        name: "footprint",
+        about: "memory and idle CPU time of evenkeel's own processes; time of `plan` and `check`",
+        run: footprint::footprint,
+    },
+    Scenario {
+        name: "pauses",
+        about: "replicas near their capacity that pause for 300 ms: who is ejected wrongly",
+        run: pauses::pauses,
+    },
+];
 
-const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "balance",
-    about: "our front beside HAProxy and nginx: CPU time for one request",
-    run: balance::balance,
-}];
-
-/// Runs the scenario named first in `arguments`, or lists them.
+/// Runs the scenario named first in `arguments`, or lists them. What was measured before an error is printed too.
 ///
 /// # Errors
-/// An unknown name or flag, or a scenario that could not be measured.
+/// An unknown name or flag, a scenario that could not be measured, or a goal that was missed.
 pub fn bench(arguments: &[String]) -> Result<()> {
     let mut options = Options::default();
     let mut name = None;
@@ -56,14 +75,18 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--json" => options.json = true,
+            "--keep" => options.keep = true,
             "--rounds" => options.rounds = Some(number(rest.next(), "--rounds")?),
             "--seconds" => options.seconds = Some(number(rest.next(), "--seconds")? as u64),
             other if other.starts_with('-') => bail!("`{other}` is no flag of `bench`"),
-            other => name = Some(other),
+            other if name.is_none() => name = Some(other),
+            other => options.only.push(other.to_owned()),
         }
     }
     let Some(name) = name else {
-        println!("measurements, `cargo xtask bench NAME [--json] [--rounds N] [--seconds N]`:");
+        println!(
+            "measurements, `cargo xtask bench NAME [CASE].. [--json] [--keep] [--rounds N] [--seconds N]`:"
+        );
         for scenario in SCENARIOS {
             println!("  {:<10} {}", scenario.name, scenario.about);
         }
@@ -72,43 +95,33 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     let Some(scenario) = SCENARIOS.iter().find(|s| s.name == name) else {
         bail!("`{name}` is no measurement\nhint: `cargo xtask bench` lists them");
     };
-    for row in (scenario.run)(&options)? {
-        println!("{}", if options.json { row.json() } else { row.text() });
+    let mut report = Report::new(options.json);
+    let outcome = (scenario.run)(&options, &mut report);
+    let judged = report.finish();
+    outcome.and(judged)
+}
+
+impl Options {
+    /// The cases that are wanted.
+    ///
+    /// # Errors
+    /// A wanted case that does not exist.
+    fn choose<'a>(&self, cases: &[&'a str]) -> Result<Vec<&'a str>> {
+        for wanted in &self.only {
+            if !cases.iter().any(|case| case.starts_with(wanted.as_str())) {
+                bail!("`{wanted}` is no case\nhint: there are: {}", cases.join(", "));
+            }
+        }
+        let chosen =
+            |case: &&&str| self.only.is_empty() || self.only.iter().any(|w| case.starts_with(w.as_str()));
+        Ok(cases.iter().filter(chosen).copied().collect())
     }
-    Ok(())
 }
 
 fn number(value: Option<&String>, flag: &str) -> Result<usize> {
-    match value.and_then(|text| text.parse().ok()).filter(|count| (1..=1000).contains(count)) {
+    match value.and_then(|text| text.parse().ok()).filter(|count| (1..=3600).contains(count)) {
         Some(count) => Ok(count),
-        None => bail!("`{flag}` needs a number from 1 to 1000"),
-    }
-}
-
-impl Row {
-    /// The median and range of the rounds.
-    #[must_use]
-    pub fn of(scenario: &str, subject: &str, unit: &'static str, mut rounds: Vec<f64>) -> Option<Row> {
-        rounds.sort_by(f64::total_cmp);
-        let middle = rounds.len() / 2;
-        let (low, high) = (*rounds.first()?, *rounds.last()?);
-        let ratio =
-            if rounds.len() % 2 == 1 { rounds[middle] } else { (rounds[middle - 1] + rounds[middle]) / 2.0 };
-        Some(Row { scenario: scenario.to_owned(), subject: subject.to_owned(), ratio, low, high, unit })
-    }
-
-    fn json(&self) -> String {
-        format!(
-            "{{\"kind\":\"bench\",\"format_version\":1,\"scenario\":\"{}\",\"subject\":\"{}\",\"ratio\":{:.4},\"low\":{:.4},\"high\":{:.4},\"unit\":\"{}\"}}",
-            self.scenario, self.subject, self.ratio, self.low, self.high, self.unit
-        )
-    }
-
-    fn text(&self) -> String {
-        format!(
-            "{:<12} {:<22} {:>7.2}  ({:.2} to {:.2})  {}",
-            self.scenario, self.subject, self.ratio, self.low, self.high, self.unit
-        )
+        None => bail!("`{flag}` needs a number from 1 to 3600"),
     }
 }
 
@@ -117,14 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_and_range_of_the_rounds_are_given() {
-        let row = Row::of("h1", "us/them", "x", vec![1.3, 1.1, 1.2]).unwrap();
-        assert_eq!((row.ratio, row.low, row.high), (1.2, 1.1, 1.3));
-        assert_eq!(
-            row.json(),
-            "{\"kind\":\"bench\",\"format_version\":1,\"scenario\":\"h1\",\"subject\":\"us/them\",\"ratio\":1.2000,\"low\":1.1000,\"high\":1.3000,\"unit\":\"x\"}"
-        );
-        assert_eq!(Row::of("h1", "us/them", "x", vec![1.0, 2.0]).unwrap().ratio, 1.5);
-        assert_eq!(Row::of("h1", "us/them", "x", vec![]), None);
+    fn cases_are_chosen_by_how_their_names_begin() {
+        let cases = ["zone/kill", "zone/cut", "front/kill"];
+        let of = |only: &[&str]| {
+            let only = only.iter().map(|one| (*one).to_owned()).collect();
+            Options { only, ..Options::default() }.choose(&cases)
+        };
+        assert_eq!(of(&[]).unwrap(), cases);
+        assert_eq!(of(&["zone"]).unwrap(), ["zone/kill", "zone/cut"]);
+        assert_eq!(of(&["zone/cut", "front"]).unwrap(), ["zone/cut", "front/kill"]);
+        assert!(of(&["zone", "host"]).unwrap_err().to_string().starts_with("`host` is no case"));
+    }
+
+    #[test]
+    fn flags_that_do_not_exist_are_refused() {
+        let run = |words: &[&str]| bench(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert!(run(&["balance", "--fast"]).is_err());
+        assert!(run(&["nothing"]).unwrap_err().to_string().contains("hint: `cargo xtask bench`"));
+        assert!(run(&["drills", "--rounds", "0"]).is_err());
+        assert!(run(&["drills", "--seconds", "soon"]).is_err());
     }
 }

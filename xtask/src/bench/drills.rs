@@ -1,0 +1,237 @@
+//! `bench drills`: every fault, round after round, judged against what was promised.
+//!
+//! The victim's zone changes from round to round: first the one whose agent leads, which is the worst to lose, then
+//! the others. A round begins when everything is healthy and evenly spread again.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Options;
+use super::machine::{self, Busy};
+use super::report::{Report, Row};
+use super::site::{self, Picture, Site};
+use crate::install;
+use crate::run::say;
+
+const ROUNDS: usize = 3;
+/// Length of the event when none is given.
+const SECONDS: u64 = 15;
+/// What every drill is run with.
+const RATE: &str = "400";
+/// Everything is in place again within this after a drill.
+const HEAL_LIMIT: Duration = Duration::from_secs(120);
+/// p99 over the event stays at or below this.
+const P99_MAX_MS: f64 = 1_000.0;
+/// Only then are the requests the short ones that were promised something.
+const CALM_P99_MAX_MS: f64 = 50.0;
+/// The full count is back within this after the loss of a zone.
+const FULL_COUNT_MAX_MS: f64 = 5_000.0;
+
+const CASES: &[&str] =
+    &["zone/kill", "zone/freeze", "process/kill", "process/freeze", "front/kill", "front/freeze", "zone/cut"];
+
+/// Fields of a verdict that are shown, and their units.
+const FIELDS: &[(&str, &str, &str)] = &[
+    ("unsavable", "unsavable", "requests"),
+    ("double effects", "double_effects", "orders"),
+    ("lost writes", "lost_writes", "orders"),
+    ("calm p99", "calm_p99_ms", "ms"),
+    ("p50", "p50_ms", "ms"),
+    ("p99", "p99_ms", "ms"),
+    ("max", "max_ms", "ms"),
+    ("rto", "rto_ms", "ms"),
+    ("full count", "full_count_ms", "ms"),
+    ("second front", "second_front", "requests"),
+];
+
+/// Measures every case; see the module.
+pub(super) fn drills(options: &Options, report: &mut Report) -> Result<()> {
+    let chosen = options.choose(CASES)?;
+    site::build()?;
+    let (cut, rest): (Vec<&str>, Vec<&str>) = chosen.iter().partition(|case| case.ends_with("/cut"));
+    if !rest.is_empty() {
+        site::with(&[], &[], options.keep, |site| rounds(site, &rest, options, report))?;
+    }
+    if cut.is_empty() {
+        return Ok(());
+    }
+    if !install::is_root() {
+        say("a cut needs network namespaces, and those need root: not run");
+        for case in cut {
+            judge(case, &[], report);
+        }
+        return Ok(());
+    }
+    site::with(&[], &["--isolate"], options.keep, |site| rounds(site, &cut, options, report))
+}
+
+fn rounds(site: &Site, cases: &[&str], options: &Options, report: &mut Report) -> Result<()> {
+    let replicas = site.picture()?.replicas().count();
+    for case in cases {
+        let mut verdicts = Vec::new();
+        for round in 0..options.rounds.unwrap_or(ROUNDS) {
+            let picture = site.whole(replicas, HEAL_LIMIT)?;
+            let victim = victim(case, round, &picture)?;
+            verdicts.push(drill(site, case, round, &victim, options.seconds.unwrap_or(SECONDS))?);
+        }
+        judge(case, &verdicts, report);
+    }
+    // What the last drill broke must heal too.
+    site.whole(replicas, HEAL_LIMIT).map(drop)
+}
+
+/// Whom this round breaks: in the zone that leads first, then in each of the others.
+fn victim(case: &str, round: usize, picture: &Picture) -> Result<String> {
+    let leader = picture.leader.clone().context("nobody leads")?;
+    let others = picture.zones.iter().map(|(zone, _)| zone).filter(|zone| **zone != leader);
+    let order: Vec<&String> = std::iter::once(&leader).chain(others).collect();
+    let zone = order[round % order.len()];
+    if case.starts_with("zone") {
+        return Ok(zone.clone());
+    }
+    let front = case.starts_with("front");
+    let mut units = picture.units.iter().filter(|unit| unit.zone == *zone && unit.front == front);
+    Ok(units.next().with_context(|| format!("nothing to break in zone `{zone}`"))?.name.clone())
+}
+
+fn drill(site: &Site, case: &str, round: usize, victim: &str, seconds: u64) -> Result<Value> {
+    let (target, kind) = case.split_once('/').context("a case is written `zone/kill`")?;
+    let (seconds, seed) = (seconds.to_string(), (round + 1).to_string());
+    let words = [
+        "--json",
+        "drill",
+        target,
+        victim,
+        "--fault",
+        kind,
+        "--rate",
+        RATE,
+        "--duration",
+        &seconds,
+        "--seed",
+        &seed,
+    ];
+    let busy = Busy::now();
+    let output = site.command(&words).stderr(Stdio::inherit()).output().context("cannot start a drill")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().last().unwrap_or_default();
+    let verdict: Value = serde_json::from_str(line).with_context(|| {
+        format!("`evenkeel {}` ended with {} and no verdict", words.join(" "), output.status)
+    })?;
+    let show = |name: &str| number(&verdict, name).map_or("-".to_owned(), |value| format!("{value:.0}"));
+    say(&format!(
+        "{case} of {victim}, round {}: {} requests, {} failed, {} unsavable, p99 {} ms, max {} ms, full count {} ms; machine {:.0} % busy, load {}",
+        round + 1,
+        show("requests"),
+        show("failed"),
+        show("unsavable"),
+        show("p99_ms"),
+        show("max_ms"),
+        show("full_count_ms"),
+        busy.percent_since(),
+        machine::load_average(),
+    ));
+    for why in verdict["missed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        say(&format!("  missed: {why}"));
+    }
+    for why in ["aborted", "not_run"].iter().filter_map(|name| verdict[*name].as_str()) {
+        say(&format!("  {why}"));
+    }
+    // A verdict without numbers has measured nothing, whatever it would say.
+    ensure!(verdict["kind"] == "verdict", "`evenkeel drill` printed no verdict: {line}");
+    Ok(verdict)
+}
+
+fn number(verdict: &Value, field: &str) -> Option<f64> {
+    verdict[field].as_f64()
+}
+
+/// Failed requests that could have been saved.
+fn saveable(verdict: &Value) -> Option<f64> {
+    Some(number(verdict, "failed")? - number(verdict, "unsavable")?)
+}
+
+/// The worst of the rounds; `None` as soon as one of them has not measured it.
+fn worst(verdicts: &[Value], figure: impl Fn(&Value) -> Option<f64>) -> Option<f64> {
+    let all: Option<Vec<f64>> = verdicts.iter().map(figure).collect();
+    all?.into_iter().reduce(f64::max)
+}
+
+fn judge(case: &str, verdicts: &[Value], report: &mut Report) {
+    let failed = verdicts.iter().filter_map(saveable).collect();
+    report.row(Row::of(case, "failed - unsavable", "requests", failed));
+    for (subject, field, unit) in FIELDS {
+        let values = verdicts.iter().filter_map(|verdict| number(verdict, field)).collect();
+        report.row(Row::of(case, subject, unit, values));
+    }
+    let of = |field: &'static str| worst(verdicts, |verdict| number(verdict, field));
+    let aborted = worst(verdicts, |verdict| Some(f64::from(u8::from(verdict["aborted"].is_string()))));
+    report.goal(case, "rounds stopped by the safety limit = 0", aborted, 0.0);
+    report.goal(case, "failed - unsavable = 0", worst(verdicts, saveable), 0.0);
+    report.goal(case, "double effects = 0", of("double_effects"), 0.0);
+    report.goal(case, "lost writes = 0", of("lost_writes"), 0.0);
+    report.goal(case, "p99 in calm < 50 ms", of("calm_p99_ms"), CALM_P99_MAX_MS);
+    report.goal(case, "p99 over the event <= 1000 ms", of("p99_ms"), P99_MAX_MS);
+    if case.starts_with("zone") {
+        report.goal(case, "full count back <= 5000 ms", of("full_count_ms"), FULL_COUNT_MAX_MS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::site::Unit;
+    use serde_json::json;
+
+    fn picture() -> Picture {
+        let unit = |name: &str, zone: &str, front| Unit {
+            name: name.to_owned(),
+            zone: zone.to_owned(),
+            pid: None,
+            healthy: true,
+            front,
+            restarts: 0,
+        };
+        let units = [("web-1", "a", false), ("web-2", "b", false), ("web-3", "c", false)];
+        let fronts = [("edge-a", "a", true), ("edge-b", "b", true), ("edge-c", "c", true)];
+        Picture {
+            leader: Some("b".to_owned()),
+            zones: ["a", "b", "c"].map(|zone| (zone.to_owned(), true)).to_vec(),
+            units: units.iter().chain(&fronts).map(|(name, zone, front)| unit(name, zone, *front)).collect(),
+            ..Picture::default()
+        }
+    }
+
+    #[test]
+    fn the_leading_zone_is_broken_first_and_then_the_others() {
+        let of =
+            |case: &str| (0..4).map(|round| victim(case, round, &picture()).unwrap()).collect::<Vec<_>>();
+        assert_eq!(of("zone/kill"), ["b", "a", "c", "b"]);
+        assert_eq!(of("front/kill"), ["edge-b", "edge-a", "edge-c", "edge-b"]);
+        assert_eq!(of("process/freeze"), ["web-2", "web-1", "web-3", "web-2"]);
+    }
+
+    fn verdict(failed: u64) -> Value {
+        json!({"kind": "verdict", "failed": failed, "unsavable": 1, "double_effects": 0, "lost_writes": 0,
+            "calm_p99_ms": 12.0, "p99_ms": 90.5, "full_count_ms": 2000.0, "aborted": null})
+    }
+
+    #[test]
+    fn one_bad_round_of_three_misses_the_goal() {
+        let mut report = Report::new(true);
+        judge("zone/kill", &[verdict(1), verdict(1), verdict(1)], &mut report);
+        report.finish().unwrap();
+        let mut report = Report::new(true);
+        judge("zone/kill", &[verdict(1), verdict(2), verdict(1)], &mut report);
+        assert_eq!(report.finish().unwrap_err().to_string(), "one goal of 7 was missed");
+    }
+
+    #[test]
+    fn a_round_that_measured_nothing_is_no_pass() {
+        assert_eq!(worst(&[verdict(1), json!({"failed": null})], saveable), None);
+        assert_eq!(worst(&[], saveable), None);
+    }
+}
