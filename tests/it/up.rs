@@ -38,6 +38,9 @@ fn one_file_becomes_three_zones_that_answer_and_end_without_a_trace() {
     assert!(site.processes().is_empty(), "{:#?}", site.processes());
     site.expect(1, &["status"]);
     site.expect(0, &["down"]);
+    // Started again it goes on with the plan and the units it had.
+    site.up(&[]);
+    assert_eq!(site.status()["plan"], before["plan"]);
     site.expect(0, &["down", "--delete-data"]);
     assert!(!site.state().exists());
 }

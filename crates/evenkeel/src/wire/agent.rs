@@ -90,11 +90,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let agent = Agent { options, program, clock, store, mirror, engine, front, stop: tasks.stop() };
 
     tasks.spawn("mirror", mirror::follow(agent.store.clone(), mirror_out, tasks.stop()));
-    start_member(&agent, &tasks, console_listener.local_addr()?);
+    let (told, told_states) = watch::channel(false);
+    start_member(&agent, &tasks, console_listener.local_addr()?, told_states);
     start_front(&agent, &tasks, socket);
     start_console(&agent, &tasks, console_listener, console_token.trim().to_owned());
     tasks.spawn("units", carry_out(agent.clone()));
-    tasks.spawn("states", write_states(agent.clone()));
+    tasks.spawn("states", write_states(agent.clone(), told));
     tracing::info!(zone = %agent.options.zone, pid = std::process::id(), "agent started");
 
     wait_for_end().await?;
@@ -150,7 +151,7 @@ async fn wait_for_end() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_member(agent: &Agent, tasks: &Tasks, console: SocketAddr) {
+fn start_member(agent: &Agent, tasks: &Tasks, console: SocketAddr, mut told_states: watch::Receiver<bool>) {
     let record = AgentRecord {
         zone: agent.options.zone.clone(),
         pid: std::process::id(),
@@ -158,8 +159,17 @@ fn start_member(agent: &Agent, tasks: &Tasks, console: SocketAddr) {
         address: agent.options.address,
         console: Some(console),
     };
-    let (lease_out, _) = watch::channel(None);
-    tasks.spawn("member", member::stay(agent.store.clone(), Arc::new(record), lease_out, tasks.stop()));
+    let (store, stop) = (agent.store.clone(), tasks.stop());
+    tasks.spawn("member", async move {
+        // What the store says of this zone's units is from before. A leader that saw the lease first would take it
+        // for the truth, and units that ended meanwhile for ready.
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            _ = told_states.wait_for(|told| *told) => {}
+        }
+        member::stay(store, Arc::new(record), stop).await;
+    });
     let (standing, _) = watch::channel(zone::Standing::default());
     let options = zone::LeadOptions { zone: agent.options.zone.clone(), pid: std::process::id() };
     tasks
@@ -300,7 +310,8 @@ async fn write_front(mut agent: Agent, link: watch::Receiver<Link>) {
     }
 }
 
-async fn write_states(mut agent: Agent) {
+/// Keeps the store's states of this zone equal to the engine's; `told` once they were equal for the first time.
+async fn write_states(mut agent: Agent, told: watch::Sender<bool>) {
     let mut states = agent.engine.states();
     let mut seen = 0;
     let mut written = Moment::default();
@@ -323,6 +334,7 @@ async fn write_states(mut agent: Agent) {
         let current = states.borrow_and_update().clone();
         let then = report::states(&picture, &agent.options.zone, &current);
         if then.is_empty() {
+            told.send_replace(true);
             continue;
         }
         if let Ok(reply) = agent.store.txn(Txn { compare: Vec::new(), then }).await {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use model::{AgentRecord, keys};
 use store::{Class, LeaseId, Op, Store, Txn};
-use tokio::sync::watch;
 use world::Stop;
 
 /// A zone counts as lost this long after its agent's last renewal. Three renewals fit in, so one lost packet does
@@ -15,12 +14,7 @@ pub const LEASE_TTL_MS: u64 = 1_500;
 pub const RENEW_MS: u64 = 400;
 
 /// Keeps `record` in the store until `stop`, then gives the lease back so that nobody has to wait for it to end.
-pub async fn stay(
-    store: Store,
-    record: Arc<AgentRecord>,
-    lease_out: watch::Sender<Option<LeaseId>>,
-    stop: Stop,
-) {
+pub async fn stay(store: Store, record: Arc<AgentRecord>, stop: Stop) {
     let mut lease: Option<LeaseId> = None;
     while !stop.is_requested() {
         lease = match lease {
@@ -33,7 +27,6 @@ pub async fn stay(
             },
             None => join(&store, &record).await,
         };
-        lease_out.send_if_modified(|held| std::mem::replace(held, lease) != lease);
         // A lost lease is taken anew at once: each moment without it counts as a lost zone.
         let wait = if lease.is_some() { RENEW_MS } else { RENEW_MS / 4 };
         tokio::select! {

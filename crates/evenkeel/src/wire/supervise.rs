@@ -105,7 +105,7 @@ impl Supervisor {
         let lock = lock
             .ok_or_else(|| hinted("another `evenkeel up` runs here", "look at it with `evenkeel status`"))?;
         end_store(&site)?;
-        store::Token::create(&site.store_token()).context("cannot make the store's token")?;
+        store::Token::load_or_create(&site.store_token()).context("cannot make the store's token")?;
         write_whole(&site.console_token(), random_token()?.as_bytes())?;
         let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
         let zones = LocalZones::create(&local).context("cannot make the emulated zones")?;
