@@ -32,6 +32,10 @@ fn a_draining_replica_gets_nothing_new_and_is_busy_until_it_is_done() {
     assert_eq!(old.effects(), effects);
     assert_eq!(slow.join().unwrap().text(), "web-1");
     stand.wait("idle", |report| report.busy.is_empty());
+    // Now nothing but the draining itself keeps requests away from it.
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").text(), "web-2");
+    }
 }
 
 #[test]

@@ -162,6 +162,12 @@ fn answer(
     if state.is(Mode::Saturated) {
         std::thread::sleep(Duration::from_millis(150));
     }
+    if target == "/raw?extra-later" {
+        let first = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nxHTTP/1.1 200 OK\r\ncontent-le";
+        let _ = stream.write_all(first);
+        std::thread::sleep(Duration::from_millis(80));
+        return stream.write_all(b"ngth: 6\r\n\r\npoison").is_ok();
+    }
     let (path, argument) = target.split_once('?').unwrap_or((target, ""));
     let number = || argument.parse::<usize>().unwrap();
     let out = match path {
