@@ -23,6 +23,13 @@ pub struct Hinted {
     pub hint: String,
 }
 
+impl Hinted {
+    /// An error, or the context of one, that says what to do about it.
+    pub fn new(text: impl Into<String>, hint: impl Into<String>) -> Hinted {
+        Hinted { text: text.into(), hint: hint.into() }
+    }
+}
+
 impl fmt::Display for Hinted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -33,17 +40,61 @@ impl std::error::Error for Hinted {}
 
 /// An error that says what to do about it.
 pub fn hinted(text: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-    Hinted { text: text.into(), hint: hint.into() }.into()
+    Hinted::new(text, hint).into()
 }
 
 /// Tells a person about `error` on standard error and gives the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    say::talk(format_args!("error: {error}"));
-    for cause in error.chain().skip(1) {
-        say::talk(format_args!("  because {cause}"));
-    }
-    if let Some(hinted) = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()) {
-        say::talk(format_args!("hint: {}", hinted.hint));
-    }
+    say::part(text(error));
     ExitCode::from(ERROR)
+}
+
+/// The error, what caused it, and the way out. A cause that says what was said already is left out.
+fn text(error: &anyhow::Error) -> String {
+    let mut last = error.to_string();
+    let mut text = format!("error: {last}\n");
+    for cause in error.chain().skip(1) {
+        let next = cause.to_string();
+        if next != last {
+            text.push_str(&format!("  because {next}\n"));
+        }
+        last = next;
+    }
+    // As the context of another error it is found by the first way only, as a cause by the second only.
+    let hinted = error.downcast_ref::<Hinted>();
+    if let Some(hinted) = hinted.or_else(|| error.chain().find_map(|cause| cause.downcast_ref())) {
+        text.push_str(&format!("hint: {}\n", hinted.hint));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: anyhow::Error, told: &str) {
+        assert_eq!(text(&error), told);
+    }
+
+    fn cause() -> anyhow::Error {
+        anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::NotFound))
+    }
+
+    #[test]
+    fn whoever_meets_an_error_is_told_the_way_out_wherever_it_was_known() {
+        check(hinted("no", "do"), "error: no\nhint: do\n");
+        check(hinted("no", "do").context("outer"), "error: outer\n  because no\nhint: do\n");
+        let inner = cause().context(Hinted::new("no", "do"));
+        check(inner, "error: no\n  because entity not found\nhint: do\n");
+        let outer = Err::<(), _>(cause().context(Hinted::new("no", "do"))).context("outer").unwrap_err();
+        check(outer, "error: outer\n  because no\n  because entity not found\nhint: do\n");
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again_as_its_own_cause() {
+        check(cause().context("entity not found"), "error: entity not found\n");
+    }
 }

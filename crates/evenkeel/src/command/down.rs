@@ -1,10 +1,12 @@
 //! `evenkeel down`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::process::Signal;
 
 use crate::cli::DownArgs;
 use crate::exit::hinted;
@@ -21,41 +23,57 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
         let text = format!("there is no state folder `{}`", site.root().display());
         return Err(hinted(text, "name it with `--state DIR`"));
     }
-    if site.is_running()? {
-        stop(site)?;
-        say::talk(format_args!("stopped; data is kept in `{}`", site.root().display()));
-    } else {
-        let cleared = supervise::clear_away(site)?;
-        say::talk(if cleared {
-            "nothing ran; cleared away what a killed run had left"
-        } else {
-            "nothing ran"
-        });
+    if !site.lock_path().exists() {
+        let text = format!("nothing was ever started from `{}`", site.root().display());
+        return Err(hinted(text, "name the right folder with `--state DIR`"));
     }
+    // Held to the end: nothing may start from here while its remains and its data are being removed.
+    let _held = match site.hold()? {
+        Some(held) => {
+            let cleared = supervise::clear_away(site)?;
+            let what = if cleared { "; cleared away what a killed run had left" } else { "" };
+            say::talk(format_args!("nothing ran{what}"));
+            held
+        }
+        None => {
+            let held = stop(site)?;
+            let kept = format!("; data is kept in `{}`", site.root().display());
+            say::talk(format_args!("stopped{}", if args.delete_data { "" } else { &kept }));
+            held
+        }
+    };
     if args.delete_data {
         delete(site)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn stop(site: &Site) -> anyhow::Result<()> {
-    let record = site.read_run()?.context("it is just starting; try again in a moment")?;
-    let pid =
-        i32::try_from(record.pid).ok().and_then(rustix::process::Pid::from_raw).context("no process")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM)
-        .context("cannot signal the supervisor")?;
+/// Asks the supervisor to end and gives the lock that it leaves.
+fn stop(site: &Site) -> anyhow::Result<File> {
     let started = Instant::now();
-    while site.is_running()? {
+    let mut asked = None;
+    loop {
+        if let Some(held) = site.hold()? {
+            return Ok(held);
+        }
+        // Again when it is another one: a supervisor that ends may be followed by one that somebody starts.
+        let supervisor = site.supervisor();
+        if let Some(process) = supervisor.filter(|_| supervisor != asked) {
+            process.signal(Signal::TERM);
+            asked = supervisor;
+        }
         if started.elapsed() > PATIENCE {
-            let text = format!("process {} did not stop within {} s", record.pid, PATIENCE.as_secs());
-            return Err(hinted(
-                text,
-                format!("end it with `kill -9 {}`, then run `evenkeel down` again", record.pid),
-            ));
+            let who = asked.map_or("the supervisor".to_owned(), |process| format!("process {}", process.pid));
+            let hint = match asked {
+                Some(process) => {
+                    format!("end it with `kill -9 {}`, then run `evenkeel down` again", process.pid)
+                }
+                None => format!("`fuser {}` shows which process it is", site.lock_path().display()),
+            };
+            return Err(hinted(format!("{who} did not stop within {} s", PATIENCE.as_secs()), hint));
         }
         std::thread::park_timeout(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// Removes only what evenkeel itself made there: the folder may be one that the user chose.
@@ -64,12 +82,13 @@ fn delete(site: &Site) -> anyhow::Result<()> {
         "zones",
         "store",
         "down",
-        "lock",
         "run.json",
+        "local.json",
         "store.token",
         "console.token",
         "supervisor.log",
-        "engine",
+        // Last: a folder without it is not taken for ours, and what is left is found again.
+        "lock",
     ];
     for name in OURS {
         let path = site.root().join(name);

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AgentArgs, FrontArgs, StoreArgs};
 use crate::say;
-use crate::wire::{self, agent, snapshot::Sabotage};
+use crate::wire::{self, agent, site::Site, snapshot::Sabotage};
 
 use super::block_on;
 
@@ -59,6 +59,10 @@ pub fn store(args: StoreArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
         std::fs::create_dir_all(&args.dir)
             .with_context(|| format!("cannot make `{}`", args.dir.display()))?;
+        let lock = Site::store_lock(&args.dir);
+        let held =
+            wire::lock(&lock)?.with_context(|| format!("another store uses `{}`", args.dir.display()))?;
+        wire::sign(&held).with_context(|| format!("cannot write `{}`", lock.display()))?;
         let token = store::Token::load(&args.token).context("cannot read the token")?;
         let (stopper, stop) = world::Stop::pair();
         let mut terminate = signal(SignalKind::terminate())?;

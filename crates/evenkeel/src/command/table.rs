@@ -58,6 +58,7 @@ fn grid(out: &mut String, status: &Status, colour: bool) {
         let leads = if status.leader.as_ref() == Some(&zone.zone) { ", leads" } else { "" };
         let _ = write!(out, "{:<CELL$}  ", format!("zone {} ({alive}{leads})", zone.zone));
     }
+    out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');
     let mut services: Vec<_> = status.units.iter().map(|unit| &unit.service).collect();
     services.sort();

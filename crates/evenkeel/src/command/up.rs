@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use model::{App, Plan, RolloutPhase, Status};
 use tokio::signal::unix::{SignalKind, signal};
+use world::Clock;
 
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
@@ -43,8 +44,9 @@ pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
         return block_on(change(site, plan, args, json));
     }
     if args.detach {
+        let began_ms = Clock::real().unix_ms();
         start_detached(args, site)?;
-        return block_on(wait_until_reached(site, json));
+        return block_on(wait_until_reached(site, json, began_ms));
     }
     block_on(foreground(site, options, json))
 }
@@ -119,7 +121,7 @@ async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::R
         Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
     }
     if args.detach || !std::io::stdout().is_terminal() {
-        return wait_until_reached(site, json).await;
+        return wait_until_reached(site, json, 0).await;
     }
     say::talk(LEAVES);
     let mut look = Look::new(store);
@@ -236,6 +238,8 @@ fn announcement(status: &Status, links: &[String]) -> String {
 fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
     site.create()?;
     let log = std::fs::File::options().create(true).append(true).open(site.supervisor_log())?;
+    // What earlier runs wrote there says nothing about this one.
+    let before = usize::try_from(log.metadata()?.len())?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
     command.arg("--state").arg(site.root()).arg("supervise").arg(&args.file.file);
     for (flag, set) in [
@@ -250,10 +254,15 @@ fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().context("cannot start")?;
     let started = Instant::now();
-    while site.read_run()?.is_none() || !site.is_running()? {
+    // Its own record: one that a killed run left names another process.
+    while site.read_run().ok().flatten().is_none_or(|record| record.pid != child.id()) {
         if let Some(status) = child.try_wait()? {
-            let text = format!("the supervisor ended ({status}): {}", last_line(&site.supervisor_log()));
-            return Err(hinted(text, format!("its log is `{}`", site.supervisor_log().display())));
+            let log = site.supervisor_log();
+            let written = std::fs::read(&log).unwrap_or_default();
+            let written = String::from_utf8_lossy(written.get(before..).unwrap_or_default());
+            return Err(last_error(&written).unwrap_or_else(|| {
+                hinted(format!("the supervisor ended ({status})"), format!("its log is `{}`", log.display()))
+            }));
         }
         anyhow::ensure!(started.elapsed() < READY_LIMIT, "the supervisor did not start in time");
         std::thread::park_timeout(Duration::from_millis(50));
@@ -261,19 +270,35 @@ fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn last_line(path: &std::path::Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().rev().find(|line| line.contains("error")).unwrap_or_default().to_owned()
+/// The last error in the log of a process of ours, as `exit::report` has told it there.
+fn last_error(log: &str) -> Option<anyhow::Error> {
+    let start = log.rfind("\nerror: ").map(|at| at + 1).or(log.starts_with("error: ").then_some(0))?;
+    let mut lines = log[start..].lines();
+    let mut text = lines.next()?.trim_start_matches("error: ").to_owned();
+    let mut hint = None;
+    for line in lines {
+        if let Some(why) = line.strip_prefix("  because ") {
+            text = format!("{text}: {why}");
+        }
+        hint = hint.or(line.strip_prefix("hint: "));
+    }
+    Some(match hint {
+        Some(hint) => hinted(text, hint),
+        None => anyhow::Error::msg(text),
+    })
 }
 
-async fn wait_until_reached(site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+/// Waits until all is well, as agents say that started at `since_ms` (Unix time) or later. What those of a killed run
+/// wrote stays in the store until their leases end, and says nothing about now.
+async fn wait_until_reached(site: &Site, json: bool, since_ms: u64) -> anyhow::Result<ExitCode> {
     let (_, store) = site.connect()?;
     let mut look = Look::new(store);
     let started = Instant::now();
     let mut last = String::new();
     while started.elapsed() < READY_LIMIT {
         if let Ok(status) = look.once().await {
-            if ready(&status) {
+            let fresh = look.mirror.agents.values().all(|agent| agent.incarnation >= since_ms);
+            if fresh && ready(&status) {
                 let links = console_links(&look.mirror, site);
                 if json {
                     say::data(format_args!("{}\n", to_json(&status)))?;
@@ -289,7 +314,7 @@ async fn wait_until_reached(site: &Site, json: bool) -> anyhow::Result<ExitCode>
                 ));
             }
             let line = summary(&status);
-            if line != last {
+            if fresh && line != last {
                 say::talk(&line);
                 last = line;
             }

@@ -16,10 +16,11 @@ pub mod snapshot;
 pub mod supervise;
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
+use engine::local::ProcessId;
 
 /// Takes the lock at `path` for as long as the file is held; `None` when another process has it.
 ///
@@ -33,4 +34,21 @@ pub fn lock(path: &Path) -> anyhow::Result<Option<File>> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
     }
+}
+
+/// Names this process in the `lock` that it holds, so that it can be found whatever else is missing or damaged.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn sign(lock: &File) -> anyhow::Result<()> {
+    let own = ProcessId::own().context("this process is not found in `/proc`")?;
+    lock.set_len(0)?;
+    lock.write_all_at(&serde_json::to_vec(&own)?, 0)?;
+    Ok(())
+}
+
+/// Who signed the lock at `path`. One that has ended is never named, even if its number was given to another.
+pub fn signed_by(path: &Path) -> Option<ProcessId> {
+    let text = std::fs::read(path).ok()?;
+    serde_json::from_slice::<ProcessId>(&text).ok().filter(|process| process.alive())
 }

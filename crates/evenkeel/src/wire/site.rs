@@ -1,10 +1,10 @@
 //! The folder of a run on this machine: who is there, and where what is.
 //!
 //! ```text
-//! .evenkeel/lock           held by the supervisor
+//! .evenkeel/lock           held by the supervisor, whose process it names
 //!           run.json       what the supervisor started
 //!           store.token    0600            console.token  0600
-//!           store/         the store's data
+//!           store/         the store's data, log and lock, which names its process
 //!           zones/a/       the agent of zone a: its lock, log, front.sock, units/
 //!           down/a         a drill holds zone a down
 //! ```
@@ -34,8 +34,6 @@ pub struct RunRecord {
     pub zones: Vec<ZoneAddress>,
     /// The store.
     pub store: SocketAddr,
-    /// The store's process, so that it can be ended should the supervisor be killed.
-    pub store_process: Option<ProcessId>,
     /// Folder of the user's file.
     pub base: PathBuf,
 }
@@ -126,7 +124,7 @@ impl Site {
         let record = serde_json::from_slice(&text).map_err(|error| {
             hinted(
                 format!("`{}` is damaged: {error}", path.display()),
-                "stop what runs with `evenkeel down`, or remove the file",
+                "`evenkeel down`, then `evenkeel up` starts afresh; data stays",
             )
         })?;
         Ok(Some(record))
@@ -134,6 +132,43 @@ impl Site {
 
     pub fn remove_run(&self) {
         let _ = std::fs::remove_file(self.run_path());
+    }
+
+    /// Removes the store's token.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn remove_token(&self) -> anyhow::Result<()> {
+        let path = self.store_token();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot replace `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The process that holds the folder; `None` when it has not signed yet.
+    pub fn supervisor(&self) -> Option<ProcessId> {
+        super::signed_by(&self.lock_path())
+    }
+
+    /// The store of the run that this folder belongs to, also when its supervisor was killed.
+    pub fn store_process(&self) -> Option<ProcessId> {
+        super::signed_by(&Site::store_lock(&self.store_dir()))
+    }
+
+    /// What a store that uses the folder `dir` holds.
+    pub fn store_lock(dir: &Path) -> PathBuf {
+        dir.join("lock")
+    }
+
+    /// Takes the folder's lock; `None` when a supervisor has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn hold(&self) -> anyhow::Result<Option<File>> {
+        super::lock(&self.lock_path())
     }
 
     /// Whether a supervisor holds the folder now.
@@ -159,7 +194,16 @@ impl Site {
             )
         };
         if !self.is_running()? {
-            return Err(nothing());
+            return Err(match self.read_run() {
+                Ok(None) | Err(_) => nothing(),
+                Ok(Some(_)) => hinted(
+                    format!(
+                        "what ran from `{}` was not stopped, but nobody looks after it",
+                        self.root.display()
+                    ),
+                    "`evenkeel up` takes over what is left of it, `evenkeel down` ends it",
+                ),
+            });
         }
         let record = self.read_run()?.ok_or_else(nothing)?;
         let token = store::Token::load(&self.store_token()).context("cannot read the store's token")?;

@@ -11,14 +11,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::local::{self, LocalOptions, LocalZones, ProcessId};
+use engine::EngineError;
+use engine::local::{self, LocalOptions, LocalZones};
 use model::{Moment, Plan, ZoneAddress, ZoneName};
 use store::Store;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use world::{Clock, Restart};
 
-use crate::exit::hinted;
+use crate::exit::{Hinted, hinted};
 
 use super::rollout::{self, Applied};
 use super::site::{RunRecord, Site, write_whole};
@@ -26,6 +27,8 @@ use super::snapshot::Sabotage;
 
 /// The store opens its file and listens well within this time, or something is wrong with it.
 const STORE_START: Duration = Duration::from_secs(10);
+/// A killed process is gone within this time unless a disk holds it up.
+const STORE_END: Duration = Duration::from_secs(5);
 /// Time between two looks at children.
 const LOOK: Duration = Duration::from_millis(100);
 /// Agents end their units within the drain time; then they are ended the hard way.
@@ -78,7 +81,12 @@ pub fn clear_away(site: &Site) -> anyhow::Result<bool> {
             true
         }
         // Nothing was made, or it was cleared away before.
-        Err(_) => false,
+        Err(EngineError::File { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => {
+            let hint =
+                "end what still runs of it by hand (`ps` shows the folder's name), then remove that file";
+            return Err(error).context(Hinted::new("cannot tell what an earlier run left", hint));
+        }
     };
     site.remove_run();
     Ok(store || zones)
@@ -86,11 +94,13 @@ pub fn clear_away(site: &Site) -> anyhow::Result<bool> {
 
 /// Ends the store of a run whose supervisor was killed: it holds the store's file.
 fn end_store(site: &Site) -> anyhow::Result<bool> {
-    let Some(store) = site.read_run()?.and_then(|record| record.store_process) else { return Ok(false) };
-    if !store.alive() {
-        return Ok(false);
-    }
+    let Some(store) = site.store_process() else { return Ok(false) };
     store.signal(rustix::process::Signal::KILL);
+    let started = std::time::Instant::now();
+    while store.alive() {
+        anyhow::ensure!(started.elapsed() < STORE_END, "process {}, a store, cannot be ended", store.pid);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
     Ok(true)
 }
 
@@ -104,8 +114,12 @@ impl Supervisor {
         let lock = super::lock(&site.lock_path())?;
         let lock = lock
             .ok_or_else(|| hinted("another `evenkeel up` runs here", "look at it with `evenkeel status`"))?;
+        super::sign(&lock).with_context(|| format!("cannot write `{}`", site.lock_path().display()))?;
         end_store(&site)?;
-        store::Token::load_or_create(&site.store_token()).context("cannot make the store's token")?;
+        site.remove_run();
+        // Made afresh at each start: store and agents are new too, and a damaged one is replaced without a word.
+        site.remove_token()?;
+        store::Token::create(&site.store_token()).context("cannot make the store's token")?;
         write_whole(&site.console_token(), random_token()?.as_bytes())?;
         let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
         let zones = LocalZones::create(&local).context("cannot make the emulated zones")?;
@@ -139,7 +153,6 @@ impl Supervisor {
         self.store = address.ok_or_else(|| {
             hinted("the store did not start", format!("its log is `{}`", self.log_path("store").display()))
         })?;
-        let store_process = child.id().and_then(ProcessId::of);
         self.keep("store", child);
         let token = store::Token::load(&self.site.store_token())?;
         let store = Store::connect(self.store, token);
@@ -149,7 +162,6 @@ impl Supervisor {
             isolate: self.options.isolate,
             zones: self.zones.zones.iter().map(address_of).collect(),
             store: self.store,
-            store_process,
             base: self.options.base.clone(),
         })?;
         for zone in self.options.plan.zones.clone() {
