@@ -68,6 +68,24 @@ fn text(error: &anyhow::Error) -> String {
     text
 }
 
+/// The last error in the log of another process of ours, as [`report`] has told it there.
+pub fn last_told(log: &str) -> Option<anyhow::Error> {
+    let start = log.rfind("\nerror: ").map(|at| at + 1).or(log.starts_with("error: ").then_some(0))?;
+    let mut lines = log[start..].lines();
+    let mut text = lines.next()?.trim_start_matches("error: ").to_owned();
+    let mut hint = None;
+    for line in lines {
+        if let Some(why) = line.strip_prefix("  because ") {
+            text = format!("{text}: {why}");
+        }
+        hint = hint.or(line.strip_prefix("hint: "));
+    }
+    Some(match hint {
+        Some(hint) => hinted(text, hint),
+        None => anyhow::Error::msg(text),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
@@ -91,6 +109,15 @@ mod tests {
         check(inner, "error: no\n  because entity not found\nhint: do\n");
         let outer = Err::<(), _>(cause().context(Hinted::new("no", "do"))).context("outer").unwrap_err();
         check(outer, "error: outer\n  because no\n  because entity not found\nhint: do\n");
+    }
+
+    #[test]
+    fn why_a_child_did_not_start_is_told_by_whoever_started_it() {
+        let log =
+            "2026 INFO x\nerror: old\nhint: old\nerror: no store\n  because a\n  because b\nhint: move it\n";
+        check(last_told(log).unwrap(), "error: no store: a: b\nhint: move it\n");
+        check(last_told("error: x").unwrap(), "error: x\n");
+        assert!(last_told("INFO error: told in passing\n").is_none());
     }
 
     #[test]

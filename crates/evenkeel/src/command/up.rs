@@ -260,7 +260,7 @@ fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
             let log = site.supervisor_log();
             let written = std::fs::read(&log).unwrap_or_default();
             let written = String::from_utf8_lossy(written.get(before..).unwrap_or_default());
-            return Err(last_error(&written).unwrap_or_else(|| {
+            return Err(exit::last_told(&written).unwrap_or_else(|| {
                 hinted(format!("the supervisor ended ({status})"), format!("its log is `{}`", log.display()))
             }));
         }
@@ -268,24 +268,6 @@ fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     Ok(())
-}
-
-/// The last error in the log of a process of ours, as `exit::report` has told it there.
-fn last_error(log: &str) -> Option<anyhow::Error> {
-    let start = log.rfind("\nerror: ").map(|at| at + 1).or(log.starts_with("error: ").then_some(0))?;
-    let mut lines = log[start..].lines();
-    let mut text = lines.next()?.trim_start_matches("error: ").to_owned();
-    let mut hint = None;
-    for line in lines {
-        if let Some(why) = line.strip_prefix("  because ") {
-            text = format!("{text}: {why}");
-        }
-        hint = hint.or(line.strip_prefix("hint: "));
-    }
-    Some(match hint {
-        Some(hint) => hinted(text, hint),
-        None => anyhow::Error::msg(text),
-    })
 }
 
 /// Waits until all is well, as agents say that started at `since_ms` (Unix time) or later. What those of a killed run

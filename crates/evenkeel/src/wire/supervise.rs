@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use world::{Clock, Restart};
 
-use crate::exit::{Hinted, hinted};
+use crate::exit::{Hinted, hinted, last_told};
 
 use super::rollout::{self, Applied};
 use super::site::{RunRecord, Site, write_whole};
@@ -145,13 +145,20 @@ impl Supervisor {
 
     async fn begin(&mut self) -> anyhow::Result<Applied> {
         self.store = SocketAddr::new(self.zones.store_address(), 0);
+        // What earlier runs wrote there says nothing about this one; a log that is started afresh holds nothing.
+        let before = std::fs::metadata(self.log_path("store")).map_or(0, |log| log.len());
+        let before = if before > LOG_MAX { 0 } else { usize::try_from(before)? };
         let mut child = self.spawn("store")?;
         let mut lines = BufReader::new(child.stdout.take().context("no pipe from the store")?).lines();
         let line = tokio::time::timeout(STORE_START, lines.next_line()).await;
         let line = line.ok().and_then(Result::ok).flatten();
         let address = line.and_then(|line| line.parse().ok());
         self.store = address.ok_or_else(|| {
-            hinted("the store did not start", format!("its log is `{}`", self.log_path("store").display()))
+            let log = self.log_path("store");
+            let told = std::fs::read(&log).unwrap_or_default();
+            let told = String::from_utf8_lossy(told.get(before..).unwrap_or_default()).into_owned();
+            let silent = || hinted("the store did not start", format!("its log is `{}`", log.display()));
+            last_told(&told).unwrap_or_else(silent)
         })?;
         self.keep("store", child);
         let token = store::Token::load(&self.site.store_token())?;
