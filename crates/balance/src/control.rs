@@ -61,9 +61,13 @@ impl State {
     /// Makes `snapshot` the one that is served from.
     fn apply(&mut self, snapshot: &FrontSnapshot, shared: &Shared, watcher: &mut Watcher) {
         let compiled = Arc::new(self.registry.compile(snapshot, shared.threads()));
+        let registry = &self.registry;
         let pools = compiled.pools.iter().map(|pool| health::Pool {
             service: pool.service.clone(),
-            endpoints: pool.targets.iter().map(|(endpoint, _)| Arc::clone(endpoint)).collect(),
+            endpoints: {
+                let targets = pool.targets.iter().map(|(endpoint, _)| endpoint);
+                targets.chain(registry.retired(&pool.service)).cloned().collect()
+            },
             probe: pool.probe.clone(),
             settings: pool.settings,
             ejections: Arc::clone(&pool.stats.ejections),

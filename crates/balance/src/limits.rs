@@ -24,8 +24,6 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub const LINGER_MS: u64 = 2_000;
 /// Longest wait for a proof of life before a request that must not be repeated. Milliseconds.
 pub const PROOF_MS: u64 = 100;
-/// A sign of life younger than this is proof enough. Milliseconds.
-pub const FRESH_MS: u64 = 100;
 /// Size of a buffer of the request path.
 pub const BUFFER_BYTES: usize = 32 * 1024;
 /// Most free buffers one thread keeps.

@@ -73,8 +73,10 @@ fn without_port(host: &str) -> &str {
 #[derive(Debug, Default)]
 pub struct Registry {
     endpoints: BTreeMap<UnitName, Arc<Endpoint>>,
-    /// Endpoints that left the snapshot and still hold requests.
-    retired: Vec<Arc<Endpoint>>,
+    /// The service of each of `endpoints`.
+    service_of: BTreeMap<UnitName, ServiceName>,
+    /// Endpoints that left the snapshot and still hold requests, with their services.
+    retired: Vec<(ServiceName, Arc<Endpoint>)>,
     /// Counters of every service seen so far.
     pub services: BTreeMap<ServiceName, Arc<ServiceStats>>,
 }
@@ -85,10 +87,10 @@ impl Registry {
         let mut old = std::mem::take(&mut self.endpoints);
         let pools: Vec<CompiledPool> =
             snapshot.pools.iter().map(|pool| self.pool(pool, snapshot, &mut old, threads)).collect();
-        for gone in old.into_values() {
+        for (unit, gone) in old {
             // Its open requests finish; its idle connections go with the threads' own lists.
             gone.set_draining(true);
-            self.retired.push(gone);
+            self.retired.extend(self.service_of.remove(&unit).map(|service| (service, gone)));
         }
         self.forget_finished();
         let find = |service: &ServiceName| pools.iter().position(|pool| pool.service == *service);
@@ -117,13 +119,14 @@ impl Registry {
                 Some(known) if known.address() == wanted.address && *known.zone() == wanted.zone => known,
                 moved => {
                     // The same unit at another address is another process.
-                    self.retired.extend(moved);
+                    self.retired.extend(moved.map(|old| (pool.service.clone(), old)));
                     let new = Endpoint::new(wanted.unit.clone(), wanted.zone.clone(), wanted.address);
                     Arc::new(new)
                 }
             };
             endpoint.set_draining(wanted.draining);
             self.endpoints.insert(wanted.unit.clone(), Arc::clone(&endpoint));
+            self.service_of.insert(wanted.unit.clone(), pool.service.clone());
             let own = snapshot.zone.as_ref().is_none_or(|zone| *zone == wanted.zone);
             targets.push((endpoint, own));
         }
@@ -144,7 +147,16 @@ impl Registry {
 
     /// Lets go of retired endpoints that hold nothing any more.
     pub fn forget_finished(&mut self) {
-        self.retired.retain(|endpoint| endpoint.in_flight() > 0);
+        self.retired.retain(|(_, endpoint)| endpoint.in_flight() > 0);
+    }
+
+    /// Endpoints of a service that left the snapshot and still hold requests. They must be watched on: a unit whose
+    /// zone fell silent leaves the snapshot before its silence is proven, and what it holds would wait for ever.
+    pub fn retired<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Arc<Endpoint>> {
+        let of_service = self.retired.iter().filter(move |(owner, _)| owner == service);
+        of_service
+            .map(|(_, endpoint)| endpoint)
+            .filter(|endpoint| !self.endpoints.contains_key(endpoint.unit()))
     }
 
     /// Endpoints in the snapshot.
@@ -157,7 +169,7 @@ impl Registry {
     pub fn busy(&self) -> BTreeMap<UnitName, u32> {
         let mut busy = BTreeMap::new();
         let draining = self.endpoints.values().filter(|endpoint| endpoint.is_draining());
-        for endpoint in draining.chain(&self.retired) {
+        for endpoint in draining.chain(self.retired.iter().map(|(_, endpoint)| endpoint)) {
             if endpoint.in_flight() > 0 {
                 *busy.entry(endpoint.unit().clone()).or_insert(0) += endpoint.in_flight();
             }

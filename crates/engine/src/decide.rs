@@ -249,6 +249,8 @@ struct Unit {
     probe_due: Moment,
     probe_number: u64,
     probe_open: Option<(u64, Moment)>,
+    /// Its record is gone, and it drains only until fronts have seen that.
+    withdrawn: bool,
     exit: String,
     complaint: String,
 }
@@ -281,6 +283,7 @@ impl Unit {
             probe_due: now,
             probe_number: 0,
             probe_open: None,
+            withdrawn: false,
             exit: String::new(),
             complaint: String::new(),
         }
@@ -357,8 +360,11 @@ impl Unit {
         }
     }
 
-    /// Follows the wish: `None` is a unit that should not be, with the grace it has left.
-    fn follow(&mut self, want: Option<&Want>, now: Moment) {
+    /// Follows the wish: `None` is a unit that should not be, with the grace it has left. With `settle` one that may
+    /// be serving runs on until fronts have seen it: a zone that comes back from a cut or a freeze finds its records
+    /// gone, while its own front has sent to these units a moment ago.
+    fn follow(&mut self, want: Option<&Want>, settle: bool, now: Moment) {
+        self.withdrawn &= want.is_none();
         match want {
             Some(Want::Run) => {
                 let wanted_again = self.phase == Phase::Stopped
@@ -373,6 +379,11 @@ impl Unit {
                     self.drain_from = now;
                 }
             }
+            None if settle && matches!(self.phase, Phase::Ready | Phase::Unready | Phase::Failed) => {
+                self.withdrawn = self.go(Cause::DrainWanted);
+                self.drain_from = now;
+            }
+            None if settle && self.withdrawn && self.phase == Phase::Draining => {}
             None => {
                 self.go(Cause::Withdrawn);
             }
@@ -396,10 +407,11 @@ impl Unit {
             (Process::Up, Phase::Draining) => {
                 let drained_ms = now.ms_since(self.drain_from);
                 let most_ms = self.record.service.deploy.drain.0.max(DRAIN_SETTLE_MS);
-                let let_go = released && drained_ms >= DRAIN_SETTLE_MS;
+                let let_go = (released || self.withdrawn) && drained_ms >= DRAIN_SETTLE_MS;
                 if (let_go || drained_ms >= most_ms) && self.go(Cause::DrainedOut) {
                     let left_ms = self.record.service.deploy.drain.0.saturating_sub(drained_ms);
-                    self.end(left_ms.max(GRACE_MIN_MS), now, actions);
+                    let grace_ms = if self.withdrawn { quick_ms } else { left_ms.max(GRACE_MIN_MS) };
+                    self.end(grace_ms, now, actions);
                 }
             }
             (Process::Up, Phase::Stopping) => self.end(quick_ms, now, actions),
@@ -635,8 +647,9 @@ impl Decider {
     ) {
         let closing = self.closing;
         let Some(unit) = self.units.get_mut(name) else { return };
+        let settle = closing.is_none() && wanted.is_none();
         let wanted = wanted.filter(|record| closing.is_none() && record.version == unit.record.version);
-        unit.follow(wanted.map(|record| &record.want), now);
+        unit.follow(wanted.map(|record| &record.want), settle, now);
         if wanted.is_none() && unit.process == Process::None {
             self.units.remove(name);
             actions.push(Action::Forget { unit: name.clone() });

@@ -288,10 +288,11 @@ fn a_rollback_takes_a_draining_unit_back() {
 }
 
 #[test]
-fn a_deleted_unit_ends_within_its_short_grace() {
+fn a_deleted_unit_serves_until_fronts_know_and_then_ends_within_its_short_grace() {
     check(
         "0 deaf, 0 want, 5000 delete, 9000 end",
-        "0 start, 0 Starting, 200 Ready, 5000 terminate, 5000 Stopping, 7000 kill, 7100 forget, 7100 gone",
+        "0 start, 0 Starting, 200 Ready, 5000 Draining, 6000 terminate, 6000 Stopping, 8000 kill, 8100 forget, \
+         8100 gone",
     );
     // Also when it was stopping already, with the long grace of a drain.
     check(
@@ -326,7 +327,10 @@ fn a_new_agent_takes_over_what_runs_and_ends_what_is_not_wanted() {
         "0 found-ready, 0 want-new, 3000 end",
         "0 adopt, 0 terminate, 0 Stopping, 100 start-new, 100 Starting, 300 Ready",
     );
-    check("0 found-ready, 3000 end", "0 adopt, 0 terminate, 0 Stopping, 100 forget, 100 gone");
+    check(
+        "0 found-ready, 3000 end",
+        "0 adopt, 0 Draining, 1000 terminate, 1000 Stopping, 1100 forget, 1100 gone",
+    );
 }
 
 #[test]

@@ -48,14 +48,17 @@ impl Pair {
 const OWN_FRESH: usize = 0;
 const OWN: usize = 1;
 const ELSEWHERE: usize = 2;
-const SUSPECT: usize = 3;
-const SILENT: usize = 4;
+const ELSEWHERE_OWING: usize = 3;
+const SUSPECT: usize = 4;
+const SILENT: usize = 5;
 
 /// Chooses among `count` endpoints; `candidate` gives `None` for one that may not be taken (draining, tried).
 ///
 /// 1. Well endpoints of the own zone; of those, when `wants_life`, the fresh ones first.
 /// 2. Well endpoints elsewhere: when the own zone has none, or when the better own one holds at least
 ///    [`SPILL_IN_FLIGHT`] requests and its load is more than [`SPILL_TIMES`] the load of the better one elsewhere.
+///    One elsewhere that has shown no life just now gets a single request on trial: the burst that makes a zone
+///    spill often comes from the loss of another, whose endpoints look idle and well until they owe an answer.
 /// 3. Suspects: silent, not yet proven dead.
 /// 4. Panic: the ejected ones, all of them, because an attempt is better than an error. Never the refused ones:
 ///    nobody listens there.
@@ -68,12 +71,13 @@ pub fn choose(
     wants_life: bool,
     mut random: impl FnMut() -> u64,
 ) -> Option<usize> {
-    let mut classes = [Pair::default(); 5];
+    let mut classes = [Pair::default(); 6];
     for index in 0..count {
         let Some(one) = candidate(index).filter(|one| one.in_flight < ROOM) else { continue };
         let class = match one.standing {
             Standing::Well if one.own_zone => OWN,
-            Standing::Well => ELSEWHERE,
+            Standing::Well if one.fresh || one.in_flight == 0 => ELSEWHERE,
+            Standing::Well => ELSEWHERE_OWING,
             Standing::Suspect => SUSPECT,
             Standing::Silent => SILENT,
             Standing::Refused => continue,
@@ -96,7 +100,9 @@ pub fn choose(
     match (own, elsewhere) {
         (Some(own), Some(elsewhere)) if spills(own, elsewhere, &candidate) => Some(elsewhere),
         (Some(one), _) | (None, Some(one)) => Some(one),
-        (None, None) => better(classes[SUSPECT]).or_else(|| better(classes[SILENT])),
+        (None, None) => {
+            [ELSEWHERE_OWING, SUSPECT, SILENT].into_iter().find_map(|class| better(classes[class]))
+        }
     }
 }
 
@@ -165,9 +171,17 @@ mod tests {
     fn a_zone_that_is_overloaded_spills() {
         check("o well 15 20, x well 0 0", false, &[0]);
         check("o well 16 20, x well 0 0", false, &[1]);
-        check("o well 16 20, x well 4 20", false, &[0]);
-        check("o well 16 200, x well 16 20", false, &[1]);
-        check("o well 1024 1, x well 900 50", false, &[1]);
+        check("o well 16 20, x well 4 20 fresh", false, &[0]);
+        check("o well 16 200, x well 16 20 fresh", false, &[1]);
+        check("o well 1024 1, x well 900 50 fresh", false, &[1]);
+    }
+
+    #[test]
+    fn a_burst_does_not_spill_into_a_zone_that_may_be_frozen() {
+        check("o well 30 20, x well 0 1", false, &[1]);
+        check("o well 30 20, x well 1 1", false, &[0]);
+        check("o well 30 20, x well 1 1, x well 2 1 fresh", false, &[2]);
+        check("o silent 0 1, x well 3 1, x suspect 0 1", false, &[1]);
     }
 
     #[test]

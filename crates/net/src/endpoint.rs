@@ -10,6 +10,11 @@ use crate::decide_health::{Seen, Standing};
 const SAMPLE_MAX_TIMES: u64 = 4;
 /// And never less than this, so that an average near 0 can rise. Microseconds.
 const SAMPLE_FLOOR_US: u64 = 2_000;
+/// A sign of life is news for so long.
+pub const FRESH_MS: u64 = 100;
+/// An endpoint that owes an answer for so long is not fresh: a request that must not be sent twice is not added to
+/// what it holds without asking first.
+pub const OWED_MS: u64 = 30;
 /// The average halves for each such time without a sample: an endpoint that is avoided is tried again.
 const LATENCY_HALF_LIFE_MS: u64 = 1_000;
 
@@ -126,6 +131,14 @@ impl Endpoint {
     #[must_use]
     pub fn last_life(&self) -> Moment {
         Moment(self.last_life_ms.load(Relaxed))
+    }
+
+    /// Whether it has shown life just now: within [`FRESH_MS`], or within [`OWED_MS`] when it owes an answer.
+    #[must_use]
+    pub fn is_fresh(&self, now: Moment) -> bool {
+        let seen = self.seen();
+        let owes = seen.waiting > 0 && now.ms_since(seen.last_life.max(seen.waiting_since)) >= OWED_MS;
+        !owes && now.ms_since(seen.last_life) < FRESH_MS
     }
 
     /// A connection to it was refused, or reset before it stood.
@@ -254,6 +267,20 @@ mod tests {
         assert_eq!(endpoint.latency_us(Moment(1_000)), 800_000);
         assert_eq!(endpoint.latency_us(Moment(4_000)), 100_000);
         assert_eq!(endpoint.latency_us(Moment(400_000_000)), 0);
+    }
+
+    #[test]
+    fn an_endpoint_that_owes_an_answer_is_soon_no_longer_fresh() {
+        let endpoint = endpoint();
+        assert!(!endpoint.is_fresh(Moment(1_000)), "nothing was ever heard of it");
+        endpoint.lives(Moment(1_000));
+        assert!(endpoint.is_fresh(Moment(1_099)));
+        assert!(!endpoint.is_fresh(Moment(1_100)));
+        let _owed = Wait::new(&endpoint, Moment(1_040));
+        assert!(endpoint.is_fresh(Moment(1_069)));
+        assert!(!endpoint.is_fresh(Moment(1_070)));
+        endpoint.lives(Moment(1_070));
+        assert!(endpoint.is_fresh(Moment(1_090)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::h1::buffer::Buffer;
 use crate::h1::framing;
 use crate::h1::parse::{self, Refusal, no_fields, refuse};
 use crate::h1::rewrite::{self, ToClient};
-use crate::limits::{FRESH_MS, PROOF_MS, REPLAY_BYTES_MAX};
+use crate::limits::{PROOF_MS, REPLAY_BYTES_MAX};
 use crate::snapshot::CompiledPool;
 use crate::worker::{Target, Worker};
 
@@ -162,7 +162,7 @@ impl Attempt<'_> {
                 other => break other,
             }
         };
-        let fresh = now.ms_since(endpoint.last_life()) < FRESH_MS;
+        let fresh = endpoint.is_fresh(now);
         loop {
             let reused = idle.is_some();
             let stream = match idle.take() {

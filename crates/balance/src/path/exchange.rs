@@ -17,7 +17,7 @@ use super::{After, tunnel};
 use crate::decide_retry::{Failed, Next, decide};
 use crate::h1::body::Body;
 use crate::h1::parse::Refusal;
-use crate::limits::{ATTEMPTS_MAX, FRESH_MS};
+use crate::limits::ATTEMPTS_MAX;
 use crate::log::Line;
 use crate::snapshot::CompiledPool;
 use crate::worker::{LocalPool, Target, Worker};
@@ -86,7 +86,7 @@ fn pick(worker: &Worker, request: &Request, local: &LocalPool, tried: &Tried) ->
             standing: endpoint.standing(),
             in_flight: endpoint.in_flight(),
             latency_us: endpoint.latency_us(now),
-            fresh: now.ms_since(endpoint.last_life()) < FRESH_MS,
+            fresh: endpoint.is_fresh(now),
         })
     };
     choose(local.targets.len(), candidate, !request.idempotent, || worker.random())
