@@ -75,7 +75,7 @@ fn measure(site: &Site, case: &str, time: Duration, report: &mut Report) -> Resu
         };
         if let Some(limit) = limit.filter(|_| case == "idle") {
             let worst = rss.iter().copied().reduce(f64::max);
-            report.goal(case, &format!("resident memory of a {name} <= {limit} MB"), worst, limit);
+            report.goal(case, &format!("resident memory of each {name} <= {limit} MB"), worst, limit);
         }
         report.row(Row::of(case, &format!("{name} Rss"), "MB", rss));
         report.row(Row::of(case, &format!("{name} Pss"), "MB", pss));

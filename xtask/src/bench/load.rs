@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -80,6 +80,10 @@ struct Front {
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
+fn unix_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -91,7 +95,7 @@ impl Load {
         let shared = Arc::new(Shared {
             start: Instant::now(),
             mix,
-            prefix: format!("bench-{}-{:x}", std::process::id(), std::ptr::from_ref(&mix).addr()),
+            prefix: format!("bench-{}-{}", std::process::id(), unix_ms()),
             fronts: fronts.collect(),
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
