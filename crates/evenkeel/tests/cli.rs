@@ -1,6 +1,8 @@
 //! The command as people and scripts meet it: what it prints where, and with which code it ends. Nothing that is
 //! started here lives on.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -181,6 +183,11 @@ fn a_written_plan_is_whole_and_private() {
     assert_eq!((&plan["kind"], &plan["app"]), (&"plan".into(), &"shop".into()));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing half written is left");
+    // What is no file stays what it is: as root a careless rename would replace `/dev/stdout` for the whole machine.
+    let _socket = std::os::unix::net::UnixListener::bind(folder.0.join("socket")).unwrap();
+    folder.run(&["plan", shop(), "-o", "socket"]).fails("the plan was not written", "cannot write `socket`");
+    assert!(!fs::metadata(folder.0.join("socket")).unwrap().is_file());
+    folder.run(&["plan", shop(), "-o", "."]).fails("the plan was not written", "cannot write `.`");
     folder.run(&["plan", shop(), "-o", "no/such/p.json"]).fails("the plan was not written", "no/such");
 }
 

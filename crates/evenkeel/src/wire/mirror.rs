@@ -132,3 +132,7 @@ async fn follow_once(store: &Store, out: &watch::Sender<Arc<Mirror>>) -> Result<
         out.send_replace(Arc::new(Mirror::of(&entries, at)));
     }
 }
+
+#[cfg(test)]
+#[path = "mirror_tests.rs"]
+mod tests;

@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod console;
 pub mod fault;
+#[cfg(test)]
+pub mod fixture;
 pub mod front;
 pub mod member;
 pub mod mirror;

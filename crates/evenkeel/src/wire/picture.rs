@@ -130,3 +130,7 @@ fn objectives(mirror: &Mirror, rps: Option<f64>) -> ObjectiveStatus {
 fn measured_rto(verdict: &Verdict) -> Option<f64> {
     verdict.rto_ms
 }
+
+#[cfg(test)]
+#[path = "picture_tests.rs"]
+mod tests;

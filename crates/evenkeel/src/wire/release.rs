@@ -21,3 +21,7 @@ pub fn released(mirror: &Mirror, zone: &ZoneName) -> BTreeSet<UnitName> {
     });
     let_go.map(|(unit, _)| unit.name.clone()).collect()
 }
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

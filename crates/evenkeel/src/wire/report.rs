@@ -54,3 +54,7 @@ pub fn front_due(mirror: &Mirror, now: &FrontRecord, written_ms_ago: u64) -> boo
     }
     written.counters != now.counters && written_ms_ago >= COUNTERS_MS
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -73,3 +73,7 @@ fn highest(rollout: &Rollout) -> u64 {
     let good = rollout.good.as_ref().map_or(0, |plan| plan.number.0);
     rollout.plan.number.0.max(failed).max(good)
 }
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

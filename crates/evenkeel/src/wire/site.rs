@@ -212,17 +212,36 @@ impl Site {
     }
 }
 
-/// Replaces `path` by a file with these bytes, readable by this user alone; a reader sees the old or the new.
+/// Replaces `path` by a file with these bytes, readable by this user alone; a reader sees the old or the new. What is
+/// no file, such as `/dev/stdout`, is written to and stays what it is.
+///
+/// # Errors
+/// When it cannot be written; then what was there is there still.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file: File = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .with_context(|| format!("cannot write `{}`", temporary.display()))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path).with_context(|| format!("cannot write `{}`", path.display()))
+    let told = || format!("cannot write `{}`", path.display());
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return File::options()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes))
+            .with_context(told);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = write_private(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.with_context(told)
 }
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

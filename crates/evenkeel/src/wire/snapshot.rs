@@ -112,3 +112,7 @@ pub fn has_port(service: &Service) -> bool {
     };
     names_port || service.environment.values().any(|value| value.uses(Variable::Port))
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

@@ -1,0 +1,167 @@
+//! Store pictures for tests, written as one would tell them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use model::{
+    AgentRecord, AppName, Availability, Bytes, Deploy, Duration, FrontRecord, Healthcheck, Ingress,
+    LeaderRecord, MilliCpu, Money, Objectives, Phase, Plan, PlanNumber, PlannedService, Probe, Resources,
+    Rollout, RolloutPhase, Run, Scale, Service, ServiceCounters, ServiceName, Template, UnitName, UnitRecord,
+    UnitState, Want, ZoneName,
+};
+
+use super::mirror::Mirror;
+
+pub fn zone(name: &str) -> ZoneName {
+    ZoneName::new(name).unwrap()
+}
+
+pub fn unit(name: &str) -> UnitName {
+    UnitName::new(name).unwrap()
+}
+
+/// `127.0.1.1` for zone a, `127.0.2.1` for b.
+pub fn ip(zone: &str) -> IpAddr {
+    Ipv4Addr::new(127, 0, zone.as_bytes()[0] - b'a' + 1, 1).into()
+}
+
+pub fn service(name: &str) -> Service {
+    Service {
+        name: ServiceName::new(name).unwrap(),
+        run: Run::Command(["bin/x", "${port}"].iter().map(|word| Template::parse(word).unwrap()).collect()),
+        environment: BTreeMap::new(),
+        healthcheck: Healthcheck {
+            probe: Probe::Http("/healthz".to_owned()),
+            interval: Duration(1_000),
+            timeout: Duration(500),
+            retries: 2,
+            start_timeout: Duration(30_000),
+        },
+        resources: Resources { cpus: MilliCpu(1_000), memory: Bytes(1 << 20) },
+        scale: Scale { min: 2, max: 2, target: None },
+        load: None,
+        rps_per_cpu: None,
+        deploy: Deploy { max_unavailable: 0, drain: Duration(10_000) },
+    }
+}
+
+pub fn ingress(port: u16, host: Option<&str>, to: &str) -> Ingress {
+    let (host, to) = (host.map(str::to_owned), ServiceName::new(to).unwrap());
+    Ingress { port, any_address: false, host, to }
+}
+
+/// A plan of service `web` in zones a, b and c, behind port 8080.
+pub fn plan(number: u64) -> Plan {
+    let planned = PlannedService { service: service("web"), replicas: 2, version: 1, needed_at_peak: 1 };
+    Plan {
+        number: PlanNumber(number),
+        parent: None,
+        app: AppName::new("shop").unwrap(),
+        objectives: Objectives::default(),
+        provider: "local".to_owned(),
+        region: "local".to_owned(),
+        zones: ["a", "b", "c"].map(zone).to_vec(),
+        services: vec![planned],
+        ingress: vec![ingress(8080, None, "web")],
+        lines: Vec::new(),
+        usd_month: Money(0),
+        availability: Availability { unavailability: 0.001 },
+        causes: Vec::new(),
+        feasible: true,
+        missed: Vec::new(),
+        why: Vec::new(),
+        rejected: Vec::new(),
+        assumed: Vec::new(),
+        certificate: model::Certificate::default(),
+    }
+}
+
+/// The picture that a story tells. Its sentences end with `;`:
+/// `plan 1`, `leader a`, `agent a`, `unit web-1 in a` (then perhaps `drains since 7`), `web-1 in a is ready`,
+/// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`.
+#[track_caller]
+pub fn picture(story: &str) -> Mirror {
+    let mut mirror = Mirror { revision: 100, ..Mirror::default() };
+    for sentence in story.split(';').map(str::trim).filter(|sentence| !sentence.is_empty()) {
+        let words: Vec<&str> = sentence.split_whitespace().collect();
+        assert!(tell(&mut mirror, &words), "what is `{sentence}`?");
+    }
+    mirror
+}
+
+fn tell(mirror: &mut Mirror, words: &[&str]) -> bool {
+    match words {
+        ["plan", number] => {
+            let plan = plan(number.parse().unwrap());
+            mirror.rollout = Some((Rollout { plan, good: None, phase: RolloutPhase::Reached }, 1));
+        }
+        ["leader", name] => mirror.leader = Some(LeaderRecord { zone: zone(name), pid: 1 }),
+        ["agent", name] => {
+            let agent =
+                AgentRecord { zone: zone(name), pid: 1, incarnation: 1, address: ip(name), console: None };
+            mirror.agents.insert(zone(name), agent);
+        }
+        ["unit", name, "in", home, rest @ ..] => {
+            let (want, since) = match rest {
+                [] => (Want::Run, 1),
+                ["drains", "since", revision] => (Want::Drain, revision.parse().unwrap()),
+                _ => return false,
+            };
+            let service = service(name.rsplit_once('-').unwrap().0);
+            let record = UnitRecord { name: unit(name), zone: zone(home), service, version: 1, want };
+            mirror.units.insert(unit(name), (record, since));
+        }
+        [name, "in", home, "is", phase] => {
+            let state = state(name, home, phase);
+            mirror.states.insert(unit(name), state);
+        }
+        ["front", name, rest @ ..] => return front(mirror, name, rest),
+        _ => return false,
+    }
+    true
+}
+
+fn front(mirror: &mut Mirror, name: &str, words: &[&str]) -> bool {
+    let front = mirror.fronts.entry(zone(name)).or_insert_with(|| FrontRecord {
+        zone: zone(name),
+        listen: vec![SocketAddr::new(ip(name), 8080)],
+        applied: 0,
+        busy: BTreeMap::new(),
+        counters: BTreeMap::new(),
+    });
+    match words {
+        ["serves", revision, rest @ ..] => {
+            front.applied = revision.parse().unwrap();
+            front.busy = match rest {
+                [] => BTreeMap::new(),
+                ["holds", held] => BTreeMap::from([(unit(held), 1)]),
+                _ => return false,
+            };
+        }
+        ["counts", requests, errors] => {
+            let (requests, errors) = (requests.parse().unwrap(), errors.parse().unwrap());
+            let counters = ServiceCounters { requests, errors, ..ServiceCounters::default() };
+            front.counters.insert(ServiceName::new("web").unwrap(), counters);
+        }
+        ["is", "closed"] => front.listen.clear(),
+        _ => return false,
+    }
+    true
+}
+
+/// The state of unit `name`, whose zone is `home`, in the phase of that name.
+pub fn state(name: &str, home: &str, phase: &str) -> UnitState {
+    let phase: Phase = serde_json::from_value(phase.into()).unwrap();
+    let number: u16 = name.rsplit_once('-').unwrap().1.parse().unwrap_or(0);
+    UnitState {
+        name: unit(name),
+        zone: zone(home),
+        service: ServiceName::new(name.rsplit_once('-').unwrap().0).unwrap(),
+        version: 1,
+        phase,
+        address: Some(SocketAddr::new(ip(home), 20_000 + number)),
+        pid: Some(1),
+        restarts: 0,
+        detail: String::new(),
+    }
+}
