@@ -4,7 +4,7 @@
 //! the others. A round begins when everything is healthy and evenly spread again.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Options;
 use super::machine::{self, Busy};
 use super::report::{Report, Row};
-use super::site::{self, Picture, Site};
+use super::site::{self, Picture, STEADY, Site};
 use crate::install;
 use crate::run::say;
 
@@ -47,40 +47,52 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("second front", "second_front", "requests"),
 ];
 
-/// Measures every case; see the module.
+/// Measures every case; see the module. Each case has a run of its own, so that one which does not heal spoils no
+/// other.
 pub(super) fn drills(options: &Options, report: &mut Report) -> Result<()> {
     let chosen = options.choose(CASES)?;
     site::build()?;
-    let (cut, rest): (Vec<&str>, Vec<&str>) = chosen.iter().partition(|case| case.ends_with("/cut"));
-    if !rest.is_empty() {
-        site::with(&[], &[], options.keep, |site| rounds(site, &rest, options, report))?;
-    }
-    if cut.is_empty() {
-        return Ok(());
-    }
-    if !install::is_root() {
-        say("a cut needs network namespaces, and those need root: not run");
-        for case in cut {
-            judge(case, &[], report);
+    let wanted = options.rounds.unwrap_or(ROUNDS);
+    for case in chosen {
+        let cut = case.ends_with("/cut");
+        if cut && !install::is_root() {
+            say("a cut needs network namespaces, and those need root: not run");
+            judge(case, &Measured::default(), None, report);
+            continue;
         }
-        return Ok(());
+        let flags: &[&str] = if cut { &["--isolate"] } else { &[] };
+        let mut measured = Measured::default();
+        let outcome =
+            site::with(&[], flags, options.keep, |site| rounds(site, case, wanted, options, &mut measured));
+        if let Err(error) = outcome {
+            say(&format!("{case}: {error:#}"));
+        }
+        judge(case, &measured, Some(wanted), report);
     }
-    site::with(&[], &["--isolate"], options.keep, |site| rounds(site, &cut, options, report))
+    Ok(())
 }
 
-fn rounds(site: &Site, cases: &[&str], options: &Options, report: &mut Report) -> Result<()> {
+/// What the rounds of one case gave, also when one of them could not be brought to its end.
+#[derive(Debug, Default)]
+struct Measured {
+    verdicts: Vec<Value>,
+    /// From the end of each drill until everything was healthy and evenly spread, in seconds.
+    whole_s: Vec<f64>,
+}
+
+fn rounds(site: &Site, case: &str, wanted: usize, options: &Options, measured: &mut Measured) -> Result<()> {
     let replicas = site.picture()?.replicas().count();
-    for case in cases {
-        let mut verdicts = Vec::new();
-        for round in 0..options.rounds.unwrap_or(ROUNDS) {
-            let picture = site.whole(replicas, HEAL_LIMIT)?;
-            let victim = victim(case, round, &picture)?;
-            verdicts.push(drill(site, case, round, &victim, options.seconds.unwrap_or(SECONDS))?);
-        }
-        judge(case, &verdicts, report);
+    let mut picture = site.whole(replicas, HEAL_LIMIT)?;
+    for round in 0..wanted {
+        let victim = victim(case, round, &picture)?;
+        let seconds = options.seconds.unwrap_or(SECONDS);
+        measured.verdicts.push(drill(site, case, round, &victim, seconds)?);
+        let ended = Instant::now();
+        picture = site.whole(replicas, HEAL_LIMIT)?;
+        // It was so all the while that it had to stay so.
+        measured.whole_s.push(ended.elapsed().saturating_sub(STEADY).as_secs_f64());
     }
-    // What the last drill broke must heal too.
-    site.whole(replicas, HEAL_LIMIT).map(drop)
+    Ok(())
 }
 
 /// Whom this round breaks: in the zone that leads first, then in each of the others.
@@ -160,13 +172,18 @@ fn worst(verdicts: &[Value], figure: impl Fn(&Value) -> Option<f64>) -> Option<f
     all?.into_iter().reduce(f64::max)
 }
 
-fn judge(case: &str, verdicts: &[Value], report: &mut Report) {
+/// `wanted`: how many rounds there should be; `None` when the case was not run.
+fn judge(case: &str, measured: &Measured, wanted: Option<usize>, report: &mut Report) {
+    let verdicts = measured.verdicts.as_slice();
     let failed = verdicts.iter().filter_map(saveable).collect();
     report.row(Row::of(case, "failed - unsavable", "requests", failed));
     for (subject, field, unit) in FIELDS {
         let values = verdicts.iter().filter_map(|verdict| number(verdict, field)).collect();
         report.row(Row::of(case, subject, unit, values));
     }
+    report.row(Row::of(case, "whole again", "s", measured.whole_s.clone()));
+    let missing = wanted.map(|wanted| wanted.saturating_sub(measured.whole_s.len()) as f64);
+    report.goal(case, "rounds that did not run or heal = 0", missing, 0.0);
     let of = |field: &'static str| worst(verdicts, |verdict| number(verdict, field));
     let aborted = worst(verdicts, |verdict| Some(f64::from(u8::from(verdict["aborted"].is_string()))));
     report.goal(case, "rounds stopped by the safety limit = 0", aborted, 0.0);
@@ -221,12 +238,15 @@ mod tests {
 
     #[test]
     fn one_bad_round_of_three_misses_the_goal() {
-        let mut report = Report::new(true);
-        judge("zone/kill", &[verdict(1), verdict(1), verdict(1)], &mut report);
-        report.finish().unwrap();
-        let mut report = Report::new(true);
-        judge("zone/kill", &[verdict(1), verdict(2), verdict(1)], &mut report);
-        assert_eq!(report.finish().unwrap_err().to_string(), "one goal of 7 was missed");
+        let judged = |failed: [u64; 3], healed: usize| {
+            let mut report = Report::new(true);
+            let verdicts = failed.map(verdict).to_vec();
+            judge("zone/kill", &Measured { verdicts, whole_s: vec![1.0; healed] }, Some(3), &mut report);
+            report.finish().map_err(|error| error.to_string())
+        };
+        assert_eq!(judged([1, 1, 1], 3), Ok(()));
+        assert_eq!(judged([1, 2, 1], 3), Err("one goal of 8 was missed".to_owned()));
+        assert_eq!(judged([1, 1, 1], 2), Err("one goal of 8 was missed".to_owned()), "one did not heal");
     }
 
     #[test]

@@ -28,7 +28,7 @@ const PORT_FIRST: u16 = 18_600;
 /// How many are tried.
 const PORTS: u16 = 200;
 /// A picture must be as wanted this long before it counts: a replica that is about to crash looks well for a moment.
-const STEADY: Duration = Duration::from_secs(2);
+pub(super) const STEADY: Duration = Duration::from_secs(2);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
