@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// One file with your app and your objectives; the deployment that meets them; a drill that proves it.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_long_help = crate::exit::CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -245,3 +246,7 @@ pub struct StoreArgs {
     #[arg(long)]
     pub token: PathBuf,
 }
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

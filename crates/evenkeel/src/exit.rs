@@ -14,6 +14,17 @@ pub const INFEASIBLE: u8 = 3;
 /// Our bug.
 pub const BUG: u8 = 70;
 
+/// Every code that scripts may rely on, for `evenkeel --help` and the reference page.
+pub const CODES: &str = "\
+Exit codes:
+  0   done
+  1   an error in the file, the flags or the environment
+  2   changes are pending; only with `--detailed-exitcode`
+  3   no architecture meets the objectives or the budget
+  4   an objective was missed
+  5   a drill was stopped by its safety limit
+  70  a bug in evenkeel";
+
 /// An error with the way out.
 #[derive(Debug)]
 pub struct Hinted {

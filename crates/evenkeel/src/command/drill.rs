@@ -133,14 +133,15 @@ fn host(picture: &Mirror) -> Option<String> {
 
 /// The named victim, or one that the seed chooses.
 fn choose(args: &DrillArgs, picture: &Mirror, target: FaultTarget) -> anyhow::Result<Victim> {
+    // What is in a silent zone is broken already.
+    let alive = |zone: &ZoneName| picture.agents.contains_key(zone);
     let candidates: Vec<Victim> = match target {
         FaultTarget::Zone => picture.agents.keys().cloned().map(Victim::Zone).collect(),
-        FaultTarget::Process => picture
-            .units
-            .values()
-            .map(|(unit, _)| Victim::Unit(unit.name.clone(), unit.zone.clone()))
-            .collect(),
-        FaultTarget::Front => picture.fronts.keys().filter_map(front_of).collect(),
+        FaultTarget::Process => {
+            let units = picture.units.values().map(|(unit, _)| unit).filter(|unit| alive(&unit.zone));
+            units.map(|unit| Victim::Unit(unit.name.clone(), unit.zone.clone())).collect()
+        }
+        FaultTarget::Front => picture.fronts.keys().filter(|zone| alive(zone)).filter_map(front_of).collect(),
     };
     let name = |victim: &Victim| match victim {
         Victim::Zone(zone) => zone.to_string(),
@@ -149,7 +150,11 @@ fn choose(args: &DrillArgs, picture: &Mirror, target: FaultTarget) -> anyhow::Re
     let names = || candidates.iter().map(name).collect::<Vec<_>>().join(", ");
     match &args.target {
         Some(wanted) => candidates.iter().find(|victim| name(victim) == *wanted).cloned().ok_or_else(|| {
-            hinted(format!("there is no {target} `{wanted}`"), format!("there are: {}", names()))
+            let hint = match names() {
+                names if names.is_empty() => "`evenkeel status` shows what runs".to_owned(),
+                names => format!("there are: {names}"),
+            };
+            hinted(format!("there is no {target} `{wanted}`"), hint)
         }),
         None => {
             anyhow::ensure!(
@@ -207,3 +212,7 @@ async fn keep(store: &Store, verdict: &Verdict) {
         say::talk(format_args!("warning: the verdict was not kept: {error}"));
     }
 }
+
+#[cfg(test)]
+#[path = "drill_tests.rs"]
+mod tests;

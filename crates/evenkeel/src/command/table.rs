@@ -32,6 +32,10 @@ pub fn render(status: &Status, consoles: &[String], colour: bool) -> String {
 }
 
 fn head(out: &mut String, status: &Status) {
+    if status.app.is_empty() {
+        let _ = writeln!(out, "no plan is applied");
+        return;
+    }
     let place = if status.highly_available { "" } else { "   (one machine: not HA)" };
     let _ = writeln!(out, "{}  plan #{}  {}{place}", status.app, status.plan.0, status.rollout);
     let goal = &status.objectives;
@@ -56,7 +60,7 @@ fn grid(out: &mut String, status: &Status, colour: bool) {
     for zone in &status.zones {
         let alive = if zone.alive { "up" } else { "SILENT" };
         let leads = if status.leader.as_ref() == Some(&zone.zone) { ", leads" } else { "" };
-        let _ = write!(out, "{:<CELL$}  ", format!("zone {} ({alive}{leads})", zone.zone));
+        let _ = write!(out, "{:<CELL$}  ", fit(&format!("zone {} ({alive}{leads})", zone.zone), CELL));
     }
     out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');
@@ -74,7 +78,7 @@ fn grid(out: &mut String, status: &Status, colour: bool) {
         let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
         for row in 0..rows {
             let name = if row == 0 { service.as_str() } else { "" };
-            let _ = write!(out, "{name:<10}");
+            let _ = write!(out, "{:<10}", fit(name, 9));
             for column in &columns {
                 let text = column.get(row).map_or(String::new(), |unit| cell(unit));
                 let padded = format!("{text:<CELL$}  ");
@@ -93,7 +97,15 @@ fn cell(unit: &UnitStatus) -> String {
     let mark = if unit.healthy { "●" } else { "○" };
     let restarts = if unit.restarts > 0 { format!(" ↻{}", unit.restarts) } else { String::new() };
     let text = format!("{mark} {} {}{restarts}", unit.name, phase(unit.state));
-    if text.chars().count() <= CELL { text } else { text.chars().take(CELL - 1).chain(['…']).collect() }
+    fit(&text, CELL)
+}
+
+/// `text` in at most `width` characters.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
 }
 
 /// The word for a phase.
@@ -118,3 +130,7 @@ fn paint(unit: &UnitStatus, text: &str) -> String {
     };
     format!("\x1b[{code}m{text}\x1b[0m")
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

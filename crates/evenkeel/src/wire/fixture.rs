@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use model::{
-    AgentRecord, AppName, Availability, Bytes, Deploy, Duration, FrontRecord, Healthcheck, Ingress,
+    AgentRecord, AppName, Availability, Bytes, Deploy, Duration, Fault, FrontRecord, Healthcheck, Ingress,
     LeaderRecord, MilliCpu, Money, Objectives, Phase, Plan, PlanNumber, PlannedService, Probe, Resources,
     Rollout, RolloutPhase, Run, Scale, Service, ServiceCounters, ServiceName, Template, UnitName, UnitRecord,
-    UnitState, Want, ZoneName,
+    UnitState, Verdict, Want, ZoneName,
 };
 
 use super::mirror::Mirror;
@@ -163,5 +163,33 @@ pub fn state(name: &str, home: &str, phase: &str) -> UnitState {
         pid: Some(1),
         restarts: 0,
         detail: String::new(),
+    }
+}
+
+/// What is known of a drill before anything was measured.
+pub fn verdict(fault: Fault, target: &str) -> Verdict {
+    Verdict {
+        fault,
+        target: target.to_owned(),
+        at_ms: 0,
+        not_run: None,
+        aborted: None,
+        requests: None,
+        failed: None,
+        unsavable: None,
+        unsavable_ids: Vec::new(),
+        double_effects: None,
+        failed_after_ms: None,
+        p50_ms: None,
+        p99_ms: None,
+        max_ms: None,
+        calm_p99_ms: None,
+        rto_ms: None,
+        full_count_ms: None,
+        acked_writes: None,
+        lost_writes: None,
+        stale_reads: None,
+        objectives_met: None,
+        missed: Vec::new(),
     }
 }

@@ -55,6 +55,7 @@ fn every_kind_of_document_finds_its_place_and_leaves_it() {
         followed.write(keys::ROLLOUT, &told.rollout.as_ref().unwrap().0).await;
         followed.write(keys::LEADER, &told.leader).await;
         followed.write("agents/a", &told.agents[&zone("a")]).await;
+        followed.write("units/web-1", &told.units[&unit("web-1")].0).await;
         let made = followed.write("units/web-1", &told.units[&unit("web-1")].0).await;
         followed.write("states/a/web-1", &told.states[&unit("web-1")]).await;
         let last = followed.write("fronts/a", &told.fronts[&zone("a")]).await;

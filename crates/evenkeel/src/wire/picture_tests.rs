@@ -101,30 +101,8 @@ fn availability_counts_every_front_dead_ones_too() {
 }
 
 fn verdict(target: FaultTarget, rto_ms: Option<f64>) -> Verdict {
-    Verdict {
-        fault: Fault { target, kind: FaultKind::Kill },
-        target: "b".to_owned(),
-        at_ms: 0,
-        not_run: None,
-        aborted: None,
-        requests: None,
-        failed: None,
-        unsavable: None,
-        unsavable_ids: Vec::new(),
-        double_effects: None,
-        failed_after_ms: None,
-        p50_ms: None,
-        p99_ms: None,
-        max_ms: None,
-        calm_p99_ms: None,
-        rto_ms,
-        full_count_ms: None,
-        acked_writes: None,
-        lost_writes: None,
-        stale_reads: None,
-        objectives_met: None,
-        missed: Vec::new(),
-    }
+    let fault = Fault { target, kind: FaultKind::Kill };
+    Verdict { rto_ms, ..super::super::fixture::verdict(fault, "b") }
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn a_file_of_the_user_with_a_like_name_is_not_overwritten() {
     std::fs::write(&other, "of the user").unwrap();
     write_whole(&one, b"plan").unwrap();
     assert!(write_whole(&folder.0.root().join("no/such"), b"").is_err());
+    assert!(write_whole(&folder.0.root().join("no/"), b"").is_err(), "a folder was asked for");
     assert_eq!(std::fs::read_dir(folder.0.root()).unwrap().count(), 2, "nothing half written is left");
     assert_eq!(
         (std::fs::read(&one).unwrap(), std::fs::read(&other).unwrap()),

@@ -1,0 +1,155 @@
+use expect_test::{Expect, expect};
+use model::{Fault, FaultKind, FaultTarget, Verdict};
+
+use super::super::super::wire::fixture::{picture, unit};
+use super::super::super::wire::picture;
+use super::*;
+
+/// What `status` prints after `story`, changed by `change`.
+#[track_caller]
+fn check(story: &str, change: impl FnOnce(&mut Status), expect: Expect) {
+    let mut status = picture::build(&picture(story), Some(399.7), 1);
+    change(&mut status);
+    let text = render(&status, &["http://127.0.1.1:1/?token=x".to_owned()], false);
+    assert!(text.lines().all(|line| !line.ends_with(' ')), "no blank ends a line:\n{text}");
+    assert!(!text.contains('\u{1b}'), "colour was not asked for");
+    expect.assert_eq(&text);
+}
+
+const CALM: &str = "plan 1; leader b; agent a; agent b; agent c; unit web-1 in a; unit web-2 in b; unit web-3 in c; \
+    unit web-4 in a; web-1 in a is ready; web-2 in b is ready; web-3 in c is ready; web-4 in a is ready; \
+    edge-a in a is ready; edge-b in b is ready; edge-c in c is ready; front a counts 1000 0; front b counts 1000 1; \
+    front c serves 9";
+
+#[test]
+fn calm_fits_on_one_screen() {
+    check(
+        CALM,
+        |status| status.objectives.availability_percent = Some(99.95),
+        expect![[r#"
+        shop  plan #1  reached   (one machine: not HA)
+        availability 99.950% (objective 99.950%)   requests 2000 (400/s)   errors 1
+          http://127.0.1.1:8080/
+          http://127.0.2.1:8080/
+          http://127.0.3.1:8080/
+
+                  zone a (up)             zone b (up, leads)      zone c (up)
+        edge      ● edge-a ready          ● edge-b ready          ● edge-c ready
+        web       ● web-1 ready           ● web-2 ready           ● web-3 ready
+                  ● web-4 ready
+
+        console: http://127.0.1.1:1/?token=x
+    "#]],
+    );
+}
+
+#[test]
+fn a_lost_zone_is_seen_without_colour() {
+    check(
+        "plan 1; leader b; agent a; agent b; unit web-1 in a; unit web-2 in b; unit web-3 in c; \
+         web-1 in a is ready; web-2 in b is unready; web-3 in c is ready; edge-c in c is ready; front c serves 9",
+        |status| status.units[1].restarts = 3,
+        expect![[r#"
+            shop  plan #1  reached   (one machine: not HA)
+            availability - (objective -)   requests 0 (400/s)   errors 0
+
+                      zone a (up)             zone b (up, leads)      zone c (SILENT)
+            edge                                                      ○ edge-c ready
+            web       ● web-1 ready           ○ web-2 unready ↻3      ○ web-3 ready
+              web-3: its zone does not answer
+              edge-c: its zone does not answer
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+}
+
+#[test]
+fn before_anything_runs_there_is_nothing_to_be_misread() {
+    check(
+        "",
+        |_| {},
+        expect![[r#"
+            no plan is applied
+
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+    check(
+        "agent a",
+        |_| {},
+        expect![[r#"
+            no plan is applied
+                      zone a (up)
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+}
+
+#[test]
+fn a_long_name_does_not_push_its_zone_out_of_its_column() {
+    check(
+        "plan 1; agent a; agent b; unit web-1 in a; unit web-2 in b; web-1 in a is ready; web-2 in b is draining",
+        |status| {
+            status.zones.truncate(2);
+            for one in &mut status.units {
+                one.restarts = 4_000_000_000;
+                one.service = model::ServiceName::new(&"s".repeat(63)).unwrap();
+            }
+            status.units[0].name = unit(&"n".repeat(63));
+        },
+        expect![[r#"
+            shop  plan #1  reached   (one machine: not HA)
+            availability - (objective -)   requests 0 (400/s)   errors 0
+
+                      zone a (up)             zone b (up)
+            ssssssss… ● nnnnnnnnnnnnnnnnnnn…  ○ web-2 draining ↻400…
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+}
+
+fn drill(change: impl FnOnce(&mut Verdict)) -> String {
+    let mut verdict =
+        crate::wire::fixture::verdict(Fault { target: FaultTarget::Zone, kind: FaultKind::Kill }, "b");
+    change(&mut verdict);
+    let status = Status { drills: vec![verdict], ..Status::default() };
+    let text = render(&status, &[], false);
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_drill_that_was_not_run_is_not_called_passed() {
+    assert_eq!(drill(|v| v.objectives_met = Some(true)), "last drill: zone/kill b: objectives met");
+    let not_run = drill(|v| {
+        v.not_run = Some("no root".to_owned());
+        v.objectives_met = Some(true);
+    });
+    assert_eq!(not_run, "last drill: zone/kill b: not run: no root");
+    let missed = drill(|v| {
+        v.objectives_met = Some(false);
+        v.missed = vec!["3 requests failed".to_owned(), "rto is 9 s".to_owned()];
+    });
+    assert_eq!(missed, "last drill: zone/kill b: objectives missed: 3 requests failed; rto is 9 s");
+    assert_eq!(drill(|_| {}), "last drill: zone/kill b: no verdict");
+}
+
+#[test]
+fn colour_adds_to_the_words_and_changes_no_width() {
+    let status = picture::build(&picture(CALM), None, 1);
+    let plain = render(&status, &[], false);
+    let coloured = render(&status, &[], true);
+    assert!(coloured.contains("\u{1b}[32m"));
+    let mut bare = String::new();
+    let mut rest = coloured.as_str();
+    while let Some(at) = rest.find('\u{1b}') {
+        bare.push_str(&rest[..at]);
+        rest = &rest[at + rest[at..].find('m').unwrap() + 1..];
+    }
+    bare.push_str(rest);
+    let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&bare), trimmed(&plain));
+}
