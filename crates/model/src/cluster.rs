@@ -165,6 +165,9 @@ pub struct FrontRecord {
     pub zone: ZoneName,
     /// Addresses it listens on.
     pub listen: Vec<SocketAddr>,
+    /// Addresses it should listen on and cannot, with the reason.
+    #[serde(default)]
+    pub refused: Vec<(SocketAddr, String)>,
     /// Store revision of the newest snapshot the front serves from.
     pub applied: u64,
     /// Draining units that still hold requests of this front, and how many. Absent: none.

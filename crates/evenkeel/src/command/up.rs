@@ -5,7 +5,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use model::{App, Plan, RolloutPhase, Status};
+use model::{App, Plan, RolloutPhase, Status, UnitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 use world::Clock;
 
@@ -276,7 +276,7 @@ async fn wait_until_reached(site: &Site, json: bool, since_ms: u64) -> anyhow::R
     let (_, store) = site.connect()?;
     let mut look = Look::new(store);
     let started = Instant::now();
-    let mut last = String::new();
+    let (mut last, mut missed) = (String::new(), String::new());
     while started.elapsed() < READY_LIMIT {
         if let Ok(status) = look.once().await {
             let fresh = look.mirror.agents.values().all(|agent| agent.incarnation >= since_ms);
@@ -295,18 +295,29 @@ async fn wait_until_reached(site: &Site, json: bool, since_ms: u64) -> anyhow::R
                     "correct the file and run `evenkeel up` again; `evenkeel logs` shows what units print",
                 ));
             }
-            let line = summary(&status);
+            // What a front cannot have will not come by waiting: it is told at once.
+            let alive = |unit: &&UnitStatus| look.mirror.agents.contains_key(&unit.zone);
+            let fronts = status.units.iter().filter(|unit| unit.role == "front").filter(alive);
+            let fronts: Vec<&UnitStatus> = fronts.collect();
+            let line = format!("{}{}", summary(&status), missing(&fronts));
             if fresh && line != last {
                 say::talk(&line);
                 last = line;
             }
+            missed = missing(&status.units.iter().collect::<Vec<_>>());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Err(hinted(
-        "not everything became healthy in time",
+        format!("not everything became healthy in time{missed}"),
         "`evenkeel status` and `evenkeel logs` show what is missing",
     ))
+}
+
+/// What is known of those that are not well, a line each.
+fn missing(units: &[&UnitStatus]) -> String {
+    let troubled = units.iter().filter(|unit| !unit.healthy && !unit.detail.is_empty());
+    troubled.map(|unit| format!("\n  {}: {}", unit.name, unit.detail)).collect()
 }
 
 fn rolled_back(mirror: &Mirror) -> Option<String> {

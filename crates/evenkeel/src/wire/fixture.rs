@@ -78,7 +78,7 @@ pub fn plan(number: u64) -> Plan {
 
 /// The picture that a story tells. Its sentences end with `;`:
 /// `plan 1`, `leader a`, `agent a`, `unit web-1 in a` (then perhaps `drains since 7`), `web-1 in a is ready`,
-/// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`.
+/// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`, `front a is refused 80`.
 #[track_caller]
 pub fn picture(story: &str) -> Mirror {
     let mut mirror = Mirror { revision: 100, ..Mirror::default() };
@@ -125,6 +125,7 @@ fn front(mirror: &mut Mirror, name: &str, words: &[&str]) -> bool {
     let front = mirror.fronts.entry(zone(name)).or_insert_with(|| FrontRecord {
         zone: zone(name),
         listen: vec![SocketAddr::new(ip(name), 8080)],
+        refused: Vec::new(),
         applied: 0,
         busy: BTreeMap::new(),
         counters: BTreeMap::new(),
@@ -144,6 +145,10 @@ fn front(mirror: &mut Mirror, name: &str, words: &[&str]) -> bool {
             front.counters.insert(ServiceName::new("web").unwrap(), counters);
         }
         ["is", "closed"] => front.listen.clear(),
+        ["is", "refused", port] => {
+            let address = SocketAddr::new(ip(name), port.parse().unwrap());
+            front.refused.push((address, "address already in use".to_owned()));
+        }
         _ => return false,
     }
     true

@@ -86,7 +86,13 @@ fn unit_status(mirror: &Mirror, unit: &UnitRecord) -> UnitStatus {
 fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
     let alive = mirror.agents.contains_key(&state.zone);
     let front = mirror.fronts.get(&state.zone);
-    let listens = front.is_some_and(|front| !front.listen.is_empty());
+    let listens = front.is_some_and(|front| !front.listen.is_empty() && front.refused.is_empty());
+    let refused = front.and_then(|front| front.refused.first());
+    let detail = match (alive, refused) {
+        (false, _) => "its zone does not answer".to_owned(),
+        (true, Some((address, why))) => format!("cannot listen on {address}: {why}"),
+        (true, None) => state.detail.clone(),
+    };
     UnitStatus {
         name: state.name.clone(),
         zone: state.zone.clone(),
@@ -97,7 +103,7 @@ fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
         restarts: state.restarts,
         address: front.and_then(|front| front.listen.first().copied()),
         pid: state.pid,
-        detail: if alive { state.detail.clone() } else { "its zone does not answer".to_owned() },
+        detail,
     }
 }
 

@@ -48,6 +48,16 @@ fn a_front_that_runs_but_could_not_listen_is_not_well() {
 }
 
 #[test]
+fn a_port_that_another_program_has_is_named() {
+    let story = "agent a; edge-a in a is ready; front a serves 9; front a is refused 80";
+    let front = &build(&picture(story), None, 1).units[0];
+    assert_eq!(
+        (front.healthy, front.detail.as_str()),
+        (false, "cannot listen on 127.0.1.1:80: address already in use")
+    );
+}
+
+#[test]
 fn what_a_silent_zone_said_last_is_not_taken_for_now() {
     check(
         "plan 1; agent a; unit web-1 in a; unit web-2 in b; web-1 in a is ready; web-2 in b is ready; \

@@ -34,6 +34,7 @@ pub fn front(zone: &ZoneName, report: &FrontReport) -> FrontRecord {
     FrontRecord {
         zone: zone.clone(),
         listen: report.listen.clone(),
+        refused: report.refused.clone(),
         applied: report.applied,
         busy: report.busy.clone(),
         counters: report.counters.clone(),
@@ -44,7 +45,7 @@ pub fn front(zone: &ZoneName, report: &FrontReport) -> FrontRecord {
 /// drain waits for does not. The applied revision alone is no reason: each write makes a new one.
 pub fn front_due(mirror: &Mirror, now: &FrontRecord, written_ms_ago: u64) -> bool {
     let Some(written) = mirror.fronts.get(&now.zone) else { return true };
-    if written.listen != now.listen || written.busy != now.busy {
+    if written.listen != now.listen || written.refused != now.refused || written.busy != now.busy {
         return true;
     }
     let drains = mirror.units.values().filter(|(unit, _)| unit.want == Want::Drain).map(|(_, since)| *since);

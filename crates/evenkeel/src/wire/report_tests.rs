@@ -105,4 +105,5 @@ fn counters_are_written_once_a_second() {
 fn a_front_that_is_new_or_opened_a_port_is_told_about_at_once() {
     check_due("front b serves 9", &report(9, 5), 0, true);
     check_due("front a serves 9; front a counts 5 0; front a is closed", &report(9, 5), 0, true);
+    check_due("front a serves 9; front a counts 5 0; front a is refused 80", &report(9, 5), 0, true);
 }
