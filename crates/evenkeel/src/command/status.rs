@@ -79,7 +79,7 @@ pub fn to_json(status: &Status) -> serde_json::Value {
     let mut value = serde_json::to_value(status).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
         object.insert("kind".to_owned(), "status".into());
-        object.insert("format_version".to_owned(), "1.0".into());
+        object.insert("format_version".to_owned(), 1.into());
     }
     value
 }

@@ -48,9 +48,9 @@ pub fn front_due(mirror: &Mirror, now: &FrontRecord, written_ms_ago: u64) -> boo
     if written.listen != now.listen || written.refused != now.refused || written.busy != now.busy {
         return true;
     }
-    let drains = mirror.units.values().filter(|(unit, _)| unit.want == Want::Drain).map(|(_, since)| *since);
-    let newest: Option<Revision> = drains.max();
-    if newest.is_some_and(|since| written.applied < since && now.applied >= since) {
+    // Any drain, not the newest alone: with several one after the other, the first need not wait for the last.
+    let news = |since: Revision| written.applied < since && now.applied >= since;
+    if mirror.units.values().any(|(unit, since)| unit.want == Want::Drain && news(*since)) {
         return true;
     }
     written.counters != now.counters && written_ms_ago >= COUNTERS_MS
