@@ -1,9 +1,11 @@
 //! The access log: one JSON object a line, gathered by each thread and written by a thread of its own. A disk that
-//! stalls costs lines, which are counted, never a request.
+//! stalls costs lines, which are counted, never a request. What clients send decides how fast it grows, so its size is
+//! bounded: one old file is kept beside it, `access.log.1`.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,6 +21,8 @@ const BATCH_BYTES: usize = 48 * 1024;
 const BATCH_MS: u64 = 200;
 /// Batches that may wait for the writer, of all threads together: 3 MiB.
 const BATCHES_MAX: usize = 64;
+/// The file is turned when it is larger, in bytes; with the old one beside it, half a million usual lines are kept.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// One line.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +129,7 @@ pub(crate) fn open(
     let totals = Arc::clone(totals);
     let writer = std::thread::Builder::new()
         .name("front-log".to_owned())
-        .spawn(move || write(&path, &from, &totals))?;
+        .spawn(move || write(&path, &from, &totals, FILE_BYTES_MAX))?;
     Ok((ends, Some(writer)))
 }
 
@@ -138,15 +142,16 @@ fn end(to: Option<SyncSender<Batch>>, totals: &Arc<Totals>) -> Log {
     Log { to, totals: Arc::clone(totals), text: Vec::new(), lines: 0, since: Moment(0) }
 }
 
-fn write(path: &std::path::Path, from: &Receiver<Batch>, totals: &Totals) {
-    let mut file = None;
+fn write(path: &Path, from: &Receiver<Batch>, totals: &Totals, max: u64) {
+    let mut file: Option<File> = None;
     for batch in from {
+        if file.as_ref().is_some_and(|file| is_larger(file, max)) {
+            file = None;
+            turn(path);
+        }
         if file.is_none() {
             // Opened late and again after an error: a full disk or a moved folder may be well again.
-            file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
+            file = open_file(path)
                 .map_err(|error| tracing::warn!(error = &error as &dyn std::error::Error, "no access log"))
                 .ok();
         }
@@ -155,6 +160,26 @@ fn write(path: &std::path::Path, from: &Receiver<Batch>, totals: &Totals) {
             file = None;
             totals.log_dropped.fetch_add(batch.lines, Relaxed);
         }
+    }
+}
+
+/// For this user alone: targets hold what clients would not show to others.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// What is no file, such as `/dev/stdout`, is never turned.
+fn is_larger(file: &File, max: u64) -> bool {
+    file.metadata().is_ok_and(|about| about.is_file() && about.len() > max)
+}
+
+/// The full file takes the place of the old one. Where that cannot be, it is emptied: a full disk would cost more.
+fn turn(path: &Path) {
+    let mut old = path.as_os_str().to_owned();
+    old.push(".1");
+    if let Err(error) = std::fs::rename(path, old) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the access log is emptied");
+        let _ = OpenOptions::new().write(true).truncate(true).open(path);
     }
 }
 
@@ -243,5 +268,29 @@ mod tests {
         let written: u64 = from.iter().map(|batch| batch.lines).sum();
         assert!(written > 0 && written < 500);
         assert_eq!(written + totals.log_dropped.load(Relaxed), 500, "every line is written or counted");
+    }
+
+    #[test]
+    fn a_client_that_asks_without_end_does_not_fill_the_disk_and_others_do_not_read_along() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("ek-access-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, old) = (folder.join("access.log"), folder.join("access.log.1"));
+        let totals = Totals::default();
+        let (to, from) = sync_channel(64);
+        for round in 0..50 {
+            to.send(Batch { text: format!("{round:0>99}\n").into_bytes(), lines: 1 }).unwrap();
+        }
+        drop(to);
+        write(&path, &from, &totals, 1_000);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.len() <= 1_100, "{} bytes", text.len());
+        assert!(text.ends_with("49\n"), "the newest lines are kept");
+        assert_eq!(std::fs::metadata(&old).unwrap().len(), 1_100);
+        for file in [&path, &old] {
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(totals.log_dropped.load(Relaxed), 0);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
