@@ -46,6 +46,11 @@ pub(super) const REQUESTS: &[(u16, &str)] = &[
     (200, "POST / HTTP/1.1~Host: a~Transfer-Encoding: chunked~~00000003~abc~000~~"),
     (200, "GET / HTTP/1.1~Host: a~Connection: close, ,keep-alive~~"),
     (200, "PURGE / HTTP/1.1~Host: a~~"),
+    (200, "GET / HTTP/1.1~Host: a~x_request_id: 1~My_Own: 2~~"),
+    // A client's address that an application would take for ours (CGI, WSGI: `HTTP_X_FORWARDED_FOR`).
+    (400, "GET / HTTP/1.1~Host: a~X_Forwarded_For: 6.6.6.6~~"),
+    (400, "GET / HTTP/1.1~Host: a~X-Forwarded_For: 6.6.6.6~~"),
+    (400, "GET / HTTP/1.1~Host: a~X_Real_IP: 6.6.6.6~~"),
     // The length said twice, or in a way only some read.
     (400, "POST / HTTP/1.1~Host: a~Content-Length: 3~Content-Length: 4~~abc"),
     (400, "POST / HTTP/1.1~Host: a~Content-Length: 3~Content-Length: 3~~abc"),

@@ -40,6 +40,7 @@ pub fn kind(name: &str) -> Kind {
         (7, b'u') => ("upgrade", Kind::Upgrade),
         // A client could otherwise claim any address; a front has nobody before it that it trusts.
         (9, b'f') => ("forwarded", Kind::Dropped),
+        (9, b'x') => ("x-real-ip", Kind::Dropped),
         (10, b'c') => ("connection", Kind::Connection),
         (10, b'k') => ("keep-alive", Kind::Dropped),
         (12, b'x') => ("x-request-id", Kind::RequestId),
@@ -47,7 +48,9 @@ pub fn kind(name: &str) -> Kind {
         (15, b'x') if name.as_bytes()[2] | 0x20 == b'f' => ("x-forwarded-for", Kind::Dropped),
         (15, b'x') => ("x-evenkeel-unit", Kind::Dropped),
         (16, b'p') => ("proxy-connection", Kind::Dropped),
-        (16, b'x') => ("x-evenkeel-error", Kind::Dropped),
+        (16, b'x') if name.as_bytes()[2] | 0x20 == b'e' => ("x-evenkeel-error", Kind::Dropped),
+        (16, b'x') if name.as_bytes()[12] | 0x20 == b'h' => ("x-forwarded-host", Kind::Dropped),
+        (16, b'x') => ("x-forwarded-port", Kind::Dropped),
         (17, b't') => ("transfer-encoding", Kind::TransferEncoding),
         (17, b'x') => ("x-forwarded-proto", Kind::Dropped),
         _ => return Kind::Other,
@@ -219,15 +222,15 @@ fn good_length(value: &[u8]) -> Result<u64, Refusal> {
     Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
-/// `Content_Length` and the like reach some applications under the same name as the real ones (CGI).
+/// `Content_Length`, `X_Forwarded_For` and the like reach some applications under the same name as the real ones (CGI).
 fn refuse_lookalike(name: &str) -> Result<(), Refusal> {
     if !name.contains('_') {
         return Ok(());
     }
     let real = name.replace('_', "-");
     match kind(&real) {
-        Kind::ContentLength | Kind::TransferEncoding | Kind::Host => {
-            Err(refuse(400, "a field that looks like a framing field"))
+        Kind::ContentLength | Kind::TransferEncoding | Kind::Host | Kind::Dropped => {
+            Err(refuse(400, "a field that looks like one that only the front may set"))
         }
         _ => Ok(()),
     }
@@ -337,6 +340,9 @@ mod tests {
             ("expect", Kind::Expect),
             ("upgrade", Kind::Upgrade),
             ("forwarded", Kind::Dropped),
+            ("x-real-ip", Kind::Dropped),
+            ("x-forwarded-host", Kind::Dropped),
+            ("x-forwarded-port", Kind::Dropped),
             ("connection", Kind::Connection),
             ("keep-alive", Kind::Dropped),
             ("x-request-id", Kind::RequestId),

@@ -28,7 +28,8 @@ fn hop_by_hop_fields_stay_behind_and_ours_are_added() {
     let stand = Stand::new(&[&web]);
     let request = "GET http://Shop.example/x?y=1 HTTP/1.1\r\nhost: shop.EXAMPLE\r\nConnection: close, X-Private\r\n\
         X-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: x\r\nUpgrade: h2c\r\n\
-        X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: abc-1\r\nCookie: a=b\r\nAccept:  */* \r\n\r\n";
+        X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Host: b\r\n\
+        X-Forwarded-Port: 1\r\nX-Request-Id: abc-1\r\nCookie: a=b\r\nAccept:  */* \r\n\r\n";
     assert_eq!(stand.connect().ask(request).status, 200);
     let heads = web.heads();
     let expected = "GET /x?y=1 HTTP/1.1\r\nHost: shop.EXAMPLE\r\nCookie: a=b\r\nAccept:  */* \r\n\
