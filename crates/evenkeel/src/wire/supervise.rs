@@ -67,6 +67,15 @@ struct Kept {
     again: Moment,
 }
 
+impl Kept {
+    /// It ended, or could not be started.
+    fn failed(&mut self, now: Moment) {
+        self.child = None;
+        self.crashes = self.crashes.saturating_add(1);
+        self.again = now.plus(RESTART.wait_ms(self.crashes));
+    }
+}
+
 /// Clears away what a run left whose supervisor was killed: its processes, control groups, namespaces. `true` when
 /// there was something.
 ///
@@ -253,8 +262,11 @@ impl Supervisor {
 
     /// Starts again what ended unasked, until `end` is done.
     ///
+    /// One that cannot be started (no memory, no process number, the program's file exchanged at this moment) is tried
+    /// again like one that crashed: what runs beside it serves on, so that is no reason to end it.
+    ///
     /// # Errors
-    /// When a child cannot be started again.
+    /// When a child cannot be asked whether it runs.
     pub async fn watch(&mut self, end: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(end);
         loop {
@@ -275,18 +287,26 @@ impl Supervisor {
             if let Some(child) = &mut kept.child
                 && let Some(status) = child.try_wait()?
             {
-                let good = now.ms_since(kept.started) >= RESTART.good_run_ms;
-                kept.crashes = if good { 1 } else { kept.crashes.saturating_add(1) };
-                kept.again = now.plus(RESTART.wait_ms(kept.crashes));
-                kept.child = None;
+                if now.ms_since(kept.started) >= RESTART.good_run_ms {
+                    kept.crashes = 0;
+                }
+                kept.failed(now);
                 tracing::warn!(child = %name, %status, crashes = kept.crashes, "ended unasked");
             }
             let due = kept.child.is_none() && kept.again <= now;
             let held = ZoneName::new(&name)
                 .is_ok_and(|zone| local::down(self.site.root(), &zone, self.clock.unix_ms()).is_some());
-            if due && !held {
-                let child = self.spawn(&name)?;
-                self.keep(&name, child);
+            if !due || held {
+                continue;
+            }
+            match self.spawn(&name) {
+                Ok(child) => self.keep(&name, child),
+                Err(error) => {
+                    tracing::error!(child = %name, error = format!("{error:#}"), "cannot be started; trying again");
+                    if let Some(kept) = self.children.get_mut(&name) {
+                        kept.failed(now);
+                    }
+                }
             }
         }
         Ok(())
@@ -359,3 +379,7 @@ fn random_token() -> anyhow::Result<String> {
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("no randomness")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+#[path = "supervise_tests.rs"]
+mod tests;
