@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -58,13 +58,44 @@ impl Site {
     /// Makes the folder, for this user alone: it holds tokens and what units print.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or as [`Site::guard`].
     pub fn create(&self) -> anyhow::Result<()> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder
             .create(&self.root)
-            .with_context(|| format!("cannot make the state folder `{}`", self.root.display()))
+            .with_context(|| format!("cannot make the state folder `{}`", self.root.display()))?;
+        self.guard()
+    }
+
+    /// Refuses a folder in which somebody else can put files: what is in it names programs to run, processes to end
+    /// and control groups to remove. That of whoever called `sudo` is no stranger's.
+    ///
+    /// # Errors
+    /// When it belongs to another user or everybody may write to it.
+    fn guard(&self) -> anyhow::Result<()> {
+        let about = std::fs::metadata(&self.root)
+            .with_context(|| format!("cannot look at the state folder `{}`", self.root.display()))?;
+        let own = rustix::process::geteuid();
+        let caller = std::env::var("SUDO_UID").ok().filter(|_| own.is_root()).and_then(|id| id.parse().ok());
+        self.guard_as(&about, own.as_raw(), caller)
+    }
+
+    fn guard_as(&self, about: &std::fs::Metadata, own: u32, caller: Option<u32>) -> anyhow::Result<()> {
+        let folder = self.root.display();
+        if about.uid() != own && Some(about.uid()) != caller {
+            let text =
+                format!("the state folder `{folder}` belongs to another user (number {})", about.uid());
+            return Err(hinted(text, "name one of your own with `--state DIR`"));
+        }
+        if about.mode() & 0o002 != 0 {
+            let text = format!("everybody may write to the state folder `{folder}`");
+            return Err(hinted(
+                text,
+                format!("`chmod o-w {folder}`, or name another one with `--state DIR`"),
+            ));
+        }
+        Ok(())
     }
 
     pub fn root(&self) -> &Path {
@@ -166,8 +197,9 @@ impl Site {
     /// Takes the folder's lock; `None` when a supervisor has it.
     ///
     /// # Errors
-    /// When the lock file cannot be opened.
+    /// When the lock file cannot be opened, or as [`Site::guard`].
     pub fn hold(&self) -> anyhow::Result<Option<File>> {
+        self.guard()?;
         super::lock(&self.lock_path())
     }
 

@@ -114,3 +114,19 @@ fn nothing_running_and_not_stopped_are_told_apart() {
     let _held = folder.0.hold().unwrap();
     assert_eq!(told(), "cannot read the store's token");
 }
+
+#[test]
+fn a_folder_that_somebody_else_can_fill_is_refused_before_anything_in_it_is_read() {
+    let root = std::env::temp_dir().join(format!("ek-site-guard-{}", std::process::id()));
+    let site = Site::at(&root).unwrap();
+    site.create().unwrap();
+    assert!(site.hold().unwrap().is_some(), "our own folder is taken");
+    let about = std::fs::metadata(&root).unwrap();
+    let owner = about.uid();
+    assert!(site.guard_as(&about, owner + 1, None).is_err(), "another user's");
+    assert!(site.guard_as(&about, owner + 1, Some(owner)).is_ok(), "that of whoever called `sudo`");
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let outcome = (site.create().is_err(), site.hold().is_err());
+    std::fs::remove_dir_all(&root).unwrap();
+    assert_eq!(outcome, (true, true));
+}
