@@ -1,6 +1,8 @@
 //! The drills on the real thing: green on every fault. The figures are measured by `cargo xtask bench drills`; here
 //! only what must hold on any machine is asserted.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::site::{SHOP, Site, last_json, root};
@@ -25,6 +27,13 @@ fn drill(site: &Site, words: &[&str]) -> Value {
     assert_eq!(verdict["objectives_met"], true, "{verdict:#}");
     assert!(verdict["requests"].as_u64().unwrap() > 1_000, "{verdict:#}");
     assert!(verdict["acked_writes"].as_u64().unwrap() > 200, "{verdict:#}");
+    // What was broken is whole again, not only passed by.
+    site.until("everything healthy and spread again", Duration::from_secs(60), |status| {
+        let units = status["units"].as_array().unwrap();
+        let count =
+            |zone: &str| units.iter().filter(|unit| unit["zone"] == zone && unit["healthy"] == true).count();
+        ["a", "b", "c"].iter().all(|zone| count(zone) == 3)
+    });
     verdict
 }
 

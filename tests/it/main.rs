@@ -3,6 +3,9 @@
 //! They run the built `evenkeel` and `shop`: `cargo xtask test` builds both first. The runs share the loopback
 //! addresses of the zones, so one runs at a time.
 
+// A test that cannot go on says so by panicking, in its helpers too.
+#![allow(clippy::unwrap_used)]
+
 mod changes;
 mod drills;
 mod lasting;

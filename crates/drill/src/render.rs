@@ -228,6 +228,7 @@ mod tests {
             failed: Some(2),
             unsavable: Some(2),
             unsavable_ids: vec!["drill-1-7".into(), "drill-1-9".into()],
+            second_front: None,
             double_effects: Some(0),
             failed_after_ms: Some(31.25),
             p50_ms: Some(1.94),

@@ -383,6 +383,7 @@ fn judged(
         })
     };
     let late = seen.late_us.get(seen.late_us.len().saturating_sub(1) * 99 / 100);
+    let verdict = Verdict { second_front: Some(seen.second_front), ..verdict };
     Ok(Report {
         verdict,
         failures: seen.records.iter().filter_map(failed).collect(),

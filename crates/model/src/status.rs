@@ -80,6 +80,9 @@ pub struct ObjectiveStatus {
     pub requests: u64,
     /// Of which went wrong.
     pub errors: u64,
+    /// Endpoints that fronts took out, each time counted by each front.
+    #[serde(default)]
+    pub ejections: u64,
     /// Requests in a second, now.
     pub rps: Option<f64>,
     /// Asked for.

@@ -106,6 +106,9 @@ pub struct Verdict {
     pub unsavable: Option<u64>,
     /// Their ids.
     pub unsavable_ids: Vec<String>,
+    /// Idempotent requests that their client sent to a second front, because the first one fell silent.
+    #[serde(default)]
+    pub second_front: Option<u64>,
     /// Effects that were carried out more than once.
     pub double_effects: Option<u64>,
     /// From the fault to the last failure.

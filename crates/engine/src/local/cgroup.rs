@@ -276,6 +276,10 @@ impl ZoneCgroup {
         for folder in &folders {
             make(folder)?;
         }
+        if let Some(folder) = &v2 {
+            // A frozen unit that was killed leaves its folder frozen, and whatever is started in it with it.
+            freeze(folder, false)?;
+        }
         let quota_us = (u64::from(resources.cpus.0) * CPU_PERIOD_US / 1_000).max(CPU_QUOTA_MIN_US);
         if let (Some(folder), true) = (&cpu, resources.cpus.0 > 0) {
             if self.cpu == Through::V2 {

@@ -104,12 +104,16 @@ impl LocalZones {
         self.hold_unit(unit, true)
     }
 
-    /// Lets a unit go on after [`LocalZones::freeze_unit`].
+    /// Lets a unit go on after [`LocalZones::freeze_unit`], also one that was killed meanwhile and is just being
+    /// started again.
     ///
     /// # Errors
     /// [`EngineError::Unable`] when no such unit runs.
     pub fn thaw_unit(&self, unit: &UnitName) -> Result<(), EngineError> {
-        self.hold_unit(unit, false)
+        let folders = self.zones.iter().filter_map(|zone| zone.cgroup.existing(unit).v2);
+        let thawed: Vec<Result<(), EngineError>> =
+            folders.map(|folder| cgroup::freeze(&folder, false)).collect();
+        if thawed.is_empty() { self.hold_unit(unit, false) } else { thawed.into_iter().collect() }
     }
 
     fn hold_unit(&self, unit: &UnitName, hold: bool) -> Result<(), EngineError> {

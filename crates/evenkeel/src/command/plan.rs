@@ -69,9 +69,10 @@ fn running(site: &Site) -> anyhow::Result<Option<Plan>> {
     if !site.is_running()? {
         return Ok(None);
     }
-    let (_, store) = site.connect()?;
-    let mirror =
-        block_on(async { Mirror::once(&store).await.context("the running system does not answer") })?;
+    let mirror = block_on(async {
+        let (_, store) = site.connect()?;
+        Mirror::once(&store).await.context("the running system does not answer")
+    })?;
     Ok(mirror.rollout.map(|(rollout, _)| rollout.plan))
 }
 

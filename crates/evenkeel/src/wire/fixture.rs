@@ -183,6 +183,7 @@ pub fn verdict(fault: Fault, target: &str) -> Verdict {
         failed: None,
         unsavable: None,
         unsavable_ids: Vec::new(),
+        second_front: None,
         double_effects: None,
         failed_after_ms: None,
         p50_ms: None,

@@ -115,9 +115,17 @@ pub fn totals(mirror: &Mirror) -> (u64, u64) {
 
 fn objectives(mirror: &Mirror, rps: Option<f64>) -> ObjectiveStatus {
     let (requests, errors) = totals(mirror);
+    let counters = mirror.fronts.values().flat_map(|front| front.counters.values());
+    let ejections = counters.map(|one| one.ejections).sum();
     let measured = (requests > 0).then(|| 100.0 * (1.0 - errors as f64 / requests as f64));
-    let mut found =
-        ObjectiveStatus { measured_percent: measured, requests, errors, rps, ..ObjectiveStatus::default() };
+    let mut found = ObjectiveStatus {
+        measured_percent: measured,
+        requests,
+        errors,
+        ejections,
+        rps,
+        ..ObjectiveStatus::default()
+    };
     if let Some((rollout, _)) = &mirror.rollout {
         let asked = &rollout.plan.objectives;
         found.availability_percent = asked.availability.map(|wanted| 100.0 * (1.0 - wanted.unavailability));
