@@ -33,17 +33,17 @@ pub struct Mirror {
     pub fronts: BTreeMap<ZoneName, FrontRecord>,
     /// Drill results, oldest first.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// Documents that cannot be read, by key: another version may have written them, and they are left out.
+    pub unread: BTreeMap<String, Unread>,
 }
 
-/// A document that cannot be read is left out and told about once: another version may have written it.
-fn read<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
-    match serde_json::from_slice(&entry.value) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(key = %entry.key, %error, "document in the store cannot be read; leaving it out");
-            None
-        }
-    }
+/// A document that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Of the document.
+    pub revision: Revision,
+    /// Why.
+    pub error: String,
 }
 
 impl Mirror {
@@ -56,24 +56,43 @@ impl Mirror {
         mirror
     }
 
+    fn read<T: DeserializeOwned>(&mut self, entry: &Entry) -> Option<T> {
+        let error = match serde_json::from_slice(&entry.value) {
+            Ok(value) => return Some(value),
+            Err(error) => error.to_string(),
+        };
+        self.unread.insert(entry.key.clone(), Unread { revision: entry.modified, error });
+        None
+    }
+
     fn put(&mut self, entry: &Entry) {
         let key = entry.key.as_str();
         if key == keys::ROLLOUT {
-            self.rollout = read(entry).map(|rollout| (rollout, entry.modified));
+            self.rollout = self.read(entry).map(|rollout| (rollout, entry.modified));
         } else if key == keys::LEADER {
-            self.leader = read(entry);
+            self.leader = self.read(entry);
         } else if key.starts_with(keys::AGENTS) {
-            self.agents.extend(read::<AgentRecord>(entry).map(|agent| (agent.zone.clone(), agent)));
+            let agent = self.read::<AgentRecord>(entry);
+            self.agents.extend(agent.map(|agent| (agent.zone.clone(), agent)));
         } else if key.starts_with(keys::UNITS) {
-            let unit = read::<UnitRecord>(entry);
+            let unit = self.read::<UnitRecord>(entry);
             self.units.extend(unit.map(|unit| (unit.name.clone(), (unit, entry.modified))));
         } else if key.starts_with(keys::STATES) {
-            self.states.extend(read::<UnitState>(entry).map(|state| (state.name.clone(), state)));
+            let state = self.read::<UnitState>(entry);
+            self.states.extend(state.map(|state| (state.name.clone(), state)));
         } else if key.starts_with(keys::FRONTS) {
-            self.fronts.extend(read::<FrontRecord>(entry).map(|front| (front.zone.clone(), front)));
+            let front = self.read::<FrontRecord>(entry);
+            self.fronts.extend(front.map(|front| (front.zone.clone(), front)));
         } else if let Some(number) = key.strip_prefix(keys::VERDICTS) {
-            self.verdicts.extend(read::<Verdict>(entry).map(|verdict| (number.to_owned(), verdict)));
+            let verdict = self.read::<Verdict>(entry);
+            self.verdicts.extend(verdict.map(|verdict| (number.to_owned(), verdict)));
         }
+    }
+
+    /// What cannot be read here and was not told about with `before`, key by key.
+    fn news(&self, before: &Mirror) -> Vec<(&String, &Unread)> {
+        let known = |key: &String| before.unread.get(key).map(|unread| unread.revision);
+        self.unread.iter().filter(|(key, unread)| known(key) != Some(unread.revision)).collect()
     }
 
     /// One picture, read now.
@@ -113,7 +132,7 @@ async fn follow_once(store: &Store, out: &watch::Sender<Arc<Mirror>>) -> Result<
     let (entries, revision) = store.range("").await?;
     let mut entries: BTreeMap<String, Entry> =
         entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
-    out.send_replace(Arc::new(Mirror::of(&entries, revision)));
+    publish(out, Mirror::of(&entries, revision));
     let mut watch = store.watch("", revision + 1).await?;
     let mut at = revision;
     loop {
@@ -129,8 +148,16 @@ async fn follow_once(store: &Store, out: &watch::Sender<Arc<Mirror>>) -> Result<
                 }
             }
         }
-        out.send_replace(Arc::new(Mirror::of(&entries, at)));
+        publish(out, Mirror::of(&entries, at));
     }
+}
+
+/// Makes `next` the picture. What it cannot read is told about once, not at every other key's change.
+fn publish(out: &watch::Sender<Arc<Mirror>>, next: Mirror) {
+    for (key, Unread { revision, error }) in next.news(&out.borrow()) {
+        tracing::warn!(key, revision, error, "document in the store cannot be read; leaving it out");
+    }
+    out.send_replace(Arc::new(next));
 }
 
 #[cfg(test)]

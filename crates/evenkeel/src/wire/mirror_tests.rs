@@ -95,6 +95,22 @@ fn what_another_version_wrote_hides_nothing_else() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_about_once_and_again_when_it_was_written_anew() {
+    let entry = |key: &str, modified| {
+        let entry = Entry { key: key.to_owned(), value: b"{".to_vec(), created: 1, modified, lease: None };
+        (key.to_owned(), entry)
+    };
+    let (mut before, mut told) = (Mirror::default(), Vec::new());
+    for revision in [7, 7, 9, 9] {
+        let next =
+            Mirror::of(&BTreeMap::from([entry("units/web-9", revision), entry("rollout", 3)]), revision);
+        told.push(next.news(&before).into_iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
+        before = next;
+    }
+    assert_eq!(told, [vec!["rollout", "units/web-9"], vec![], vec!["units/web-9"], vec![]]);
+}
+
+#[test]
 fn a_unit_that_moved_is_told_about_once() {
     // The old zone's state is deleted after the new zone's was written; the mirror is made anew from all keys.
     block_on(async {
