@@ -9,10 +9,13 @@ use balance::limits::Limits;
 use balance::{Front, FrontOptions, Tuning};
 use model::FrontSnapshot;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use super::lines::Lines;
+use super::publish::SNAPSHOT_BYTES_MAX;
 
 /// Time between two reports. The agent takes a front that is silent for several of them for frozen.
 pub const REPORT_MS: u64 = 100;
@@ -77,14 +80,14 @@ fn connections(wanted: usize) -> usize {
 async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, front: &Front) {
     let Ok(stream) = UnixStream::connect(socket).await else { return };
     let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
+    let mut lines = Lines::new(read, SNAPSHOT_BYTES_MAX);
     let mut tick = tokio::time::interval(Duration::from_millis(REPORT_MS));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
-        // Both branches are cancel-safe: `next_line` keeps what it has read, a tick is not lost.
+        // Both branches are cancel-safe: `next` keeps what it has read, a tick is not lost.
         let line = tokio::select! {
             biased;
-            line = lines.next_line() => line,
+            line = lines.next() => line,
             _ = tick.tick() => {
                 let Ok(mut report) = serde_json::to_vec(&front.report()) else { return };
                 report.push(b'\n');
@@ -94,8 +97,8 @@ async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, fron
                 continue;
             }
         };
-        let Ok(Some(line)) = line else { return };
-        match serde_json::from_str::<FrontSnapshot>(&line) {
+        let Some(line) = line else { return };
+        match serde_json::from_slice::<FrontSnapshot>(&line) {
             // An agent that was away may hand out an older picture first.
             Ok(next) if next.revision >= snapshots.borrow().revision => {
                 snapshots.send_replace(Arc::new(next));

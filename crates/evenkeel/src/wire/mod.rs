@@ -6,6 +6,7 @@ pub mod fault;
 #[cfg(test)]
 pub mod fixture;
 pub mod front;
+pub mod lines;
 pub mod member;
 pub mod mirror;
 pub mod picture;

@@ -7,14 +7,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use model::{FrontReport, FrontSnapshot, Moment};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use world::{Clock, Stop};
 
+use super::lines::Lines;
+
 /// A front that has not reported for this long is frozen. Longer than the random pauses of 500 ms that a busy
 /// machine may bring, short enough to have it replaced within a second.
 pub const SILENCE_MS: u64 = 700;
+
+/// Most bytes of a front's report: hundreds of times what one of a large application takes.
+const REPORT_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a snapshot: more than the store that it is made from can describe.
+pub const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
+/// Wait after a connection could not be taken: out of descriptors or the like, which passes and must not spin.
+const ACCEPT_AGAIN_MS: u64 = 50;
 
 /// What is known of the front.
 #[derive(Clone, Debug, Default)]
@@ -50,27 +59,41 @@ pub async fn serve(
     clock: Clock,
     stop: Stop,
 ) {
-    let mut current: Option<UnixStream> = None;
     loop {
-        let served = async {
-            match current.take() {
-                Some(stream) => talk(stream, snapshots.clone(), &link, &clock).await,
-                None => std::future::pending().await,
+        let Some(first) = accept(&listener, &stop).await else { return };
+        let mut current = first;
+        // The link lives on while a connection cannot be taken: without it a healthy front would look frozen.
+        loop {
+            let next = {
+                let served = talk(current, snapshots.clone(), &link, &clock);
+                tokio::pin!(served);
+                tokio::select! {
+                    biased;
+                    next = accept(&listener, &stop) => next.ok_or(()).map(Some),
+                    () = &mut served => Ok(None),
+                }
+            };
+            match next {
+                Ok(Some(stream)) => current = stream,
+                Ok(None) => break,
+                Err(()) => return,
             }
-        };
+        }
+        link.send_modify(|link| link.heard = None);
+    }
+}
+
+/// The next connection, however often it takes; `None` when it is time to stop.
+async fn accept(listener: &UnixListener, stop: &Stop) -> Option<UnixStream> {
+    loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.requested() => return,
+            () = stop.requested() => return None,
             accepted = listener.accept() => accepted,
-            () = served => {
-                link.send_modify(|link| link.heard = None);
-                continue;
-            }
         };
         match accepted {
-            Ok((stream, _)) => current = Some(stream),
-            // Out of descriptors or the like: passes, and must not spin.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok((stream, _)) => return Some(stream),
+            Err(_) => tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await,
         }
     }
 }
@@ -82,12 +105,12 @@ async fn talk(
     clock: &Clock,
 ) {
     let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
+    let mut lines = Lines::new(read, REPORT_BYTES_MAX);
     snapshots.mark_changed();
     loop {
         let line = tokio::select! {
             biased;
-            line = lines.next_line() => line,
+            line = lines.next() => line,
             changed = snapshots.changed() => {
                 let snapshot = snapshots.borrow_and_update().clone();
                 let Ok(mut text) = serde_json::to_vec(snapshot.as_ref()) else { return };
@@ -100,8 +123,12 @@ async fn talk(
                 continue;
             }
         };
-        let Ok(Some(line)) = line else { return };
-        let Ok(report) = serde_json::from_str::<FrontReport>(&line) else { return };
+        let Some(line) = line else { return };
+        let Ok(report) = serde_json::from_slice::<FrontReport>(&line) else { return };
         link.send_replace(Link { report, heard: Some(clock.now()) });
     }
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;
