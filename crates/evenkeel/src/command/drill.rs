@@ -19,6 +19,7 @@ use crate::exit::hinted;
 use crate::say;
 use crate::wire::console;
 use crate::wire::fault::{LocalFault, Victim};
+use crate::wire::kept;
 use crate::wire::mirror::{self, Mirror};
 use crate::wire::site::Site;
 
@@ -210,7 +211,9 @@ async fn keep(store: &Store, verdict: &Verdict) {
     let key = format!("{}{:015}", keys::VERDICTS, verdict.at_ms);
     if let Err(error) = store.put(&key, value).await {
         say::talk(format_args!("warning: the verdict was not kept: {error}"));
+        return;
     }
+    kept::prune(store, keys::VERDICTS, kept::VERDICTS, &[key]).await;
 }
 
 #[cfg(test)]

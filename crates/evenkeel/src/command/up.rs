@@ -12,6 +12,7 @@ use world::Clock;
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
 use crate::say;
+use crate::wire::logs;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
@@ -237,7 +238,7 @@ fn announcement(status: &Status, links: &[String]) -> String {
 
 fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
     site.create()?;
-    let log = std::fs::File::options().create(true).append(true).open(site.supervisor_log())?;
+    let log = logs::open(&site.supervisor_log())?;
     // What earlier runs wrote there says nothing about this one.
     let before = usize::try_from(log.metadata()?.len())?;
     let mut command = std::process::Command::new(std::env::current_exe()?);

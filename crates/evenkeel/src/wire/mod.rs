@@ -6,7 +6,9 @@ pub mod fault;
 #[cfg(test)]
 pub mod fixture;
 pub mod front;
+pub mod kept;
 pub mod lines;
+pub mod logs;
 pub mod member;
 pub mod mirror;
 pub mod picture;
@@ -30,9 +32,22 @@ use engine::local::ProcessId;
 /// # Errors
 /// When the file cannot be opened or locked.
 pub fn lock(path: &Path) -> anyhow::Result<Option<File>> {
+    lock_as(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Whether a process holds the lock at `path`. Any number may look at once; only [`lock`] is in the way of a look,
+/// and a look for a moment of [`lock`].
+///
+/// # Errors
+/// As [`lock`].
+pub fn is_locked(path: &Path) -> anyhow::Result<bool> {
+    Ok(lock_as(path, rustix::fs::FlockOperation::NonBlockingLockShared)?.is_none())
+}
+
+fn lock_as(path: &Path, how: rustix::fs::FlockOperation) -> anyhow::Result<Option<File>> {
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
     let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    match rustix::fs::flock(&file, how) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),

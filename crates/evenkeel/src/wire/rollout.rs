@@ -1,9 +1,10 @@
-//! Makes a plan the wanted one: numbered, with its parent, kept for good.
+//! Makes a plan the wanted one: numbered, with its parent, kept beside the last ones.
 
 use anyhow::Context;
 use model::{Plan, PlanNumber, Rollout, RolloutPhase, keys};
 use store::{Compare, Op, Store, Txn};
 
+use super::kept;
 use super::mirror::Mirror;
 
 /// What became of an application.
@@ -40,6 +41,7 @@ pub async fn apply(store: &Store, mut plan: Plan) -> anyhow::Result<Applied> {
         RolloutPhase::Rolling | RolloutPhase::RollingBack { .. } => old.good,
     });
     let number = plan.number;
+    let needed: Vec<PlanNumber> = good.iter().map(|good| good.number).chain([number]).collect();
     let plan_text = serde_json::to_vec(&plan)?;
     let rollout = serde_json::to_vec(&Rollout { plan, good, phase: RolloutPhase::Rolling })?;
     let reply = store
@@ -53,6 +55,8 @@ pub async fn apply(store: &Store, mut plan: Plan) -> anyhow::Result<Applied> {
         .await
         .context("the plan was not written")?;
     anyhow::ensure!(reply.done, "another plan was applied in the same moment; try again");
+    let needed: Vec<String> = needed.iter().map(|number| format!("{}{}", keys::PLANS, number.0)).collect();
+    kept::prune(store, keys::PLANS, kept::PLANS, &needed).await;
     Ok(Applied::New(number))
 }
 

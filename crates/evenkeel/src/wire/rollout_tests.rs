@@ -187,3 +187,18 @@ fn a_new_price_or_name_restarts_nobody_and_a_new_program_does() {
     check(|plan| plan.region = "other".to_owned(), false);
     check(|plan| plan.objectives.rto.zone = Some(model::Duration(1)), false);
 }
+
+#[tokio::test]
+async fn plans_do_not_pile_up_and_the_good_one_stays() {
+    let site = Site::new();
+    site.apply(1).await;
+    site.phase(RolloutPhase::Reached).await;
+    for port in 2..=60 {
+        site.apply(port).await;
+    }
+    assert_eq!(site.rollout().await.good.unwrap().number, PlanNumber(1));
+    let plans = site.store.range(keys::PLANS).await.unwrap().0;
+    let has = |number: u64| plans.iter().any(|plan| plan.key == format!("{}{number}", keys::PLANS));
+    assert_eq!(plans.len(), kept::PLANS + 1);
+    assert!(has(1) && !has(10) && has(11) && has(60));
+}

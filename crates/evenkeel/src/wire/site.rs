@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -65,7 +65,15 @@ impl Site {
         builder
             .create(&self.root)
             .with_context(|| format!("cannot make the state folder `{}`", self.root.display()))?;
-        self.guard()
+        self.guard()?;
+        for folder in [self.store_dir(), self.zones_dir()] {
+            let made = builder.create(&folder).and_then(|()| {
+                // One that an earlier version made may be open to others.
+                std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
+            });
+            made.with_context(|| format!("cannot make `{}` for this user alone", folder.display()))?;
+        }
+        Ok(())
     }
 
     /// Refuses a folder in which somebody else can put files: what is in it names programs to run, processes to end
@@ -211,7 +219,7 @@ impl Site {
         if !self.lock_path().exists() {
             return Ok(false);
         }
-        Ok(super::lock(&self.lock_path())?.is_none())
+        super::is_locked(&self.lock_path())
     }
 
     /// What runs here and a connection to its store.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,6 +20,7 @@ use world::{Clock, Restart};
 
 use crate::exit::{Hinted, hinted, last_told};
 
+use super::logs;
 use super::rollout::{self, Applied};
 use super::site::{RunRecord, Site, write_whole};
 use super::snapshot::Sabotage;
@@ -35,8 +35,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const STOP_LIMIT: Duration = Duration::from_secs(75);
 /// A child that crashes again and again is started again after up to 5 s.
 const RESTART: Restart = Restart { at_once: 3, first_ms: 200, cap_ms: 5_000, good_run_ms: 10_000 };
-/// Logs of our own processes are started afresh beyond this size.
-const LOG_MAX: u64 = 16 << 20;
+/// A supervisor that starts this soon after `status` or another look at the folder's lock waits for the look to end.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl Supervisor {
     /// When another supervisor holds the folder, or zones, store or agents cannot be started.
     pub async fn start(site: Site, options: Options) -> anyhow::Result<(Supervisor, Applied)> {
         site.create()?;
-        let lock = super::lock(&site.lock_path())?;
+        let lock = take(&site).await?;
         let lock = lock
             .ok_or_else(|| hinted("another `evenkeel up` runs here", "look at it with `evenkeel status`"))?;
         super::sign(&lock).with_context(|| format!("cannot write `{}`", site.lock_path().display()))?;
@@ -156,7 +156,7 @@ impl Supervisor {
         self.store = SocketAddr::new(self.zones.store_address(), 0);
         // What earlier runs wrote there says nothing about this one; a log that is started afresh holds nothing.
         let before = std::fs::metadata(self.log_path("store")).map_or(0, |log| log.len());
-        let before = if before > LOG_MAX { 0 } else { usize::try_from(before)? };
+        let before = if before > logs::BYTES_MAX { 0 } else { usize::try_from(before)? };
         let mut child = self.spawn("store")?;
         let mut lines = BufReader::new(child.stdout.take().context("no pipe from the store")?).lines();
         let line = tokio::time::timeout(STORE_START, lines.next_line()).await;
@@ -209,7 +209,7 @@ impl Supervisor {
     }
 
     fn spawn(&self, name: &str) -> anyhow::Result<Child> {
-        let log = open_log(&self.log_path(name))?;
+        let log = logs::open(&self.log_path(name))?;
         let mut words: Vec<String> = Vec::new();
         let zone = if name == "store" { None } else { Some(ZoneName::new(name)?) };
         words.extend(self.zones.prefix(zone.as_ref())?);
@@ -282,6 +282,8 @@ impl Supervisor {
     fn look(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
         let names: Vec<String> = self.children.keys().cloned().collect();
+        let own = names.iter().map(|name| self.log_path(name));
+        own.chain([self.site.supervisor_log()]).for_each(|log| logs::turn(&log));
         for name in names {
             let Some(kept) = self.children.get_mut(&name) else { continue };
             if let Some(child) = &mut kept.child
@@ -346,6 +348,18 @@ impl Supervisor {
     }
 }
 
+/// The folder's lock. Whoever only looks holds it for a moment too, so one refusal is no answer yet.
+async fn take(site: &Site) -> anyhow::Result<Option<File>> {
+    let started = std::time::Instant::now();
+    loop {
+        let lock = super::lock(&site.lock_path())?;
+        if lock.is_some() || started.elapsed() >= LOCK_WAIT {
+            return Ok(lock);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn address_of(zone: &local::LocalZone) -> ZoneAddress {
     ZoneAddress { zone: zone.zone.clone(), address: zone.address }
 }
@@ -360,17 +374,6 @@ fn send(kept: &Kept, signal: rustix::process::Signal) {
 fn text(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().with_context(|| format!("`{}` is not valid UTF-8", path.display()))?;
     Ok(text.to_owned())
-}
-
-fn open_log(path: &Path) -> anyhow::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    }
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > LOG_MAX) {
-        let _ = std::fs::rename(path, path.with_extension("log.1"));
-    }
-    let file = File::options().create(true).append(true).mode(0o600).open(path);
-    file.with_context(|| format!("cannot open `{}`", path.display()))
 }
 
 /// 32 bytes of the kernel's randomness in hexadecimal.

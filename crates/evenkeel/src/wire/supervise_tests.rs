@@ -36,3 +36,21 @@ fn an_agent_that_cannot_be_started_now_ends_nothing_else_and_is_tried_again() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(crashes, [Some(4), Some(5), Some(6)]);
 }
+
+#[tokio::test]
+async fn whoever_only_looks_makes_no_start_be_refused() {
+    let folder = std::env::temp_dir().join(format!("ek-supervise-look-{}", std::process::id()));
+    let site = Site::at(&folder).unwrap();
+    site.create().unwrap();
+    let look = super::super::lock(&site.lock_path()).unwrap();
+    let over = tokio::time::sleep(LOCK_WAIT / 10);
+    let (lock, ()) = tokio::join!(take(&site), async move {
+        over.await;
+        drop(look);
+    });
+    let lock = lock.unwrap();
+    let second = take(&site).await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(lock.is_some(), "the look was over in time");
+    assert!(second.is_none(), "one that runs keeps the lock");
+}
