@@ -97,8 +97,16 @@ impl Attempt<'_> {
     }
 
     async fn talk(&mut self, endpoint: &Endpoint) -> Result<Begun, Stop> {
+        // A small body is read first, so that a slow client holds no connection and a proof of life is a moment old
+        // when the request follows. Whoever waits for `100 Continue` gets it when somebody is there to read the body.
+        let waits = self.request.expects_continue;
+        if !waits {
+            self.ready_body().await?;
+        }
         let mut upstream = self.connection(endpoint).await?;
-        self.ready_body().await?;
+        if waits {
+            self.ready_body().await?;
+        }
         let began_us = self.worker.now_us();
         let wait = Wait::new(endpoint, self.worker.coarse_now());
         self.renew_deadline();

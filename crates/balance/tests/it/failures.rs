@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use balance::Tuning;
 use model::RetryPolicy;
 
-use crate::support::{Mode, POLICY, Replica, Stand};
+use crate::support::{Client, Mode, POLICY, Replica, Stand};
 
 fn sleep(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
@@ -232,4 +232,25 @@ fn an_idle_connection_that_the_server_closed_costs_no_post() {
         assert_eq!(stand.post("/", "order").status, 200);
         sleep(2);
     }
+}
+
+#[test]
+fn a_post_of_a_slow_client_is_not_sent_to_a_replica_that_froze_while_its_body_came() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Stand::new(&[&frozen, &web]);
+    let mut clients: Vec<Client> = (0..10).map(|_| stand.connect()).collect();
+    for client in &mut clients {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nor");
+    }
+    sleep(150);
+    frozen.be(Mode::Frozen);
+    // Long enough that no sign of life is fresh, short enough that no probe has failed yet.
+    sleep(150);
+    for client in &mut clients {
+        client.send("der");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer(false).unwrap().text(), "web-2");
+    }
+    assert_eq!((frozen.effects(), web.effects()), (0, 10));
 }
