@@ -118,10 +118,13 @@ async fn slot(State(shop): State<Arc<Shop>>, request: Request, next: Next) -> Re
     let Ok(_slot) = shop.slots.acquire().await else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the shop is closing");
     };
+    let answer = next.run(request).await;
+    // After the effect, as most of a real request's time is: a replica that dies has often done what its caller
+    // never hears of, and a drill must be able to see that such a request is not sent again.
     if !shop.capacity.service_time.is_zero() {
         tokio::time::sleep(shop.capacity.service_time).await;
     }
-    next.run(request).await
+    answer
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {

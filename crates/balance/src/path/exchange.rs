@@ -76,7 +76,7 @@ impl Tried {
     }
 }
 
-fn pick(worker: &Worker, request: &Request, local: &LocalPool, tried: &Tried) -> Option<usize> {
+fn pick(worker: &Worker, wants_life: bool, local: &LocalPool, tried: &Tried) -> Option<usize> {
     let now = worker.coarse_now();
     let candidate = |place: usize| {
         let (target, own_zone) = &local.targets[place];
@@ -89,7 +89,7 @@ fn pick(worker: &Worker, request: &Request, local: &LocalPool, tried: &Tried) ->
             fresh: endpoint.is_fresh(now),
         })
     };
-    choose(local.targets.len(), candidate, !request.idempotent, || worker.random())
+    choose(local.targets.len(), candidate, wants_life, || worker.random())
 }
 
 async fn proxy(
@@ -101,6 +101,8 @@ async fn proxy(
 ) -> After {
     let (pool, local) = (&request.view.compiled.pools[place], &request.view.pools[place]);
     local.memory.budget.borrow_mut().request(worker.coarse_now());
+    // Where everything is retried (see `RetryPolicy::retry_unsafe`), nothing is sent with care either.
+    let careful = !request.idempotent && !pool.retry.retry_unsafe;
     let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
     let mut tried = Tried::default();
     let (mut continued, mut sent, mut unproven) = (false, false, 0);
@@ -108,7 +110,7 @@ async fn proxy(
     loop {
         // With everybody tried once, one that failed may be well again; only the refused stay out.
         let next =
-            pick(worker, request, local, &tried).or_else(|| pick(worker, request, local, &Tried::default()));
+            pick(worker, careful, local, &tried).or_else(|| pick(worker, careful, local, &Tried::default()));
         let Some(chosen) = next else {
             return give_up(worker, client, request, &upload, last, sent, record).await;
         };
@@ -124,7 +126,7 @@ async fn proxy(
             pool,
             target: &target,
             continued: &mut continued,
-            wants_proof: !request.idempotent && unproven < PROOFS_MAX,
+            wants_proof: careful && unproven < PROOFS_MAX,
         };
         match attempt.make().await {
             Ok(begun) => {

@@ -16,10 +16,6 @@ const RETRY_BUDGET: f64 = 0.2;
 /// Longer than any request an application should need; silence is found by probes long before.
 const ATTEMPT_TIMEOUT: Duration = Duration(30_000);
 
-/// Longer than honest requests take, shorter than a drill keeps a replica frozen: with [`Sabotage::unsafe_retries`]
-/// what the replica still holds is then carried out twice.
-const IMPATIENT: Duration = Duration(4_000);
-
 /// What a drill breaks in the product itself, to see the drill go red.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sabotage {
@@ -83,7 +79,7 @@ fn pool(mirror: &Mirror, service: &Service, sabotage: Sabotage) -> Pool {
         retry: RetryPolicy {
             attempts: ATTEMPTS,
             budget: RETRY_BUDGET,
-            attempt_timeout: if sabotage.unsafe_retries { IMPATIENT } else { ATTEMPT_TIMEOUT },
+            attempt_timeout: ATTEMPT_TIMEOUT,
             retry_unsafe: sabotage.unsafe_retries,
         },
     }
