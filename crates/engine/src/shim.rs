@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -75,6 +76,7 @@ pub fn shim_main(_arguments: impl IntoIterator) -> ExitCode {
     if !told {
         return ExitCode::from(NOT_TOLD);
     }
+    close_others(&agent);
     let error = become_program(&launch);
     refuse(Some(&agent), &format!("run `{}`: {error}", launch.program))
 }
@@ -86,6 +88,18 @@ fn read_launch(lines: &mut impl BufRead) -> io::Result<Option<Launch>> {
         return Ok(None);
     }
     Ok(Some(serde_json::from_slice(&line)?))
+}
+
+/// Closes what the agent, or whoever started it, left open to its children: a unit has no business with it. Nothing
+/// in this process uses any of it; the end of the agent's pair is closed by `exec`.
+fn close_others(agent: &File) {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2 && *number != agent.as_raw_fd()).collect();
+    for number in numbers {
+        // The one that listed them is closed already.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 fn become_program(launch: &Launch) -> io::Error {

@@ -211,6 +211,21 @@ async fn a_log_is_turned_while_its_unit_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unit_has_no_file_of_whoever_started_the_agent() {
+    let (place, tasks) = (Place::new("inherited"), Tasks::new());
+    let ours = std::fs::File::create(place.folder.join("of-the-terminal")).unwrap();
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::empty()).unwrap();
+    let engine = place.engine(&tasks);
+    let list = "readlink /proc/$$/fd/* > list; echo > listed; while :; do sleep 1; done";
+    engine.want(vec![script("web-1", list)]);
+    eventually("it listed what it has", || place.folder.join("listed").exists()).await;
+    let has = std::fs::read_to_string(place.folder.join("list")).unwrap();
+    assert!(has.contains("/dev/null") && has.contains("web-1/log"), "{has}");
+    assert!(!has.contains("of-the-terminal"), "{has}");
+    assert_eq!(engine.shutdown(Duration::from_secs(3)).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_agent_for_a_zone_is_refused() {
     let (place, tasks) = (Place::new("second"), Tasks::new());
     let first = place.engine(&tasks);
