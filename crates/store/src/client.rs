@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,9 +15,8 @@ use tracing::{debug, info, warn};
 use world::{Stop, Tasks};
 
 use crate::kv::{Reply, Request};
-use crate::wire::{
-    self, FrameReader, HELLO_BYTES, MAGIC, ReplyFrame, RequestFrame, WELCOME, WRONG_TOKEN, WireError,
-};
+use crate::opening::{self, Asked};
+use crate::wire::{self, FrameReader, ReplyFrame, RequestFrame, WireError};
 use crate::{Class, ClientOptions, Entry, StoreError, Token};
 
 /// Calls that wait to be sent; beyond, callers wait for room within their time-out.
@@ -66,7 +65,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 enum Trouble {
     No(String),
-    WrongToken,
+    NotOurStore,
 }
 
 struct Pending {
@@ -161,7 +160,7 @@ impl Shared {
         let address = self.address.to_string();
         match self.trouble().clone() {
             Trouble::No(why) => StoreError::Unreachable { address, why },
-            Trouble::WrongToken => StoreError::Unauthorised { address },
+            Trouble::NotOurStore => StoreError::NotOurStore { address },
         }
     }
 
@@ -219,11 +218,11 @@ impl Connection {
                 }
                 Err(trouble) => {
                     debug!(address = %self.shared.address, ?trouble, "cannot connect to the store");
-                    let wrong_token = matches!(trouble, Trouble::WrongToken);
-                    *self.shared.trouble() = trouble;
-                    if wrong_token {
-                        // Those who wait learn it now; more patience would not help them.
-                        while calls.try_recv().is_ok() {}
+                    let other = matches!(trouble, Trouble::NotOurStore);
+                    let before = std::mem::replace(&mut *self.shared.trouble(), trouble);
+                    // Once, not at every try. Calls wait on: the store may be back within their time.
+                    if other && !matches!(before, Trouble::NotOurStore) {
+                        warn!(address = %self.shared.address, "something else listens where the store should");
                     }
                 }
             }
@@ -240,17 +239,10 @@ impl Connection {
         let no = |why: std::io::Error| Trouble::No(why.to_string());
         let mut stream = TcpStream::connect(self.shared.address).await.map_err(no)?;
         stream.set_nodelay(true).map_err(no)?;
-        let mut hello = [0; HELLO_BYTES];
-        hello[..MAGIC.len()].copy_from_slice(MAGIC);
-        hello[MAGIC.len()..].copy_from_slice(self.token.bytes());
-        stream.write_all(&hello).await.map_err(no)?;
-        match stream.read_u8().await.map_err(no)? {
-            WELCOME => Ok(stream.into_split()),
-            WRONG_TOKEN => {
-                warn!(address = %self.shared.address, "the store refused our token");
-                Err(Trouble::WrongToken)
-            }
-            _ => Err(Trouble::No("what answers there is not a store of this version".to_owned())),
+        match opening::ask(&mut stream, &self.token).await.map_err(no)? {
+            Asked::Welcome => Ok(stream.into_split()),
+            Asked::NotOurStore => Err(Trouble::NotOurStore),
+            Asked::Refused => Err(Trouble::No("it refused our proof of the token".to_owned())),
         }
     }
 

@@ -95,9 +95,12 @@ pub enum StoreError {
         /// [`Class::Transient`] for a read, which changes nothing; else [`Class::Unknown`].
         class: Class,
     },
-    /// The store does not know our token.
-    #[error("the store at {address} refused our token\nhint: it was started with another token file")]
-    Unauthorised {
+    /// Who listens there cannot show that it holds our token, so the request was not sent. Transient: a program that
+    /// took the port while the store was away goes again, and nothing it says may end more than this request.
+    #[error(
+        "something else listens at {address}: it does not hold our token\nhint: another program took the port, or the store was started with another token file"
+    )]
+    NotOurStore {
         /// Where.
         address: String,
     },
@@ -177,7 +180,9 @@ impl StoreError {
     pub fn class(&self) -> Class {
         match self {
             StoreError::Refused(refusal) => refusal.class(),
-            StoreError::Unreachable { .. } | StoreError::InUse { .. } => Class::Transient,
+            StoreError::Unreachable { .. } | StoreError::NotOurStore { .. } | StoreError::InUse { .. } => {
+                Class::Transient
+            }
             StoreError::NoAnswer { class, .. } => *class,
             StoreError::Disk { .. } | StoreError::Internal { .. } => Class::Unknown,
             _ => Class::Permanent,

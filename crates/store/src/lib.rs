@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod host;
 mod kv;
+mod opening;
 mod server;
 mod simulated;
 mod token;

@@ -3,30 +3,33 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 use world::{Clock, Limits, Stop, Tasks};
 
 use crate::host::{Answer, Host, Job, Sink, Turns};
 use crate::kv::{History, Reply, Request};
-use crate::wire::{self, FrameReader, HELLO_BYTES, MAGIC, RequestFrame, WELCOME, WRONG_TOKEN, WireError};
+use crate::opening;
+use crate::wire::{self, FrameReader, RequestFrame, WireError};
 use crate::{Refusal, StoreError, Token};
 
-/// Connections of peers that have shown the token: three zones, the supervisor and the commands take ten.
+/// Connections of peers that have shown that they hold the token: three zones, the supervisor and the commands take ten.
 const CONNECTIONS_MAX: usize = 64;
 /// Connections that have not yet. One more shows the oldest of them out, so that strangers who only sit there cannot
-/// keep an agent from showing its token.
+/// keep an agent from showing that it holds the token.
 const STRANGERS_MAX: usize = 32;
-/// A stranger must show the token within this time, in milliseconds.
+/// A stranger must show that it holds the token within this time, in milliseconds.
 const HELLO_MS: u64 = 2_000;
+/// Strangers that were shown out are logged at most this often, in milliseconds: they must not fill a disk.
+const STRANGERS_LOG_MS: u64 = 1_000;
 /// A peer that sends nothing for this long is gone, in milliseconds; ours sends a ping every 10 s.
 const SILENT_MS: u64 = 30_000;
 /// A peer that does not take its answers for this long is gone, in milliseconds.
@@ -47,7 +50,7 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The file; made when it is missing.
     pub path: PathBuf,
-    /// What clients must show.
+    /// What clients must hold.
     pub token: Token,
     /// Told the bound address as soon as clients may connect.
     pub bound: Option<oneshot::Sender<SocketAddr>>,
@@ -99,7 +102,16 @@ pub async fn serve(options: ServeOptions, stop: Stop) -> Result<(), StoreError> 
         let _ = bound.send(address);
     }
     let tasks = Tasks::new();
-    let door = Door { token, jobs, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let strangers = Arc::new(Strangers::default());
+    let (tally, over) = (strangers.clone(), tasks.stop());
+    tasks.spawn("store/strangers", async move {
+        tokio::select! {
+            biased;
+            () = over.requested() => {}
+            never = tally.tell(log_strangers) => match never {},
+        }
+    });
+    let door = Door { token, jobs, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)), strangers };
     let outcome = tokio::select! {
         biased;
         () = stop.requested() => None,
@@ -122,6 +134,46 @@ struct Door {
     token: Token,
     jobs: SyncSender<Job>,
     connections: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+}
+
+/// Those who were shown out since it was last told.
+#[derive(Default)]
+struct Strangers {
+    shown_out: Mutex<ShownOut>,
+    news: Notify,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ShownOut {
+    count: u64,
+    /// One of them stands for all.
+    last: Option<(SocketAddr, &'static str)>,
+}
+
+impl Strangers {
+    fn shown_out(&self, peer: SocketAddr, why: &'static str) {
+        let mut shown_out = self.shown_out.lock().unwrap_or_else(PoisonError::into_inner);
+        shown_out.count += 1;
+        shown_out.last = Some((peer, why));
+        drop(shown_out);
+        self.news.notify_one();
+    }
+
+    /// The first at once; those who come after it together, so that none is left out.
+    async fn tell(&self, mut say: impl FnMut(ShownOut)) -> std::convert::Infallible {
+        loop {
+            self.news.notified().await;
+            say(std::mem::take(&mut *self.shown_out.lock().unwrap_or_else(PoisonError::into_inner)));
+            sleep(Duration::from_millis(STRANGERS_LOG_MS)).await;
+        }
+    }
+}
+
+fn log_strangers(ShownOut { count, last }: ShownOut) {
+    if let Some((peer, why)) = last {
+        warn!(count, last_peer = %peer, last_why = why, "strangers shown out");
+    }
 }
 
 async fn accept(listener: &TcpListener, door: Door, tasks: &Tasks) -> std::convert::Infallible {
@@ -157,14 +209,14 @@ async fn accept(listener: &TcpListener, door: Door, tasks: &Tasks) -> std::conve
 async fn receive(mut stream: TcpStream, peer: SocketAddr, door: Door, shown_out: oneshot::Receiver<()>) {
     let greeted = tokio::select! {
         biased;
-        _ = shown_out => return warn!(%peer, most = STRANGERS_MAX, "too many strangers; connection closed"),
+        _ = shown_out => return door.strangers.shown_out(peer, "too many strangers"),
         greeted = timeout(Duration::from_millis(HELLO_MS), greet(&mut stream, &door.token)) => greeted,
     };
     match greeted {
         Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return warn!(%peer, "wrong token; connection closed"),
-        Ok(Err(error)) => return debug!(%peer, %error, "connection ended before the token"),
-        Err(_) => return warn!(%peer, within_ms = HELLO_MS, "no token in time; connection closed"),
+        Ok(Ok(false)) => return door.strangers.shown_out(peer, "does not hold the token"),
+        Ok(Err(error)) => return debug!(%peer, %error, "connection ended before its opening did"),
+        Err(_) => return door.strangers.shown_out(peer, "too slow"),
     }
     let Ok(_place) = door.connections.clone().try_acquire_owned() else {
         return warn!(%peer, most = CONNECTIONS_MAX, "too many connections; closed");
@@ -176,14 +228,7 @@ async fn receive(mut stream: TcpStream, peer: SocketAddr, door: Door, shown_out:
 /// Reads the opening; `false`: it is not ours to talk to.
 async fn greet(stream: &mut TcpStream, token: &Token) -> Result<bool, std::io::Error> {
     stream.set_nodelay(true)?;
-    let mut hello = [0; HELLO_BYTES];
-    stream.read_exact(&mut hello).await?;
-    let known = hello.split_first_chunk::<8>().is_some_and(|(magic, offered)| {
-        let right = offered.try_into().is_ok_and(|offered| token.matches(offered));
-        right && magic == MAGIC
-    });
-    stream.write_all(&[if known { WELCOME } else { WRONG_TOKEN }]).await?;
-    Ok(known)
+    opening::answer(stream, token).await
 }
 
 async fn converse(stream: TcpStream, jobs: SyncSender<Job>) -> WireError {

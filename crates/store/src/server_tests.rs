@@ -3,8 +3,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use tokio::io::AsyncReadExt;
+
 use super::*;
 use crate::conformance::{self, Factory};
+use crate::opening::{Asked, OPENING_BYTES, REFUSED};
 use crate::{Class, ClientOptions, Op, Store, Txn};
 
 /// A folder that goes with its test.
@@ -107,8 +110,12 @@ async fn relay(to: SocketAddr, wire: Arc<Wire>, tasks: &Tasks) -> SocketAddr {
                 let ((mut there_in, mut back_out), (mut back_in, mut there_out)) =
                     (from.into_split(), server.into_split());
                 tokio::join!(
-                    pump(&mut there_in, &mut there_out, || wire.loses(number, &wire.lose_requests)),
-                    pump(&mut back_in, &mut back_out, || wire.loses(number, &wire.lose_replies))
+                    pump(&mut there_in, &mut there_out, OPENING_BYTES.0, || {
+                        wire.loses(number, &wire.lose_requests)
+                    }),
+                    pump(&mut back_in, &mut back_out, OPENING_BYTES.1, || {
+                        wire.loses(number, &wire.lose_replies)
+                    })
                 );
             });
         }
@@ -116,12 +123,13 @@ async fn relay(to: SocketAddr, wire: Arc<Wire>, tasks: &Tasks) -> SocketAddr {
     address
 }
 
-async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, lose: impl Fn() -> bool) {
+/// A connection may be made even while all else is lost: the first `opening` bytes always pass.
+async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, opening: usize, lose: impl Fn() -> bool) {
     let mut bytes = [0; 4096];
+    let mut seen = 0;
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        // The opening is 40 bytes there and 1 back; a connection may be made even while all else is lost.
-        let opening = read == HELLO_BYTES || read == 1;
-        if (!lose() || opening) && to.write_all(&bytes[..read]).await.is_err() {
+        seen += read;
+        if (!lose() || seen <= opening) && to.write_all(&bytes[..read]).await.is_err() {
             return;
         }
     }
@@ -272,12 +280,16 @@ async fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_refused_for_good_and_a_right_one_still_works() {
+async fn a_wrong_token_opens_nothing_and_a_right_one_still_works() {
     let (folder, running) = fresh().await;
     let wrong = Token::create(&folder.0.join("other")).unwrap();
     let error = Store::connect(running.address, wrong).put("k", "1").await.unwrap_err();
-    assert!(matches!(error, StoreError::Unauthorised { .. }), "{error}");
-    assert_eq!(error.class(), Class::Permanent);
+    assert!(matches!(error, StoreError::NotOurStore { .. }), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("something else listens at {}: ", running.address)),
+        "{error}"
+    );
+    assert_eq!(error.class(), Class::Transient);
     assert_eq!(running.client().get("k").await.unwrap(), None);
     running.end().await;
 }
@@ -292,9 +304,7 @@ async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 
 async fn authenticated(running: &Running) -> TcpStream {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    stream.write_all(MAGIC).await.unwrap();
-    stream.write_all(running.token.bytes()).await.unwrap();
-    assert_eq!(stream.read_u8().await.unwrap(), WELCOME);
+    assert_eq!(opening::ask(&mut stream, &running.token).await.unwrap(), Asked::Welcome);
     stream
 }
 
@@ -307,7 +317,7 @@ async fn strangers_who_say_nothing_or_nonsense_are_shown_out_and_agents_get_in()
     }
     let mut rude = TcpStream::connect(running.address).await.unwrap();
     rude.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nmore than forty bytes").await.unwrap();
-    assert_eq!(until_closed(&mut rude).await, [WRONG_TOKEN]);
+    assert_eq!(until_closed(&mut rude).await, [REFUSED]);
     // At the very moment all places of strangers are taken.
     let agent = Store::connect(running.address, running.token.clone());
     agent.put("k", "1").await.unwrap();
@@ -384,6 +394,31 @@ async fn a_hundred_writes_at_once_share_their_syncs_and_all_arrive() {
     assert_eq!(revisions, (2..102).collect::<Vec<_>>());
     assert_eq!(store.range("k").await.unwrap().0.len(), 100);
     running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_strangers_is_logged_once_a_second_and_none_is_left_out() {
+    let strangers = Strangers::default();
+    let begin = tokio::time::Instant::now();
+    let told = Mutex::new(Vec::new());
+    let flood = async {
+        for port in 0..1_000 {
+            strangers.shown_out(SocketAddr::from(([127, 0, 0, 1], port)), "too slow");
+            sleep(Duration::from_millis(3)).await;
+        }
+        sleep(Duration::from_millis(2 * STRANGERS_LOG_MS)).await;
+    };
+    tokio::select! {
+        biased;
+        () = flood => {}
+        never = strangers.tell(|all| told.lock().unwrap().push((begin.elapsed().as_millis() as u64, all))) => {
+            match never {}
+        }
+    }
+    let told = told.into_inner().unwrap();
+    assert_eq!((told[0].0, told[0].1.count), (0, 1), "the first is told at once");
+    assert!(told.len() > 2 && told.windows(2).all(|two| two[1].0 - two[0].0 >= STRANGERS_LOG_MS), "{told:?}");
+    assert_eq!(told.iter().map(|(_, all)| all.count).sum::<u64>(), 1_000);
 }
 
 async fn refused(path: &Path) -> StoreError {
@@ -480,16 +515,9 @@ fn a_token_file_is_private_whole_and_never_overwritten() {
     let folder = Folder::new();
     let path = folder.0.join("token");
     let token = Token::load_or_create(&path).unwrap();
-    assert!(Token::load_or_create(&path).unwrap().matches(token.bytes()));
+    assert_eq!(Token::load_or_create(&path).unwrap().bytes(), token.bytes());
     assert!(Token::create(&path).is_err());
     assert_eq!(format!("{token:?}"), "Token(..)");
-    let mut other = *token.bytes();
-    for byte in 0..other.len() {
-        other[byte] ^= 1;
-        assert!(!token.matches(&other));
-        other[byte] ^= 1;
-    }
-    assert!(token.matches(&other));
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();

@@ -1,6 +1,5 @@
 use std::fs::{self, OpenOptions};
-use std::hint::black_box;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -28,12 +27,7 @@ impl Token {
     /// [`StoreError::TokenFile`] when the file is there already or cannot be written.
     pub fn create(path: &Path) -> Result<Token, StoreError> {
         let bad = |why: std::io::Error| token_file(path, why.to_string());
-        let mut secret = [0; TOKEN_BYTES];
-        let mut filled = 0;
-        while filled < secret.len() {
-            filled +=
-                getrandom(&mut secret[filled..], GetRandomFlags::empty()).map_err(|why| bad(why.into()))?;
-        }
+        let secret = random().map_err(bad)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(bad)?;
         let written = file.write_all(&secret).and_then(|()| file.sync_all());
         if let Err(why) = written {
@@ -83,12 +77,16 @@ impl Token {
     pub(crate) fn bytes(&self) -> &[u8; TOKEN_BYTES] {
         &self.0
     }
+}
 
-    /// Takes the same time wherever the first difference is.
-    pub(crate) fn matches(&self, offered: &[u8; TOKEN_BYTES]) -> bool {
-        let difference = self.0.iter().zip(offered).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
-        black_box(difference) == 0
+/// Bytes nobody can foretell, from the kernel.
+pub(crate) fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
     }
+    Ok(bytes)
 }
 
 fn token_file(path: &Path, why: String) -> StoreError {

@@ -6,17 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::kv::{Reply, Request};
-use crate::token::TOKEN_BYTES;
 use crate::{Entry, Revision};
 
-/// Opens a connection; names the protocol and its version. The token follows.
-pub(crate) const MAGIC: &[u8; 8] = b"evkeel01";
-/// Bytes of the whole opening.
-pub(crate) const HELLO_BYTES: usize = MAGIC.len() + TOKEN_BYTES;
-/// The server's one byte after the opening.
-pub(crate) const WELCOME: u8 = b'+';
-/// As [`WELCOME`], when the token is wrong; the connection ends.
-pub(crate) const WRONG_TOKEN: u8 = b'-';
 /// Longest frame in bytes. The largest request is a transaction of [`crate::TXN_BYTES_MAX`]; JSON makes up to six bytes of
 /// one, and keys and names come on top.
 pub(crate) const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024 + 512 * 1024;
