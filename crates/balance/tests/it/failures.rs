@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use balance::Tuning;
 use model::RetryPolicy;
 
-use crate::support::{Client, Mode, POLICY, Replica, Stand};
+use crate::support::{Client, Mode, POLICY, Replica, Stand, snapshot};
 
 fn sleep(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
@@ -75,6 +75,32 @@ fn a_frozen_replica_is_ejected_its_gets_are_saved_and_its_posts_are_not_repeated
 
     frozen.be(Mode::Fine);
     stand.wait("readmitted", |report| report.ejected.is_empty());
+}
+
+#[test]
+fn a_frozen_replica_that_leaves_the_snapshot_does_not_keep_its_requests() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&frozen, &web]));
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    frozen.be(Mode::Frozen);
+    let start = Instant::now();
+    let ask = |stand: &Arc<Stand>| {
+        let stand = Arc::clone(stand);
+        std::thread::spawn(move || stand.get("/"))
+    };
+    let asked: Vec<_> = (0..16).map(|_| ask(&stand)).collect();
+    // The leader takes a lost zone's units out before the front has proven their silence.
+    std::thread::sleep(Duration::from_millis(300));
+    let mut without = snapshot(stand.address, &[&web], POLICY);
+    without.revision = 2;
+    stand.snapshots.send_replace(Arc::new(without));
+    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let took = start.elapsed();
+    assert!(took > Duration::from_millis(600), "nothing was caught by the freeze: the test shows nothing");
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert!(answers.iter().all(|answer| (answer.status, answer.text()) == (200, "web-2")));
 }
 
 #[test]
