@@ -25,7 +25,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A front that has not asked for the body by then is passed over.
 const CONTINUE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Once its front is out, an answer that only this front can give is waited for this long.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Sends requests through an [`Entry`].
 #[derive(Debug)]

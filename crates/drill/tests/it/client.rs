@@ -18,7 +18,7 @@ fn no_body_is_ever_sent_twice_whatever_dies() {
         rate_rps: 200.0,
         write_share: 0.6,
         calm_ms: 600,
-        event_ms: 2_500,
+        event_ms: 4_000,
         settle_ms: 600,
         paths: Paths { slow: "/slow?ms=300".to_owned(), ..Paths::default() },
         journals: vec![fakes.folder.clone()],

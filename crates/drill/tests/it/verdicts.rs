@@ -68,7 +68,7 @@ fn a_front_that_dies_costs_only_the_writes_it_held() {
 fn a_front_that_freezes_costs_only_the_writes_it_held_and_doubles_none_when_it_thaws() {
     let report = drilled("freezes", How::Freeze(&[1]), |options, fault| {
         options.write_share = 0.5;
-        (options.event_ms, options.settle_ms) = (2_500, 1_000);
+        (options.event_ms, options.settle_ms) = (4_000, 1_000);
         wrong(fault).write_ms.store(250, Ordering::Relaxed);
     })
     .unwrap();
