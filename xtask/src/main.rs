@@ -11,10 +11,10 @@ cargo xtask COMMAND
   demo [FLAGS OF up]   install what is missing, build, start examples/shop in three emulated zones
   test [--no-install] [ARGUMENTS OF cargo test]
                        install what is missing, run every test; CI=true: formatting and lints first
-  ci                   what a change must pass: `test` with everything required, then short drills
+  ci                   what a change must pass: formatting, lints, and `test` with everything required
   tidy                 the house rules: layers, purity of `decide*`, sizes, banned calls
-  bench [NAME] [--json] [--rounds N] [--seconds N]
-                       measure side by side with peers; without a name: list
+  bench [NAME] [CASE].. [--json] [--rounds N] [--seconds N] [--keep]
+                       measure, beside peers where there are some; without a name: list
   timings [cold] [change] [test]
                        how long builds and tests take, against their budgets
   help                 this

@@ -5,11 +5,6 @@ use anyhow::Result;
 use crate::install;
 use crate::run::{cargo, run, say};
 
-/// Drills that `ci` runs after the tests, each short and as root where it can: arguments of `evenkeel`, after
-/// `up --detach` of the example. Empty until the drills are stable enough to gate a change; the tests in `tests/it`
-/// run the drills already.
-const DRILLS: &[&[&str]] = &[];
-
 /// Installs what is missing and runs every test. With `CI=true` formatting and lints come first, so that the command
 /// of the README is the whole gate. `arguments` go to `cargo test`, but for `--no-install`.
 ///
@@ -43,18 +38,13 @@ fn lint() -> Result<()> {
     run(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// What a change must pass: `test` with every program required, then the short drills.
+/// What a change must pass: `test` with formatting, lints, and every program required. The drills are among the tests
+/// (`tests/it`).
 ///
 /// # Errors
 /// The first step that fails.
 pub fn ci() -> Result<()> {
     let mut whole = cargo(&["run", "--quiet", "--package", "xtask", "--", "test"]);
     whole.env("CI", "true").env("EVENKEEL_REQUIRE", "all");
-    run(whole)?;
-    for drill in DRILLS {
-        let mut command = cargo(&["run", "--quiet", "--package", "evenkeel", "--"]);
-        command.args(*drill);
-        run(command)?;
-    }
-    Ok(())
+    run(whole)
 }
