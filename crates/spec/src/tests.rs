@@ -6,4 +6,5 @@ mod generate;
 mod hostile;
 mod messages;
 mod pages;
+mod values;
 mod whole;
