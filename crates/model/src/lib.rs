@@ -15,6 +15,7 @@ mod front;
 mod name;
 mod plan;
 mod quantity;
+mod replication;
 mod status;
 mod template;
 mod time;
@@ -32,6 +33,9 @@ pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolic
 pub use name::{AppName, BadName, ServiceName, UnitName, ZoneName};
 pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
+pub use replication::{
+    Holding, Lsn, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
+};
 pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
 pub use template::{BadTemplate, Piece, Template, Values, Variable};
 pub use time::Moment;

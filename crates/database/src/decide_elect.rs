@@ -1,0 +1,137 @@
+//! The end of a term: everybody cuts itself off, tells where its log ends, and the log that must have everything wins.
+
+use crate::decide_flaw::Flaw;
+use crate::decide_quorum::first;
+use crate::decide_scene::Scene;
+use crate::decide_view::Durable;
+use crate::decide_view::{Action, Server};
+use model::{Holding, Lsn, NodeDoc, NodeId, Nodes, Position, Record, Reign, ReignPhase as Phase};
+
+/// A term this node has not promised yet is written down, synced.
+pub(crate) fn promise(scene: &Scene<'_>) -> Option<Action> {
+    let durable = scene.view.durable;
+    if durable.promised >= scene.term() || scene.has(Flaw::PromiseUnsynced) {
+        return None;
+    }
+    Some(Action::Persist(Durable { promised: scene.term(), ..durable }))
+}
+
+/// The settings of a server name no upstream while there is no primary.
+pub(crate) fn cut_off(scene: &Scene<'_>) -> Option<Action> {
+    if !scene.electing() {
+        return None;
+    }
+    match &scene.view.server {
+        Server::Standby { upstream: Some(_), .. } | Server::Stopped { upstream: Some(_), .. } => {
+            Some(Action::Point(None))
+        }
+        _ => None,
+    }
+}
+
+/// What does not run is started; it replays what it has and stays a standby. A fresh copy is a beginning of the log it was
+/// copied from, and counts as that.
+pub(crate) fn replay(scene: &Scene<'_>) -> Option<Action> {
+    let durable = scene.view.durable;
+    match scene.view.server {
+        _ if !scene.electing() => None,
+        Server::Stopped { upstream: None, fresh: None } => Some(Action::Start),
+        Server::Stopped { fresh: Some(of), .. } if (durable.lineage, durable.reign) != (of, 0) => {
+            Some(Action::Persist(Durable { lineage: of, reign: 0, ..durable }))
+        }
+        Server::Stopped { upstream: None, fresh: Some(_) } => Some(Action::Start),
+        _ => None,
+    }
+}
+
+/// The end of a log that nothing is added to any more.
+pub(crate) fn tell_the_end(scene: &Scene<'_>) -> Option<Action> {
+    if !scene.electing() {
+        return None;
+    }
+    let end = match &scene.view.server {
+        Server::Empty | Server::Half if scene.has(Flaw::CountEmpty) => Lsn(0),
+        Server::Standby { receiving: false, end: Some(end), .. } => *end,
+        Server::Standby { end: Some(end), .. } if scene.has(Flaw::ReportReceiving) => *end,
+        Server::Primary { flush, .. } if scene.has(Flaw::ReportUnfenced) => *flush,
+        _ => return None,
+    };
+    let doc = NodeDoc {
+        promised: scene.term(),
+        end: Some(scene.own_position(end)?),
+        holding: Holding::Log,
+        primary_of: 0,
+        rewindable: false,
+    };
+    scene.report(doc)
+}
+
+/// Whether the reports of `heard` settle every quorum of the record.
+fn settles(scene: &Scene<'_>, record: &Record, heard: Nodes) -> bool {
+    if scene.has(Flaw::ElectByOne) {
+        return !heard.is_empty();
+    }
+    record.quorums.iter().all(|quorum| quorum.is_settled_by(heard))
+}
+
+/// A log wins if it is the furthest of some reports that settle every quorum: then it has all that was acknowledged.
+fn may_win(scene: &Scene<'_>, record: &Record, node: NodeId) -> bool {
+    let Some(own) = scene.end_of(node) else { return false };
+    let behind = |other: &NodeId| scene.end_of(*other).is_some_and(|end| !ahead(scene, end, own));
+    settles(scene, record, scene.heard().iter().filter(behind).collect())
+}
+
+fn ahead(scene: &Scene<'_>, one: Position, other: Position) -> bool {
+    if scene.has(Flaw::LengthAlone) { one.lsn > other.lsn } else { one > other }
+}
+
+/// Whoever sees that there is a winner says so.
+pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
+    let record = scene.record()?;
+    let Phase::Electing { preferred } = record.phase else { return None };
+    let able: Nodes = scene.heard().iter().filter(|node| may_win(scene, record, *node)).collect();
+    let last = record.quorums.last().map(|quorum| quorum.primary);
+    // The last primary's server has just died, or was just ended for its slowness: anybody else first.
+    let others = last.map_or(able, |last| able.without(last));
+    let wish = preferred.filter(|node| able.has(*node));
+    if preferred.is_some() && wish.is_none() && !scene.judgement.patience_over {
+        return None;
+    }
+    let furthest =
+        |nodes: Nodes| nodes.iter().max_by_key(|node| (scene.end_of(*node), std::cmp::Reverse(*node)));
+    let fallback = || scene.judgement.patience_over.then(|| furthest(able)).flatten();
+    let winner = wish.or_else(|| furthest(others)).or_else(fallback)?;
+    scene.write(crowned(scene, record, winner)?, scene.heard())
+}
+
+/// The record in which `winner` is being promoted.
+fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record> {
+    let end = scene.end_of(winner)?;
+    let rest = scene.heard().without(winner);
+    let behind =
+        rest.iter().filter(|node| scene.end_of(*node).is_some_and(|other| !ahead(scene, other, end)));
+    let quorum = first(winner, record.term, behind.collect(), scene.view.nodes.without(winner));
+    let mut next = record.clone();
+    next.phase = Phase::Promoting { primary: winner };
+    if scene.has(Flaw::ForgetOldQuorum) {
+        next.quorums.clear();
+    }
+    next.quorums.push(quorum);
+    next.history.push(Reign {
+        term: record.term,
+        node: winner,
+        base: end.term,
+        fork: end.lsn,
+        served: false,
+    });
+    Some(next)
+}
+
+/// A primary that is gone is followed by an election, if it can succeed: a needless one costs a switch, a hopeless one
+/// the primary.
+pub(crate) fn suspect(scene: &Scene<'_>) -> Option<Action> {
+    let record = scene.record()?;
+    scene.leader()?;
+    let alone = scene.judgement.suspects && settles(scene, record, scene.judgement.agree);
+    alone.then(|| scene.election(None)).flatten()
+}

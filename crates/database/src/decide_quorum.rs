@@ -1,0 +1,69 @@
+//! Which standbys must acknowledge, and how that changes without a moment in which the record claims less than the server
+//! does.
+//!
+//! The record must at every moment name a quorum whose settling ([`Quorum::is_settled_by`]) implies that of the one the
+//! server really goes by. So a change that asks *more* of an election is written to the record first and given to the
+//! server then. One that asks *less* is given to the server first, and written only when it is in force everywhere and
+//! everything acknowledged until then is held by the new quorum.
+
+use crate::decide_view::Alone;
+use model::{Lsn, NodeId, Nodes, Quorum, Term};
+
+/// The first quorum of a new reign: those that can follow it; where there is none, everybody else, so that writes wait for
+/// whoever comes first.
+#[must_use]
+pub fn first(primary: NodeId, term: Term, followers: Nodes, others: Nodes) -> Quorum {
+    let members = if followers.is_empty() { others } else { followers };
+    Quorum { primary, term, members, need: majority(members) }
+}
+
+/// With 2 standbys 1, with 3 or 4 standbys 2: as many may be lost without writes waiting as without an election failing.
+fn majority(members: Nodes) -> u32 {
+    members.len().div_ceil(2)
+}
+
+/// One step of the quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it becomes.
+    pub to: Quorum,
+    /// An election must meet more under `to` than before: the record goes first.
+    pub record_first: bool,
+}
+
+/// The next step from `now` towards the members `wanted`; `None`: nothing to change. One member or one of `need` at a time.
+#[must_use]
+pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
+    // Blocked writes wait for those that count now; whoever comes back first may be one of them.
+    if wanted.is_empty() && alone == Alone::Block {
+        return None;
+    }
+    let need = majority(wanted);
+    let surplus = now.members.minus(wanted).iter().next();
+    let lacking = wanted.minus(now.members).iter().next();
+    let with = |members, need| Quorum { members, need, ..*now };
+    if let Some(node) = surplus
+        && (now.need == 0 || now.members.len() > now.need)
+    {
+        // Without a need the members mean nothing, so either order will do.
+        let to = with(now.members.without(node), now.need);
+        return Some(Step { to, record_first: now.need == 0 });
+    }
+    if let Some(node) = lacking {
+        return Some(Step { to: with(now.members.with(node), now.need), record_first: true });
+    }
+    if now.need < need {
+        return Some(Step { to: with(now.members, now.need + 1), record_first: false });
+    }
+    if now.need > need {
+        return Some(Step { to: with(now.members, now.need - 1), record_first: true });
+    }
+    None
+}
+
+/// Whether enough members of `quorum` have everything up to `lsn` on disk.
+#[must_use]
+pub fn holds(quorum: &Quorum, lsn: Lsn, flushed: impl Fn(NodeId) -> Option<Lsn>) -> bool {
+    let count = quorum.members.iter().filter(|node| flushed(*node).is_some_and(|flush| flush >= lsn)).count();
+    count as u64 >= u64::from(quorum.need)
+}

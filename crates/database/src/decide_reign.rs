@@ -1,0 +1,235 @@
+//! A primary's time, from the first data directory to the handover.
+
+use std::collections::BTreeMap;
+
+use crate::decide_flaw::Flaw;
+use crate::decide_quorum::{first, holds, step};
+use crate::decide_scene::Scene;
+use crate::decide_view::Durable;
+use crate::decide_view::{Action, Sender, Server, Sync};
+use model::{Holding, Lsn, NodeDoc, NodeId, Nodes, Quorum, Record, Reign, ReignPhase as Phase};
+
+/// Nothing was ever written: the first node of the plan makes the data, and then the first record.
+pub(crate) fn found(scene: &Scene<'_>) -> Option<Action> {
+    let view = scene.view;
+    if view.record.is_some() || !view.docs.is_empty() || view.nodes.iter().next() != Some(view.me) {
+        return None;
+    }
+    match view.server {
+        Server::Empty => Some(Action::Init),
+        // Data that has seen a term belongs to a cluster whose store is lost: nobody may begin anew with it.
+        Server::Stopped { upstream: None, fresh: None } if view.durable == Durable::default() => {
+            let (term, primary) = (1, view.me);
+            let reign = Reign { term, node: primary, base: 0, fork: Lsn(0), served: false };
+            let quorum = first(primary, term, Nodes::NONE, view.nodes.without(primary));
+            let phase = Phase::Promoting { primary };
+            scene.write(Record { term, phase, quorums: vec![quorum], history: vec![reign] }, Nodes::NONE)
+        }
+        _ => None,
+    }
+}
+
+/// A server that writes and is not the primary of the newest term ends at once.
+pub(crate) fn fence(scene: &Scene<'_>) -> Option<Action> {
+    let Server::Primary { .. } = scene.view.server else { return None };
+    let right = scene.is_primary() && scene.view.durable.reign == scene.term();
+    (!right && !scene.has(Flaw::ReportUnfenced)).then_some(Action::Fence)
+}
+
+/// Where a winner writes down its reign: from then on its log may grow in this term.
+pub(crate) fn take_the_term(scene: &Scene<'_>) -> Option<Action> {
+    let term = scene.term();
+    if !scene.is_primary() || scene.serving() || scene.view.durable.reign == term {
+        return None;
+    }
+    match &scene.view.server {
+        Server::Stopped { upstream: Some(_), .. } | Server::Standby { upstream: Some(_), .. } => {
+            Some(Action::Point(None))
+        }
+        Server::Stopped { upstream: None, fresh: None } => Some(Action::Start),
+        Server::Standby { receiving: false, end: Some(_), .. } => {
+            Some(Action::Persist(Durable { promised: term, lineage: term, reign: term }))
+        }
+        _ => None,
+    }
+}
+
+/// A winner's server gets the quorum, and rises when it is in force.
+pub(crate) fn rise(scene: &Scene<'_>) -> Option<Action> {
+    if !scene.is_primary() || scene.serving() || scene.view.durable.reign != scene.term() {
+        return None;
+    }
+    let quorum = scene.record()?.current()?;
+    let Server::Standby { sync, .. } = &scene.view.server else { return None };
+    if scene.has(Flaw::PromoteBeforeSync) {
+        return Some(Action::Promote);
+    }
+    settle_sync(scene, sync, quorum).or(Some(Action::Promote))
+}
+
+/// The next action until `quorum` is in force; `None`: it is.
+fn settle_sync(scene: &Scene<'_>, sync: &Sync, quorum: &Quorum) -> Option<Action> {
+    if sync.set != Some(*quorum) {
+        return Some(Action::SetSync(*quorum));
+    }
+    (!sync.in_force && !scene.has(Flaw::SyncUnconfirmed)).then_some(Action::ConfirmSync)
+}
+
+/// A primary's server, as the rules of a reign need it.
+struct Throne<'a> {
+    sync: &'a Sync,
+    open: bool,
+    flush: Lsn,
+    fork: Lsn,
+    senders: &'a BTreeMap<NodeId, Sender>,
+    checkpointed: bool,
+}
+
+impl Throne<'_> {
+    /// What `node` has on disk, streaming in this `term`.
+    fn flushed(&self, node: NodeId, term: u64) -> Option<Lsn> {
+        self.senders.get(&node).filter(|sender| sender.term == term).map(|sender| sender.flush)
+    }
+
+    fn is_held_by(&self, quorum: &Quorum) -> bool {
+        holds(quorum, self.flush, |node| self.flushed(node, quorum.term))
+    }
+}
+
+fn throne<'a>(scene: &Scene<'a>) -> Option<Throne<'a>> {
+    let reigns = scene.is_primary() && scene.view.durable.reign == scene.term();
+    match &scene.view.server {
+        Server::Primary { sync, open, flush, fork, senders, checkpointed } if reigns => Some(Throne {
+            sync,
+            open: *open,
+            flush: *flush,
+            fork: *fork,
+            senders,
+            checkpointed: *checkpointed,
+        }),
+        _ => None,
+    }
+}
+
+/// A primary tells that it can be copied from.
+pub(crate) fn show(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    let term = scene.term();
+    scene.report(NodeDoc {
+        promised: term,
+        end: None,
+        holding: Holding::Log,
+        primary_of: term,
+        rewindable: throne.checkpointed,
+    })
+}
+
+/// The new reign serves when its quorum holds all that came before: the older quorums are settled then.
+pub(crate) fn serve(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    let record = scene.record()?;
+    let Phase::Promoting { primary } = record.phase else { return None };
+    let quorum = *record.current()?;
+    if !scene.has(Flaw::PromoteBeforeSync)
+        && let Some(action) = settle_sync(scene, throne.sync, &quorum)
+    {
+        return Some(action);
+    }
+    if !throne.is_held_by(&quorum) && !scene.has(Flaw::ServeUnsettled) {
+        return None;
+    }
+    let mut next = record.clone();
+    next.phase = Phase::Serving { primary, handover: None };
+    next.quorums = vec![quorum];
+    for reign in next.history.iter_mut().filter(|reign| reign.term == record.term) {
+        // The first reign has no log before it.
+        reign.fork = if reign.base == 0 { reign.fork } else { throne.fork };
+        reign.served = true;
+    }
+    scene.write(next, Nodes::NONE)
+}
+
+/// A primary whose server ended is one no more: what it held open is lost anyway, and somebody else is up sooner. It
+/// never starts again in the same term, since records that no standby has would become visible.
+pub(crate) fn give_up(scene: &Scene<'_>) -> Option<Action> {
+    if !scene.is_primary() || scene.view.durable.reign != scene.term() {
+        return None;
+    }
+    match scene.view.server {
+        Server::Primary { .. } | Server::Busy => None,
+        // Not risen yet.
+        Server::Standby { .. } if !scene.serving() => None,
+        _ => scene.election(None),
+    }
+}
+
+/// A wanted switch: no new work comes in, the heir gets the last of it, and then the term ends.
+pub(crate) fn hand_over(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    let record = scene.record()?;
+    let Phase::Serving { primary, handover: Some(heir) } = record.phase else { return None };
+    let pointless = heir == primary || !scene.view.nodes.has(heir);
+    if pointless || scene.judgement.handover_late {
+        let phase = Phase::Serving { primary, handover: None };
+        return scene.write(Record { phase, ..record.clone() }, Nodes::NONE);
+    }
+    if throne.open {
+        return Some(Action::Close);
+    }
+    let ready = throne.flushed(heir, record.term).is_some_and(|flush| flush >= throne.flush);
+    ready.then(|| scene.election(Some(heir))).flatten()
+}
+
+/// Keeps the quorum in step with the standbys that are there.
+pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    let record = scene.record()?;
+    let Phase::Serving { handover: None, .. } = record.phase else { return None };
+    let now = record.current()?;
+    let holding = |node: &NodeId| scene.doc_of(*node).holding == Holding::Log;
+    let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
+    let joining: Nodes = fit.filter(holding).collect();
+    let staying = now.members.minus(scene.judgement.missing);
+    let wanted: Nodes = staying.iter().chain(joining.iter()).collect();
+    let Some(step) = step(now, wanted, scene.view.alone) else {
+        return settle_sync(scene, throne.sync, now);
+    };
+    let mut next = record.clone();
+    next.quorums = vec![step.to];
+    // A node about to throw its log away has said so first; then this write is refused.
+    let joins = step.to.members.minus(now.members);
+    if step.record_first {
+        if scene.has(Flaw::GrowServerFirst) && throne.sync.set != Some(step.to) {
+            return Some(Action::SetSync(step.to));
+        }
+        return scene.write(next, joins);
+    }
+    if scene.has(Flaw::ShrinkRecordFirst) {
+        return scene.write(next, joins);
+    }
+    if let Some(action) = settle_sync(scene, throne.sync, &step.to) {
+        return Some(action);
+    }
+    let settled = throne.is_held_by(&step.to) || scene.has(Flaw::ShrinkUnsettled);
+    settled.then(|| scene.write(next, joins)).flatten()
+}
+
+/// Clients come in when the record says so and the quorum is in force.
+pub(crate) fn open(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    let record = scene.record()?;
+    let early = scene.has(Flaw::OpenEarly) && !scene.serving();
+    if !early && !matches!(record.phase, Phase::Serving { handover: None, .. }) {
+        return None;
+    }
+    let lax = scene.has(Flaw::PromoteBeforeSync) || scene.has(Flaw::SyncUnconfirmed);
+    let sound = throne.sync.in_force && throne.sync.set.is_some_and(|set| set.term == record.term);
+    (!throne.open && (sound || lax)).then_some(Action::Open)
+}
+
+/// Until then `pg_rewind` would take the old timeline for the primary's. It comes last: nothing waits for it but those who
+/// must rewind.
+pub(crate) fn checkpoint(scene: &Scene<'_>) -> Option<Action> {
+    let throne = throne(scene)?;
+    (!throne.checkpointed).then_some(Action::Checkpoint)
+}

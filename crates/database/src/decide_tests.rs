@@ -1,0 +1,88 @@
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use expect_test::expect_file;
+
+use super::RULES;
+use crate::{Alone, Step, step};
+use model::{NodeId, Nodes, Quorum};
+
+/// The page of rules is made from the table.
+#[test]
+fn the_page_of_rules_is_the_table() {
+    let mut page = String::from(
+        "# The rules of a keeper\n\nMade from `database::RULES` by its tests. Every keeper asks them in this order; the first \
+         that has something to do does it.\n\n| rule | why |\n|---|---|\n",
+    );
+    for rule in RULES {
+        writeln!(page, "| {} | {} |", rule.name, rule.why).unwrap();
+    }
+    expect_file!["../../../docs/reference/keeper-rules.md"].assert_eq(&page);
+    let names: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), RULES.len(), "a name is used twice");
+}
+
+fn nodes(numbers: &[u8]) -> Nodes {
+    numbers.iter().copied().map(NodeId).collect()
+}
+
+/// Every quorum a change passes through keeps the promise: what the record names asks of an election at least what the
+/// server goes by, before and after each half of a step.
+#[test]
+fn no_step_of_a_quorum_lets_the_server_run_ahead_of_the_record() {
+    let sets: Vec<Nodes> =
+        (0..16_u8).map(|bits| (2..=5).filter(|n| bits >> (n - 2) & 1 == 1).map(NodeId).collect()).collect();
+    let asks_as_much = |one: &Quorum, other: &Quorum| {
+        sets.iter().all(|heard| !one.is_settled_by(*heard) || other.is_settled_by(*heard))
+    };
+    for (from, to) in sets.iter().flat_map(|from| sets.iter().map(move |to| (*from, *to))) {
+        for (alone, need) in
+            [(Alone::Block, from.len().div_ceil(2)), (Alone::Degrade, from.len().div_ceil(2))]
+        {
+            let mut now = Quorum { primary: NodeId(1), term: 1, members: from, need };
+            let mut steps = 0;
+            while let Some(Step { to: next, record_first }) = step(&now, to, alone) {
+                assert!(next.members.len() >= next.need, "{next:?} can never be met");
+                assert!(
+                    record_first || asks_as_much(&now, &next),
+                    "{now:?} -> {next:?}: the server runs ahead"
+                );
+                assert!(
+                    !record_first || asks_as_much(&next, &now),
+                    "{now:?} -> {next:?}: the record runs behind"
+                );
+                now = next;
+                steps += 1;
+                assert!(steps < 20, "no end");
+            }
+            let stays = to.is_empty() && alone == Alone::Block;
+            assert_eq!(now.members, if stays { from } else { to }, "{from:?} {to:?} {alone:?}");
+        }
+    }
+}
+
+#[test]
+fn blocked_writes_wait_for_those_that_count() {
+    let now = Quorum { primary: NodeId(1), term: 1, members: nodes(&[2]), need: 1 };
+    assert_eq!(step(&now, Nodes::NONE, Alone::Block), None);
+    let degraded = step(&now, Nodes::NONE, Alone::Degrade).unwrap();
+    assert!(degraded.record_first && degraded.to.need == 0, "{degraded:?}");
+}
+
+#[test]
+fn a_record_from_the_past_moves_nobody() {
+    let world = crate::sim::World::new(3, Alone::Block, crate::sim::Budget::NOTHING, crate::Flaw::None);
+    let mut view = world.view_of(NodeId(1));
+    assert!(super::choose(&view, &crate::Judgement::default()).is_some(), "an empty node begins");
+    view.record = Some(crate::Kept {
+        value: model::Record {
+            term: 3,
+            phase: model::ReignPhase::Serving { primary: NodeId(2), handover: None },
+            quorums: Vec::new(),
+            history: Vec::new(),
+        },
+        revision: 7,
+    });
+    view.durable.promised = 4;
+    assert_eq!(super::choose(&view, &crate::Judgement::default()), None);
+}

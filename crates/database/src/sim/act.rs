@@ -1,0 +1,257 @@
+//! What moves and actions do to a world.
+
+use super::disk::{Entry, State};
+use super::world::{Keeper, Move, Node, Run, World};
+use crate::{Action, Flaw, Judgement};
+use model::{NodeId, Quorum};
+
+impl World {
+    /// The world after `change`.
+    pub fn apply(&mut self, change: Move) {
+        match change {
+            Move::Act(id) => self.look(id, true, self.judgement(id), true),
+            Move::Suspect(id) => {
+                self.look(id, true, Judgement { suspects: true, ..self.judgement(id) }, true)
+            }
+            Move::Miss(id) if self.missing.has(id) => self.missing = self.missing.without(id),
+            Move::Miss(id) => {
+                self.budget.misses = self.budget.misses.saturating_sub(1);
+                self.missing = self.missing.with(id);
+            }
+            Move::Look(id) => {
+                self.budget.delays -= 1;
+                self.look(id, true, self.judgement(id), false);
+            }
+            Move::LookBack(id) => {
+                self.budget.stale_looks -= 1;
+                self.look(id, false, self.judgement(id), true);
+            }
+            Move::Do(id) => self.act(id, false),
+            Move::Drop(id) => {
+                let seen = self.node(id).keeper.seen.clone();
+                self.node_mut(id).keeper = Keeper { seen, ..Keeper::default() };
+            }
+            Move::Feed(id) => self.feed(id),
+            Move::Quit(id) => {
+                if let Some(run) = &mut self.node_mut(id).run {
+                    run.receiving = None;
+                }
+            }
+            Move::Hear(id, other) => {
+                if let Some(run) = &mut self.node_mut(id).run
+                    && let Some(underway) = run.underway.get(&other)
+                {
+                    run.told.insert(other, *underway);
+                }
+            }
+            Move::Write(id) => self.write(id),
+            Move::Kill(id) => {
+                self.budget.kills -= 1;
+                self.node_mut(id).run = None;
+                self.gone(id);
+            }
+            Move::Lose(id) => {
+                self.budget.losses -= 1;
+                *self.node_mut(id) = Node::default();
+                self.gone(id);
+            }
+            Move::Break(id) => {
+                self.budget.breaks -= 1;
+                self.look(id, true, self.judgement(id), false);
+                self.act(id, true);
+            }
+        }
+        self.acknowledge();
+    }
+
+    fn look(&mut self, id: NodeId, fresh: bool, judgement: Judgement, at_once: bool) {
+        let pending = self.decide(id, fresh, &judgement);
+        let stale = !fresh;
+        let seen = if fresh { self.record.clone() } else { self.node(id).keeper.seen.clone() };
+        self.node_mut(id).keeper = Keeper { pending, stale, seen };
+        if at_once {
+            self.act(id, false);
+        }
+    }
+
+    fn write(&mut self, id: NodeId) {
+        self.budget.writes -= 1;
+        self.written += 1;
+        let entry = Entry { term: self.node(id).durable.reign, number: self.written };
+        let node = self.node_mut(id);
+        node.disk.log.push(entry);
+        if let Some(run) = &mut node.run {
+            run.waiting.push(entry);
+        }
+    }
+
+    fn feed(&mut self, id: NodeId) {
+        let node = self.node(id);
+        let connected = node.run.as_ref().and_then(|run| run.receiving);
+        let Some(from) = connected.or(node.disk.upstream) else { return };
+        let source = self.node(from.node).disk.clone();
+        let mut disk = node.disk.clone();
+        self.fault = self.fault.or(disk.feed(&source));
+        let end = disk.end();
+        let node = self.node_mut(id);
+        node.disk = disk;
+        if let Some(run) = &mut node.run {
+            run.receiving = Some(from);
+        }
+        if let Some(theirs) = &mut self.node_mut(from.node).run {
+            theirs.underway.insert(id, (from.term, end));
+        }
+    }
+
+    /// The server of `id` is gone: nobody is connected to it any more.
+    fn gone(&mut self, id: NodeId) {
+        for node in &mut self.nodes {
+            if let Some(run) = &mut node.run {
+                run.receiving = run.receiving.filter(|from| from.node != id);
+            }
+        }
+    }
+
+    /// Clients are told as soon as any process of the server may tell them.
+    fn acknowledge(&mut self) {
+        for id in self.ids().iter() {
+            let node = self.node(id);
+            let Some(run) = node.run.as_ref().filter(|run| run.primary) else { continue };
+            let candidates: Vec<Option<Quorum>> =
+                run.stale_sync.iter().copied().chain([node.disk.sync]).collect();
+            let place = |entry: &Entry| node.disk.log.iter().position(|other| other == entry);
+            let held = |quorum: &Quorum, place: usize| {
+                let has = |member: &NodeId| {
+                    let told = run.told.get(member);
+                    told.is_some_and(|(term, end)| *term == quorum.term && usize::from(*end) > place)
+                };
+                quorum.members.iter().filter(has).count() as u64 >= u64::from(quorum.need)
+            };
+            let enough = |entry: &Entry| {
+                let Some(place) = place(entry) else { return false };
+                candidates.iter().any(|sync| sync.is_none_or(|quorum| held(&quorum, place)))
+            };
+            let done: Vec<Entry> = run.waiting.iter().copied().filter(enough).collect();
+            for entry in done {
+                self.acked.insert(entry);
+                self.ackers.insert((entry.term, id));
+                if let Some(run) = &mut self.node_mut(id).run {
+                    run.waiting.retain(|other| *other != entry);
+                }
+            }
+        }
+    }
+
+    /// Carries out what `id` has decided; `half`: a copy breaks off.
+    fn act(&mut self, id: NodeId, half: bool) {
+        let keeper = &mut self.node_mut(id).keeper;
+        let (pending, stale) = (keeper.pending.take(), std::mem::take(&mut keeper.stale));
+        let stale = stale && self.flaw != Flaw::BlindWrite;
+        let Some(action) = pending else { return };
+        match action {
+            Action::Write { record, .. } if !stale => {
+                let before = self.record.replace(*record);
+                if before.as_ref().map(|record| record.term) != self.record.as_ref().map(|record| record.term)
+                {
+                    self.past = before;
+                }
+                for node in &mut self.nodes {
+                    node.keeper.stale = node.keeper.pending.is_some();
+                }
+            }
+            Action::Report { doc, .. } if !stale => {
+                self.docs.insert(id, doc);
+                for node in &mut self.nodes {
+                    if let Some(Action::Write { unchanged, .. }) = &node.keeper.pending {
+                        node.keeper.stale |= unchanged.contains_key(&id);
+                    }
+                }
+            }
+            Action::Write { .. } | Action::Report { .. } => {}
+            action => self.act_here(id, action, half),
+        }
+    }
+
+    fn act_here(&mut self, id: NodeId, action: Action, half: bool) {
+        let node = self.node_mut(id);
+        match action {
+            Action::Init => {
+                node.disk.state = State::Whole;
+                node.disk.timelines.push((1, 0));
+                node.disk.files.insert(1, 0);
+            }
+            Action::Persist(durable) => node.durable = durable,
+            Action::Start if node.disk.state == State::Whole => {
+                node.disk.fresh = None;
+                node.disk.open = false;
+                node.run.get_or_insert_with(Run::default);
+            }
+            Action::Point(upstream) => {
+                node.disk.upstream = upstream;
+                if upstream.is_some() {
+                    node.disk.slots = 0;
+                    self.gone(id);
+                }
+            }
+            Action::SetSync(quorum) => {
+                let before = node.disk.sync.replace(quorum);
+                node.disk.slots = quorum.term;
+                if let Some(run) = &mut node.run {
+                    run.stale_sync.insert(before);
+                }
+            }
+            Action::ConfirmSync => {
+                if let Some(run) = &mut node.run {
+                    run.stale_sync.clear();
+                }
+            }
+            Action::Promote => self.promote(id),
+            Action::Open | Action::Close => {
+                node.disk.open = action == Action::Open;
+                if let (Some(run), Action::Close) = (&mut node.run, &action) {
+                    run.waiting.clear();
+                }
+            }
+            Action::Checkpoint => {
+                if let Some(run) = &mut node.run {
+                    run.checkpointed = true;
+                }
+            }
+            Action::Fence => self.end(id),
+            Action::Forget(durable) => {
+                self.end(id);
+                let node = self.node_mut(id);
+                node.disk.forget();
+                node.durable = durable;
+            }
+            Action::Clone(from) | Action::Rewind(from) => {
+                let Some(source) = self.source(from).map(|node| node.disk.clone()) else { return };
+                self.end(id);
+                let disk = &mut self.node_mut(id).disk;
+                match action {
+                    _ if half => disk.state = State::Half,
+                    Action::Clone(_) => disk.copy(&source, from.term),
+                    _ => disk.rewind(&source, from.term),
+                }
+            }
+            Action::Start | Action::Write { .. } | Action::Report { .. } => {}
+        }
+    }
+
+    fn promote(&mut self, id: NodeId) {
+        let number = self.written + 1;
+        let node = self.node_mut(id);
+        let reign = node.durable.reign;
+        let Some(run) = node.run.as_mut().filter(|run| !run.primary) else { return };
+        run.primary = true;
+        run.receiving = None;
+        node.disk.open = false;
+        node.disk.promote(reign, number);
+        self.written = number;
+    }
+
+    fn end(&mut self, id: NodeId) {
+        self.node_mut(id).run = None;
+        self.gone(id);
+    }
+}

@@ -1,0 +1,48 @@
+use super::random::random;
+use crate::{FLAWS, Flaw};
+
+/// Plays `count` seeds, or as many as `EVENKEEL_SEEDS` says.
+fn play(count: u64, nodes: u8) {
+    let more = std::env::var("EVENKEEL_SEEDS").ok().and_then(|text| text.parse().ok());
+    let seeds = 0..more.unwrap_or(count);
+    let mut acked = 0;
+    let mut terms = 0;
+    for seed in seeds {
+        match random(seed, nodes, Flaw::None) {
+            Ok(outcome) => {
+                acked += outcome.acked;
+                terms += outcome.term;
+            }
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    println!("{nodes} nodes: {acked} acknowledged, {terms} terms");
+}
+
+#[test]
+fn three_nodes_lose_nothing_and_come_back() {
+    play(2_000, 3);
+}
+
+#[test]
+fn four_nodes_lose_nothing_and_come_back() {
+    play(1_000, 4);
+}
+
+#[test]
+fn two_nodes_lose_nothing_and_come_back() {
+    play(1_000, 2);
+}
+
+#[test]
+fn every_wrong_belief_is_noticed() {
+    let mut unnoticed = Vec::new();
+    for flaw in FLAWS {
+        let found = (0..200_000_u64).find_map(|seed| random(seed, 3 + (seed % 2) as u8, *flaw).err());
+        match found {
+            Some(failure) => println!("{flaw:?}: seed {}: {}", failure.seed, failure.what),
+            None => unnoticed.push(*flaw),
+        }
+    }
+    assert!(unnoticed.is_empty(), "nobody noticed {unnoticed:?}");
+}

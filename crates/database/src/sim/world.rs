@@ -1,0 +1,371 @@
+//! The whole: what there is, what may happen, what must hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::disk::{Disk, Entry, State};
+use crate::{
+    Action, Alone, Docs, Durable, Flaw, Judgement, Kept, Sender, Server, Sync, Upstream, View, choose_with,
+};
+use model::{Lsn, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
+
+/// A running server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Run {
+    /// It writes.
+    pub primary: bool,
+    /// Whom its receiver is connected to; it may stay so for a while after the settings changed.
+    pub receiving: Option<Upstream>,
+    /// Quorums that some of its processes may still go by, beside the one of the settings.
+    pub stale_sync: BTreeSet<Option<Quorum>>,
+    /// Records whose clients wait.
+    pub waiting: Vec<Entry>,
+    /// What standbys have told to have on disk, and under which term's name.
+    pub told: BTreeMap<NodeId, (Term, u16)>,
+    /// The same, on its way.
+    pub underway: BTreeMap<NodeId, (Term, u16)>,
+    /// It has made a checkpoint since it was promoted.
+    pub checkpointed: bool,
+}
+
+/// A keeper that has decided and not yet acted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Keeper {
+    /// What it is about to do.
+    pub pending: Option<Action>,
+    /// Something it compares with has changed since it looked.
+    pub stale: bool,
+    /// The record as it last saw it.
+    pub seen: Option<Record>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node {
+    /// The keeper's own file.
+    pub durable: Durable,
+    /// Its process.
+    pub keeper: Keeper,
+    /// The data.
+    pub disk: Disk,
+    /// The server, when it runs.
+    pub run: Option<Run>,
+}
+
+/// How much may still happen. Exhaustive exploration needs small numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Budget {
+    /// Records that clients write.
+    pub writes: u16,
+    /// Servers that die.
+    pub kills: u16,
+    /// Actions that are carried out late, or never.
+    pub delays: u16,
+    /// Looks at a record that has changed meanwhile.
+    pub stale_looks: u16,
+    /// Copies and rewinds that break off.
+    pub breaks: u16,
+    /// Times a standby is taken for missing.
+    pub misses: u16,
+    /// Disks that are lost for good, with all that is on them.
+    pub losses: u16,
+    /// The highest term.
+    pub terms: Term,
+}
+
+impl Budget {
+    /// Nothing but what keepers and servers do by themselves.
+    pub const NOTHING: Budget =
+        Budget { writes: 0, kills: 0, delays: 0, stale_looks: 0, breaks: 0, misses: 0, losses: 0, terms: 0 };
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Move {
+    /// A keeper looks and acts at once.
+    Act(NodeId),
+    /// The same, and it takes the primary for dead.
+    Suspect(NodeId),
+    /// From now on primaries take this node for missing, or no longer do.
+    Miss(NodeId),
+    /// A keeper looks, decides, and stands still.
+    Look(NodeId),
+    /// A keeper decides by the record it saw last time, or by one from before the last change of terms: a store that was
+    /// restored, a stale read after a start.
+    LookBack(NodeId),
+    /// It acts on what it decided.
+    Do(NodeId),
+    /// It crashes before it acts, or what it sent is lost.
+    Drop(NodeId),
+    /// The server's receiver connects, or the next record arrives.
+    Feed(NodeId),
+    /// The receiver of a server that should receive nothing more ends.
+    Quit(NodeId),
+    /// The first learns how far the second is.
+    Hear(NodeId, NodeId),
+    /// A client writes.
+    Write(NodeId),
+    /// The server dies with all its processes.
+    Kill(NodeId),
+    /// A copy or rewind breaks off halfway.
+    Break(NodeId),
+    /// The disk is lost.
+    Lose(NodeId),
+}
+
+/// A store, nodes, clients.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct World {
+    /// The shared record.
+    pub record: Option<Record>,
+    /// The record before the last change of its term.
+    pub past: Option<Record>,
+    /// Who is taken for missing.
+    pub missing: Nodes,
+    /// What keepers told.
+    pub docs: BTreeMap<NodeId, model::NodeDoc>,
+    /// `NodeId(1)` first.
+    pub nodes: Vec<Node>,
+    /// What clients were told to be done.
+    pub acked: BTreeSet<Entry>,
+    /// Who acknowledged in each term.
+    pub ackers: BTreeSet<(Term, NodeId)>,
+    /// How many records were ever written.
+    pub written: u16,
+    /// What may still happen.
+    pub budget: Budget,
+    /// The file's `when_alone`.
+    pub alone: Alone,
+    /// The belief that is broken.
+    pub flaw: Flaw,
+    /// What no check of a state alone would see.
+    pub fault: Option<&'static str>,
+}
+
+impl World {
+    /// Nothing yet on `nodes` nodes.
+    #[must_use]
+    pub fn new(nodes: u8, alone: Alone, budget: Budget, flaw: Flaw) -> World {
+        World {
+            record: None,
+            past: None,
+            missing: Nodes::NONE,
+            docs: BTreeMap::new(),
+            nodes: vec![Node::default(); usize::from(nodes)],
+            acked: BTreeSet::new(),
+            ackers: BTreeSet::new(),
+            written: 0,
+            budget,
+            alone,
+            flaw,
+            fault: None,
+        }
+    }
+
+    /// All node numbers.
+    pub fn ids(&self) -> Nodes {
+        (1..=self.nodes.len() as u8).map(NodeId).collect()
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[usize::from(id.0) - 1]
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[usize::from(id.0) - 1]
+    }
+
+    /// What `id` is about to copy from, if its server is there and reigns in that term.
+    pub(super) fn source(&self, from: Upstream) -> Option<&Node> {
+        let node = self.node(from.node);
+        let reigns = node.durable.reign == from.term && node.run.as_ref().is_some_and(|run| run.primary);
+        reigns.then_some(node)
+    }
+
+    /// What the keeper of `id` sees now.
+    #[must_use]
+    pub fn view_of(&self, id: NodeId) -> View {
+        self.view(id, &self.record)
+    }
+
+    fn view(&self, id: NodeId, record: &Option<Record>) -> View {
+        let docs: Docs =
+            self.docs.iter().map(|(node, doc)| (*node, Kept { value: *doc, revision: 1 })).collect();
+        View {
+            me: id,
+            nodes: self.ids(),
+            alone: self.alone,
+            record: record.clone().map(|value| Kept { value, revision: 1 }),
+            docs,
+            durable: self.node(id).durable,
+            server: self.server(id),
+        }
+    }
+
+    fn server(&self, id: NodeId) -> Server {
+        let Node { disk, run, .. } = self.node(id);
+        match (disk.state, run) {
+            (State::Empty, _) => Server::Empty,
+            (State::Half, _) => Server::Half,
+            (State::Whole, None) => Server::Stopped { upstream: disk.upstream, fresh: disk.fresh },
+            (State::Whole, Some(run)) => {
+                let sync = Sync { set: disk.sync, in_force: run.stale_sync.is_empty() };
+                if !run.primary {
+                    let end = Some(Lsn(u64::from(disk.end())));
+                    let receiving = run.receiving.is_some();
+                    return Server::Standby { upstream: disk.upstream, receiving, end, sync };
+                }
+                let sender = |(term, at): &(Term, u16)| Sender { term: *term, flush: Lsn(u64::from(*at)) };
+                Server::Primary {
+                    sync,
+                    open: disk.open,
+                    flush: Lsn(u64::from(disk.end())),
+                    fork: Lsn(u64::from(disk.fork())),
+                    senders: run.told.iter().map(|(node, told)| (*node, sender(told))).collect(),
+                    checkpointed: run.checkpointed,
+                }
+            }
+        }
+    }
+
+    /// What `id` would decide now.
+    pub fn decide(&self, id: NodeId, fresh: bool, judgement: &Judgement) -> Option<Action> {
+        let seen = &self.node(id).keeper.seen;
+        let record = match fresh {
+            true => &self.record,
+            false if *seen == self.record => &self.past,
+            false => seen,
+        };
+        choose_with(&self.view(id, record), judgement, self.flaw).map(|(_, action)| action)
+    }
+
+    /// Everything of `id` that others could see of its being there: who streams under the term of its reign.
+    pub fn judgement(&self, id: NodeId) -> Judgement {
+        let term = self.record.as_ref().map_or(0, |record| record.term);
+        let run = self.node(id).run.as_ref();
+        let steady = run
+            .map(|run| run.told.iter().filter(|(_, told)| told.0 == term).map(|(node, _)| *node).collect());
+        Judgement {
+            suspects: false,
+            agree: self.ids(),
+            patience_over: true,
+            handover_late: false,
+            steady: steady.unwrap_or(Nodes::NONE).minus(self.missing),
+            missing: self.missing,
+        }
+    }
+
+    /// All that may happen next.
+    pub fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for id in self.ids().iter() {
+            self.moves_of_keeper(id, &mut moves);
+            self.moves_of_server(id, &mut moves);
+        }
+        moves
+    }
+
+    fn moves_of_keeper(&self, id: NodeId, moves: &mut Vec<Move>) {
+        let node = self.node(id);
+        if node.keeper.pending.is_some() {
+            moves.extend([Move::Do(id), Move::Drop(id)]);
+            return;
+        }
+        let judgement = self.judgement(id);
+        if let Some(action) = self.decide(id, true, &judgement) {
+            moves.push(Move::Act(id));
+            if self.budget.delays > 0 {
+                moves.push(Move::Look(id));
+            }
+            if self.budget.breaks > 0 && matches!(action, Action::Clone(_) | Action::Rewind(_)) {
+                moves.push(Move::Break(id));
+            }
+        }
+        let record = self.record.as_ref();
+        let term = record.map_or(0, |record| record.term);
+        let led = record.and_then(Record::primary).is_some_and(|primary| primary != id);
+        if self.budget.losses > 0 {
+            moves.push(Move::Lose(id));
+        }
+        if led && term < self.budget.terms {
+            moves.push(Move::Suspect(id));
+        }
+        if self.budget.misses > 0 || self.missing.has(id) {
+            moves.push(Move::Miss(id));
+        }
+        if self.budget.stale_looks > 0 && self.past.is_some() {
+            moves.push(Move::LookBack(id));
+        }
+    }
+
+    fn moves_of_server(&self, id: NodeId, moves: &mut Vec<Move>) {
+        let node = self.node(id);
+        let Some(run) = &node.run else { return };
+        if self.budget.kills > 0 {
+            moves.push(Move::Kill(id));
+        }
+        if run.receiving.is_some() && run.receiving != node.disk.upstream {
+            moves.push(Move::Quit(id));
+        }
+        if self.feeds(id) {
+            moves.push(Move::Feed(id));
+        }
+        for (other, underway) in &run.underway {
+            if run.told.get(other) != Some(underway) {
+                moves.push(Move::Hear(id, *other));
+            }
+        }
+        if self.budget.writes > 0 && run.primary && node.disk.open {
+            moves.push(Move::Write(id));
+        }
+    }
+
+    /// Whether something would arrive at `id`: a connection, or a record.
+    pub(super) fn feeds(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let Some(run) = node.run.as_ref().filter(|run| !run.primary) else { return false };
+        // A receiver that is to end may take what still comes.
+        let Some(from) = run.receiving.or(node.disk.upstream) else { return false };
+        let source = self.node(from.node);
+        // Any running server feeds, also one that is primary no more, but only through the slot of that term.
+        let Some(theirs) = &source.run else { return false };
+        let known = theirs.underway.get(&id) == Some(&(from.term, node.disk.end()));
+        let more = node.disk.end() < source.disk.end();
+        from.node != id
+            && source.disk.slots == from.term
+            && node.disk.is_fed_by(&source.disk)
+            && (more || !known || run.receiving.is_none())
+    }
+
+    /// What of all that must always hold does not.
+    pub fn broken(&self) -> Option<&'static str> {
+        if let Some(fault) = self.fault {
+            return Some(fault);
+        }
+        let mut terms = BTreeSet::new();
+        if !self.ackers.iter().all(|(term, _)| terms.insert(*term)) {
+            return Some("two nodes acknowledged in one term");
+        }
+        if let Some(Record { term, phase: Phase::Serving { primary, .. }, .. }) = &self.record
+            && let Some(node) = self.source(Upstream { node: *primary, term: *term })
+            && !self.acked.iter().all(|entry| node.disk.log.contains(entry))
+        {
+            return Some("an acknowledged write is not in the primary that serves");
+        }
+        None
+    }
+
+    /// Served, open, everybody streaming: nothing left to do.
+    pub fn is_calm(&self) -> bool {
+        let Some(record) = &self.record else { return false };
+        let Phase::Serving { primary, .. } = record.phase else { return false };
+        let node = self.node(primary);
+        let serves = node.disk.open && node.run.as_ref().is_some_and(|run| run.primary);
+        let upstream = Upstream { node: primary, term: record.term };
+        serves
+            && self.ids().without(primary).iter().all(|id| {
+                let other = self.node(id);
+                let streams = other.run.as_ref().is_some_and(|run| run.receiving == Some(upstream));
+                streams && other.disk.log == node.disk.log
+            })
+    }
+}
