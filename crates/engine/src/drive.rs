@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Moment, UnitName, UnitRecord, UnitState, ZoneName};
+use model::{DatabaseName, DatabaseUrl, Moment, UnitName, UnitRecord, UnitState, ZoneName};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 use world::{Clock, Spawner, Stop, Stopper, Tasks};
@@ -54,6 +54,7 @@ enum End {
 #[derive(Debug, Default)]
 struct Inputs {
     wanted: Option<BTreeMap<UnitName, UnitRecord>>,
+    urls: BTreeMap<DatabaseName, DatabaseUrl>,
     released: BTreeSet<UnitName>,
     kills: Vec<(UnitName, String)>,
     end: Option<End>,
@@ -167,6 +168,13 @@ impl Engine {
     pub fn want(&self, units: Vec<UnitRecord>) {
         let wanted = units.into_iter().map(|unit| (unit.name.clone(), unit)).collect();
         self.desk.change(|inputs| inputs.wanted = Some(wanted));
+    }
+
+    /// Says where the databases are, as a whole. It holds for units that are started from now on; those that run keep
+    /// what they were started with. To be said before the units that use them are wanted: a start without it is
+    /// refused, and tried again like a crash.
+    pub fn know(&self, urls: BTreeMap<DatabaseName, DatabaseUrl>) {
+        self.desk.change(|inputs| inputs.urls = urls);
     }
 
     /// Says of which units no front holds requests, as a whole: draining ones among them may end.
@@ -441,6 +449,7 @@ impl Driver {
             base: self.options.base_dir.clone(),
             cgroup: self.options.cgroup.clone(),
             shim: self.options.shim.clone(),
+            urls: self.desk.inputs().urls.clone(),
         };
         let lock = self.lock.clone();
         let name = self.name("start", &unit);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use model::{Probe, Run, UnitRecord, Values, Variable};
+use model::{DatabaseName, DatabaseUrl, Probe, Run, UnitRecord, Values, Variable};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -58,6 +58,8 @@ pub(crate) struct Order {
     pub base: PathBuf,
     pub cgroup: Option<ZoneCgroup>,
     pub shim: Shim,
+    /// The address of each database; secret, and handed over in the environment of the process alone.
+    pub urls: BTreeMap<DatabaseName, DatabaseUrl>,
 }
 
 /// A process that runs, and the means to end it.
@@ -187,13 +189,26 @@ fn describe(order: &Order, data: &Path, marker: &str) -> Result<Launch, String> 
         zone: order.record.zone.as_str(),
         unit: order.record.name.as_str(),
         data,
+        urls: &order.urls,
     };
-    let mut words = parts.iter().map(|part| part.render(&values));
+    if let Some(database) = parts.iter().find_map(|part| part.urls().next()) {
+        // Every user of the machine can read the arguments of a process. `spec` says so first, with its place.
+        return Err(format!("`${{{database}.url}}` holds a password and stands in its `command`"));
+    }
+    let words: Vec<String> = parts
+        .iter()
+        .map(|part| part.render(&values))
+        .collect::<Result<_, _>>()
+        .map_err(|no| no.to_string())?;
+    let mut words = words.into_iter();
     let program = words.next().filter(|word| !word.is_empty()).ok_or("its `command` is empty")?;
     let kept = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let mut environment: BTreeMap<String, String> = kept.collect();
     environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-    environment.extend(service.environment.iter().map(|(name, value)| (name.clone(), value.render(&values))));
+    for (name, value) in &service.environment {
+        let value = value.render(&values).map_err(|no| no.to_string())?;
+        environment.insert(name.clone(), value);
+    }
     environment.insert(MARKER.to_owned(), marker.to_owned());
     let arguments: Vec<String> = words.collect();
     let texts = environment.iter().flat_map(|(name, value)| [name, value]).chain(&arguments);

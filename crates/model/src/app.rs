@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Availability, Bytes, Duration, MilliCpu, Money, Rate, ServiceName, Template};
+use crate::{AppName, Availability, Bytes, Database, Duration, MilliCpu, Money, Rate, ServiceName, Template};
 
 /// What the user asked for: the whole file, checked, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct App {
     pub placement: Placement,
     /// `services`, in the order of the file. Never empty.
     pub services: Vec<Service>,
+    /// `databases`, in the order of the file.
+    pub databases: Vec<Database>,
     /// `ingress`. Left out: one entry for the first service that can be reached, on 8080.
     pub ingress: Vec<Ingress>,
 }

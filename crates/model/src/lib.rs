@@ -11,6 +11,7 @@
 
 mod app;
 mod cluster;
+mod database;
 mod front;
 mod name;
 mod plan;
@@ -29,14 +30,15 @@ pub use cluster::{
     AgentRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord, UnitState, Want,
     ZoneAddress, keys,
 };
+pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
-pub use name::{AppName, BadName, ServiceName, UnitName, ZoneName};
+pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{
     Holding, Lsn, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
 };
 pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
-pub use template::{BadTemplate, Piece, Template, Values, Variable};
+pub use template::{BadTemplate, NoUrl, Piece, Template, Values, Variable};
 pub use time::Moment;
 pub use verdict::{Fault, FaultKind, FaultTarget, Verdict};

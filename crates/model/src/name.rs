@@ -84,11 +84,15 @@ name! {
     ServiceName
 }
 name! {
+    /// The name of a database of an application.
+    DatabaseName
+}
+name! {
     /// A zone: `a`, `b`, `c` in a local run, a provider's zone id on hosts.
     ZoneName
 }
 name! {
-    /// One replica of a service, `web-3`, or a front, `edge-a`. Never given to another unit later.
+    /// One replica of a service, `web-3`, a node of a database, `db-1`, or a front, `edge-a`. Never given to another unit later.
     UnitName
 }
 

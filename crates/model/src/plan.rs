@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Availability, Ingress, Money, Objectives, Service, ServiceName, ZoneName};
+use crate::{
+    AppName, Availability, DatabaseName, Ingress, Money, Objectives, PlannedDatabase, Service, ServiceName,
+    ZoneName,
+};
 
 /// Counts the plans of one application, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +29,9 @@ pub struct Plan {
     pub zones: Vec<ZoneName>,
     /// What runs.
     pub services: Vec<PlannedService>,
+    /// Databases that run. Absent in plans that were stored before there were any.
+    #[serde(default)]
+    pub databases: Vec<PlannedDatabase>,
     /// Where requests come in.
     pub ingress: Vec<Ingress>,
     /// The bill, line by line.
@@ -119,5 +125,11 @@ impl Plan {
     #[must_use]
     pub fn service(&self, name: &ServiceName) -> Option<&PlannedService> {
         self.services.iter().find(|planned| planned.service.name == *name)
+    }
+
+    /// The planned database of that name.
+    #[must_use]
+    pub fn database(&self, name: &DatabaseName) -> Option<&PlannedDatabase> {
+        self.databases.iter().find(|planned| planned.database.name == *name)
     }
 }

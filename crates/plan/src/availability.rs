@@ -68,13 +68,15 @@ pub struct Downtime {
     pub zones: f64,
     /// All zones are up, but too many machines are down.
     pub machines: f64,
+    /// A database is being taken over by another of its nodes.
+    pub failovers: f64,
 }
 
 impl Downtime {
     /// All causes together.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.deploys + self.region + self.zones + self.machines
+        self.deploys + self.region + self.zones + self.machines + self.failovers
     }
 }
 
@@ -158,12 +160,14 @@ pub fn together(tier: &Tier, node_down: f64) -> Together {
     Together { fails: fails.collect() }
 }
 
-/// The whole: every service must have what it needs. Services stand on machines of their own, so given the
-/// living zones they are independent; through the zones they are not, and that is counted exactly.
+/// The whole: every service and database must have what it needs. They stand on machines of their own, so given the
+/// living zones they are independent; through the zones they are not, and that is counted exactly. `failovers`: share
+/// of the time in which a database is being taken over, added as if it never met another cause.
 pub(crate) fn downtime<'a>(
     services: impl Iterator<Item = &'a Together> + Clone,
     zones: usize,
     priors: &Priors,
+    failovers: f64,
 ) -> Downtime {
     let zone_down = priors.zone.unavailability();
     let all = (1usize << zones) - 1;
@@ -180,7 +184,13 @@ pub(crate) fn downtime<'a>(
     let deploys = priors.deploy.unavailability();
     let region = priors.region.unavailability() * (1.0 - deploys);
     let rest = (1.0 - deploys) * (1.0 - priors.region.unavailability());
-    Downtime { deploys, region, zones: rest * by_zones, machines: rest * by_machines }
+    Downtime {
+        deploys,
+        region,
+        zones: rest * by_zones,
+        machines: rest * by_machines,
+        failovers: rest * failovers,
+    }
 }
 
 #[cfg(test)]

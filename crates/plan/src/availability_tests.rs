@@ -120,7 +120,7 @@ fn the_formula_equals_the_sum_over_every_state() {
             let zones = tiers[0].zones.len();
             let all: Vec<Together> =
                 tiers.iter().map(|tier| together(tier, priors.node.unavailability())).collect();
-            close(downtime(all.iter(), zones, &priors).total(), brute(tiers, zones, &priors), 1e-9);
+            close(downtime(all.iter(), zones, &priors, 0.0).total(), brute(tiers, zones, &priors), 1e-9);
         }
     }
 }
@@ -132,7 +132,7 @@ fn without_a_reserve_for_a_zone_the_downtime_is_a_multiple() {
     let priors = Priors::default();
     let share = |needed| {
         let tier = Tier { zones: vec![vec![1, 1]; 3], needed };
-        let down = downtime(std::iter::once(&together(&tier, priors.node.unavailability())), 3, &priors);
+        let down = downtime(std::iter::once(&together(&tier, priors.node.unavailability())), 3, &priors, 0.0);
         down.zones + down.machines
     };
     assert!(share(5) > 40.0 * share(4));
@@ -143,6 +143,6 @@ fn services_in_the_same_zones_fail_together_and_are_not_multiplied() {
     let priors = Priors { node: Outage { per_year: 0.0, hours: 0.0 }, ..Priors::default() };
     let tier = Tier { zones: vec![vec![1], vec![1]], needed: 2 };
     let one = together(&tier, 0.0);
-    let alone = downtime(std::iter::once(&one), 2, &priors).zones;
-    close(downtime([&one, &one, &one].into_iter(), 2, &priors).zones, alone, 1e-12);
+    let alone = downtime(std::iter::once(&one), 2, &priors, 0.0).zones;
+    close(downtime([&one, &one, &one].into_iter(), 2, &priors, 0.0).zones, alone, 1e-12);
 }

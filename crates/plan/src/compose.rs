@@ -3,6 +3,7 @@
 use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNumber, Rejected, ZoneName};
 
 use crate::availability::{Downtime, Outage, Priors};
+use crate::database;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::{Request, Survive};
 use crate::{Options, PlanError};
@@ -61,7 +62,7 @@ pub(crate) fn best(app: &App, request: &Request, markets: Vec<Market<'_>>) -> Re
     let mut effort = Effort::default();
     let chosen = match space.cheapest(limits, &mut effort) {
         Some(chosen) => chosen,
-        None => nearest(&space, limits, &mut effort).ok_or_else(|| too_large(app, &space.markets))?,
+        None => nearest(&space, limits, &mut effort).ok_or_else(|| too_large(&space))?,
     };
     let gap = effort
         .open
@@ -92,7 +93,17 @@ fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort) -> Option
     safest.or_else(|| corners.iter().min_by_key(|candidate| candidate.cost)).cloned()
 }
 
-fn too_large(app: &App, markets: &[Market<'_>]) -> PlanError {
+fn too_large(space: &Space<'_>) -> PlanError {
+    let (app, markets) = (space.app, &space.markets);
+    let held = |database: &model::Database| {
+        markets
+            .iter()
+            .any(|&market| matches!(market, Market::Local) || database::machine(database, market).is_some())
+    };
+    if let Some(database) = app.databases.iter().find(|&database| !held(database)) {
+        let writes = database.writes.map_or_else(|| "no rate".to_owned(), |writes| writes.to_string());
+        return PlanError::DatabaseTooLarge { database: database.name.to_string(), writes };
+    }
     let fits = |service: &model::Service| {
         markets.iter().any(|market| match market {
             Market::Local => true,
@@ -127,16 +138,19 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
         Market::Cloud(offer) => (offer.provider.clone(), offer.region.clone()),
     };
     let lines = lines(space, chosen);
+    let zones = zone_names(&provider, &region, chosen.zones);
+    let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
     Plan {
         number: PlanNumber(0),
         parent: None,
         app: app.name.clone(),
         objectives: app.objectives.clone(),
-        zones: zone_names(&provider, &region, chosen.zones),
+        zones,
         provider,
         region,
         services: services.collect(),
+        databases,
         ingress: app.ingress.clone(),
         usd_month: lines.iter().map(|line| line.usd_month).sum(),
         lines,
@@ -184,12 +198,36 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
             }
         }
     }
+    let databases = &space.app.databases;
+    for (holding, database) in chosen.databases.iter().zip(databases) {
+        let nodes = f64::from(database.nodes());
+        lines.push(match holding.machine {
+            Some(kind) => {
+                let item = format!("{} for {}", kind.price.item, database.name);
+                line(item, nodes, machine_month(kind), (&kind.price.source, &kind.price.date))
+            }
+            None => {
+                let item = format!("node of {} on this machine", database.name);
+                line(item, nodes, 0.0, ("this machine is not billed", ""))
+            }
+        });
+    }
     let Market::Cloud(offer) = chosen.market else { return lines };
     if let Some(disk) = &offer.disk {
         for (choice, service) in chosen.choices.iter().zip(services) {
             let item = format!("GB of {} for {}", disk.item, service.name);
             let price = (disk.source.as_str(), disk.date.as_str());
             lines.push(line(item, DISK_GB * f64::from(choice.machines), disk.usd, price));
+        }
+        for database in databases {
+            let item = format!("GB of {} for {}", disk.item, database.name);
+            let price = (disk.source.as_str(), disk.date.as_str());
+            lines.push(line(
+                item,
+                database::disk_gb(database) * f64::from(database.nodes()),
+                disk.usd,
+                price,
+            ));
         }
     }
     let units = balancer_units(space.app);
@@ -209,6 +247,9 @@ fn causes(down: &Downtime) -> Vec<Cause> {
         Cause { name: "loss of zones".to_owned(), min_year: minutes(down.zones) },
         Cause { name: "loss of machines".to_owned(), min_year: minutes(down.machines) },
     ];
+    if down.failovers > 0.0 {
+        causes.push(Cause { name: "failovers of databases".to_owned(), min_year: minutes(down.failovers) });
+    }
     causes.sort_by(|a, b| b.min_year.total_cmp(&a.min_year));
     causes
 }
@@ -244,6 +285,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, survive: Survive, usd: Mone
             ));
         }
     }
+    missed.extend(database::missed(space.app, chosen.zones, &space.priors));
     if let Some(budget) = objectives.budget.filter(|budget| usd > *budget) {
         let over = Money(usd.0 - budget.0);
         missed.push(format!("the budget is {budget} USD/month, and this costs {usd}, {over} more"));
@@ -260,6 +302,11 @@ fn name(space: &Space<'_>, candidate: &Candidate<'_>) -> String {
         let on = choice.machine.map(|kind| format!(" on {} {}", choice.machines, kind.price.item));
         format!("{} x{}{}", service.name, choice.size.replicas, on.unwrap_or_default())
     });
+    let databases = candidate.databases.iter().zip(&space.app.databases).map(|(holding, database)| {
+        let on = holding.machine.map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
+        format!("{} x{}{}", database.name, database.nodes(), on.unwrap_or_default())
+    });
+    let services = services.chain(databases);
     let zones = if candidate.zones == 1 { "1 zone".to_owned() } else { format!("{} zones", candidate.zones) };
     format!("{place}, {zones}: {}", services.collect::<Vec<_>>().join(", "))
 }
@@ -325,6 +372,7 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
             size.needed, size.replicas, service.name
         ));
     }
+    why.extend(space.app.databases.iter().map(|database| database::why(database, chosen.zones)));
     if let Some(first) = plan.causes.first() {
         let all = plan.availability.downtime_min_year();
         why.push(format!(
@@ -367,6 +415,7 @@ fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
     all.push(format!("a deploy breaks every replica {}; prior", rate(deploy)));
     all.push(format!("the region fails {}; prior from outages of large regions 2021 to 2025", rate(region)));
     all.push("a year has 8,766 h, a month on a bill 730 h".to_owned());
+    all.extend(database::assumed(space.app, is_local(chosen)));
     match chosen.market {
         Market::Local => {
             all.push(
@@ -394,7 +443,12 @@ fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
         all.push("`latency` is not computed by this version; a drill measures it".to_owned());
     }
     if objectives.rto != model::PerScope::default() || objectives.rpo != model::PerScope::default() {
-        all.push("`rto` and `rpo` are not computed by this version; a drill measures them".to_owned());
+        all.push(match space.app.databases.is_empty() {
+            true => "`rto` and `rpo` are not computed by this version; a drill measures them".to_owned(),
+            false => "`rto` and `rpo` of a node and a zone are computed for databases alone, of a region not at all; a \
+                      drill measures them"
+                .to_owned(),
+        });
     }
     if space.app.placement.regions.len() > 1 && !is_local(chosen) {
         all.push("only the first of `placement.regions` is planned by this version".to_owned());

@@ -25,6 +25,16 @@ pub fn to_json(plan: &Plan, solve_ms: f64) -> Value {
             "version": format!("{:016x}", planned.version),
         })
     });
+    let databases = plan.databases.iter().map(|planned| {
+        json!({
+            "name": planned.database.name,
+            "engine": format!("postgres:{}", planned.database.postgres),
+            "mode": planned.mode,
+            "nodes": planned.nodes,
+            "storage_bytes": planned.database.storage.0,
+            "version": format!("{:016x}", planned.version),
+        })
+    });
     let rejected = plan.rejected.iter().map(|other| {
         json!({
             "name": other.name,
@@ -52,6 +62,7 @@ pub fn to_json(plan: &Plan, solve_ms: f64) -> Value {
             "pruned": plan.certificate.pruned,
         },
         "services": services.collect::<Vec<_>>(),
+        "databases": databases.collect::<Vec<_>>(),
         "lines": lines.collect::<Vec<_>>(),
         "causes": plan.causes,
         "why": plan.why,

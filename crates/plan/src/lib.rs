@@ -4,7 +4,8 @@
 //! same file and catalogue always give the same plan; every number rests on a printed source or a printed
 //! assumption. Pure: no clock, no file, no network. The prices are part of the binary.
 //!
-//! Deliberately absent in this version: databases and caches, a second region, latency, traffic prices.
+//! Deliberately absent in this version: caches, a second region, latency, traffic prices, and how many nodes a
+//! database should have, which the file says.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs.
@@ -12,6 +13,7 @@
 mod availability;
 mod catalog;
 mod compose;
+mod database;
 mod json;
 mod render;
 mod search;
@@ -24,7 +26,7 @@ pub use availability::{Downtime, Outage, Priors, Tier, Together, series, togethe
 pub use catalog::{Catalog, CatalogError, MachineType, Price, RegionOffer};
 pub use json::to_json;
 pub use render::{diff, render};
-pub use version::version;
+pub use version::{database_version, version};
 
 /// Most replicas of one service. More than that on one machine or in one region is a mistake in the file.
 pub const REPLICAS_MAX: u32 = 1_000;
@@ -88,6 +90,14 @@ pub enum PlanError {
         cpus: String,
         /// Memory of one replica.
         memory: String,
+    },
+    /// No machine type is large enough for one node of a database.
+    #[error("no machine type in the catalogue holds a node of database `{database}` with {writes} of writes")]
+    DatabaseTooLarge {
+        /// The database.
+        database: String,
+        /// Its writing transactions.
+        writes: String,
     },
 }
 

@@ -29,7 +29,7 @@ fn service(name: &str, peak: f64) -> Service {
     }
 }
 
-fn shop() -> App {
+pub(crate) fn shop() -> App {
     let web = service("web", 400.0);
     let to = web.name.clone();
     App {
@@ -37,11 +37,12 @@ fn shop() -> App {
         objectives: Objectives { availability: "99.95%".parse().ok(), ..Objectives::default() },
         placement: Placement { providers: vec![], regions: vec![], zones: 3 },
         services: vec![web],
+        databases: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
     }
 }
 
-fn cloud() -> App {
+pub(crate) fn cloud() -> App {
     let mut app = shop();
     app.placement.providers = vec!["aws".into(), "gcp".into(), "alicloud".into()];
     app.placement.regions = vec![Region("eu-central".into())];
@@ -50,7 +51,7 @@ fn cloud() -> App {
 }
 
 #[track_caller]
-fn made(app: &App) -> Plan {
+pub(crate) fn made(app: &App) -> Plan {
     let plan = plan(app, &Options::default()).unwrap();
     let sum: Money = plan.lines.iter().map(|line| line.usd_month).sum();
     assert_eq!(plan.usd_month, sum);
@@ -61,7 +62,7 @@ fn made(app: &App) -> Plan {
 }
 
 #[track_caller]
-fn page(plan: &Plan, expect: Expect) {
+pub(crate) fn page(plan: &Plan, expect: Expect) {
     expect.assert_eq(&render(plan, 100, false));
 }
 
@@ -305,7 +306,8 @@ fn try_everything(app: &App) -> Option<Money> {
                         continue;
                     }
                     let down =
-                        availability::downtime([fails, others].into_iter(), zones as usize, &priors).total();
+                        availability::downtime([fails, others].into_iter(), zones as usize, &priors, 0.0)
+                            .total();
                     if down <= asked * (1.0 + 1e-9) {
                         cheapest = Some(cost);
                     }

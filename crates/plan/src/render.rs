@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use model::{Availability, Plan, PlanLine, PlannedService};
+use model::{Availability, Mode, Plan, PlanLine, PlannedDatabase, PlannedService};
 
 use crate::search::shares;
 
@@ -85,6 +85,7 @@ pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
     summary(&mut page, plan);
     page.items("missed", &plan.missed);
     services(&mut page, plan);
+    databases(&mut page, plan);
     bill(&mut page, plan);
     page.head("downtime, minutes a year");
     for cause in &plan.causes {
@@ -144,6 +145,30 @@ fn services(page: &mut Page, plan: &Plan) {
     }
 }
 
+fn databases(page: &mut Page, plan: &Plan) {
+    if plan.databases.is_empty() {
+        return;
+    }
+    page.head("databases");
+    let longest =
+        plan.databases.iter().map(|planned| planned.database.name.as_str().len()).max().unwrap_or(0);
+    for planned in &plan.databases {
+        let nodes: Vec<String> =
+            planned.nodes.iter().map(|node| format!("{} in {}", node.name, node.zone)).collect();
+        let name = planned.database.name.as_str();
+        page.line(&format!("  {name:<longest$}  {}  ({})", shape(planned), nodes.join(", ")));
+    }
+}
+
+fn shape(planned: &PlannedDatabase) -> String {
+    let engine = format!("postgres:{}", planned.database.postgres);
+    match (planned.mode, planned.nodes.len()) {
+        (Mode::Quorum, nodes) => format!("{engine}, {nodes} nodes, quorum"),
+        (Mode::Lease, nodes) => format!("{engine}, {nodes} nodes, lease, RPO > 0"),
+        (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
+    }
+}
+
 fn bill(page: &mut Page, plan: &Plan) {
     page.head("bill, USD a month");
     for line in &plan.lines {
@@ -190,6 +215,7 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
         };
         let _ = writeln!(text, "{line}");
     }
+    database_changes(&mut text, old, new);
     if old.ingress != new.ingress {
         let _ = writeln!(text, "~ ingress: {} entries -> {} entries", old.ingress.len(), new.ingress.len());
     }
@@ -203,6 +229,22 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
     let _ = writeln!(text, "  availability: {} -> {}", old.availability, new.availability);
     let _ = writeln!(text, "  objectives: {} -> {}", met(old), met(new));
     text
+}
+
+fn database_changes(text: &mut String, old: &Plan, new: &Plan) {
+    let names: BTreeSet<_> =
+        old.databases.iter().chain(&new.databases).map(|planned| &planned.database.name).collect();
+    for name in names {
+        let _ = match (old.database(name), new.database(name)) {
+            (None, Some(now)) => writeln!(text, "+ {name}: {}", shape(now)),
+            (Some(was), None) => writeln!(text, "- {name}: {}", shape(was)),
+            (Some(was), Some(now)) if shape(was) != shape(now) => {
+                writeln!(text, "~ {name}: {} -> {}", shape(was), shape(now))
+            }
+            (Some(was), Some(now)) if was != now => writeln!(text, "~ {name}: changed"),
+            (Some(_), Some(_)) | (None, None) => Ok(()),
+        };
+    }
 }
 
 fn changed(was: &PlannedService, now: &PlannedService) -> Vec<String> {

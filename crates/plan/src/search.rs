@@ -1,7 +1,7 @@
 //! The exact search: the cheapest layout that keeps every objective, with bounds that are never too high.
 //!
 //! A candidate is a region, a number of zones, and for each service a machine type and a number of spare
-//! replicas. Branch and bound over the services: a branch is left when its cheapest completion costs more
+//! replicas; databases have as many nodes as the file says, on the cheapest machines. Branch and bound over the services: a branch is left when its cheapest completion costs more
 //! than the best plan so far, or when its safest completion is not available enough. Both bounds are
 //! optimistic, so nothing cheaper is overlooked.
 
@@ -9,6 +9,7 @@ use model::{App, Money, PlannedService, Service};
 
 use crate::availability::{Downtime, Priors, Tier, Together, downtime, together};
 use crate::catalog::{HOURS_MONTH, MachineType, RegionOffer};
+use crate::database::{self, Holding};
 use crate::size::{Request, Size, Survive};
 
 /// Spare replicas of a service that are tried beyond its reserve. A fifth one buys less than a second a year.
@@ -49,6 +50,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) market: Market<'a>,
     pub(crate) zones: u32,
     pub(crate) choices: Vec<Choice<'a>>,
+    /// In the order of the file.
+    pub(crate) databases: Vec<Holding<'a>>,
     pub(crate) cost: Money,
     pub(crate) down: Downtime,
 }
@@ -86,8 +89,10 @@ pub(crate) struct Space<'a> {
 struct Group<'a> {
     market: Market<'a>,
     zones: u32,
+    /// Balancer and databases.
     fixed: Money,
     options: Vec<Vec<Choice<'a>>>,
+    databases: Vec<Holding<'a>>,
     /// `rest[i]`: least cost of services `i` and on.
     rest: Vec<Money>,
     /// `best[i]`: the least failure of service `i` in each set of zones, over all its options.
@@ -172,7 +177,18 @@ impl<'a> Space<'a> {
     }
 
     fn expected(&self, choice: &Choice<'_>, zones: u32) -> f64 {
-        downtime(std::iter::once(&choice.fails), zones as usize, &self.priors).total()
+        downtime(std::iter::once(&choice.fails), zones as usize, &self.priors, 0.0).total()
+    }
+
+    /// The whole with these services.
+    fn down<'s>(
+        &self,
+        group: &'s Group<'a>,
+        services: impl Iterator<Item = &'s Together> + Clone,
+    ) -> Downtime {
+        let databases = group.databases.iter().map(|holding| &holding.fails);
+        let failovers = database::failovers(&self.app.databases, &self.priors);
+        downtime(services.chain(databases), group.zones as usize, &self.priors, failovers)
     }
 
     fn candidate(&self, group: &Group<'a>, picks: &[&Choice<'a>]) -> Candidate<'a> {
@@ -180,15 +196,24 @@ impl<'a> Space<'a> {
             market: group.market,
             zones: group.zones,
             choices: picks.iter().map(|&choice| choice.clone()).collect(),
+            databases: group.databases.clone(),
             cost: group.fixed + picks.iter().map(|choice| choice.cost).sum(),
-            down: downtime(picks.iter().map(|choice| &choice.fails), group.zones as usize, &self.priors),
+            down: self.down(group, picks.iter().map(|choice| &choice.fails)),
         }
     }
 
     fn groups(&self, limits: Limits, effort: &mut Effort) -> Vec<Group<'a>> {
         let mut groups = Vec::new();
+        let databases = &self.app.databases;
+        let zones_of = |market: &Market<'a>| market.zones(self.app.placement.zones);
+        // Only when there is such a place at all; else the nearest to what was asked is still to be found.
+        let spread = limits.survive == Survive::Zone
+            && self.markets.iter().flat_map(zones_of).any(|zones| database::outlives_zone(databases, zones));
         for &market in &self.markets {
-            for zones in market.zones(self.app.placement.zones) {
+            for zones in zones_of(&market) {
+                if spread && !database::outlives_zone(databases, zones) {
+                    continue;
+                }
                 let group = self.group(market, zones, limits, effort);
                 groups.extend(group.filter(|group| group.options.iter().all(|all| !all.is_empty())));
             }
@@ -206,6 +231,7 @@ impl<'a> Space<'a> {
         if zones == 1 && limits.survive == Survive::Zone && !limits.forbidden {
             return None;
         }
+        let databases = self.holdings(market, zones)?;
         let mut options = Vec::new();
         for index in 0..self.app.services.len() {
             let mut all = self.choices(market, zones, index, limits);
@@ -221,7 +247,21 @@ impl<'a> Space<'a> {
         }
         rest.reverse();
         let best = options.iter().map(|all| safest_of_each(all)).collect();
-        Some(Group { market, zones, fixed: market.fixed(self.app), options, rest, best })
+        let held = databases.iter().zip(&self.app.databases).filter_map(|(holding, database)| {
+            holding.machine.map(|machine| database::cost(database, machine, market))
+        });
+        let fixed = market.fixed(self.app) + held.sum();
+        Some(Group { market, zones, fixed, options, databases, rest, best })
+    }
+
+    /// How the databases run there; `None` when the market has no machine for one of them.
+    fn holdings(&self, market: Market<'a>, zones: u32) -> Option<Vec<Holding<'a>>> {
+        let hold = |database| {
+            let machine = database::machine(database, market);
+            let is_held = machine.is_some() || matches!(market, Market::Local);
+            is_held.then(|| Holding { machine, fails: database::fails(database, zones, &self.priors) })
+        };
+        self.app.databases.iter().map(hold).collect()
     }
 
     fn choices(&self, market: Market<'a>, zones: u32, index: usize, limits: Limits) -> Vec<Choice<'a>> {
@@ -363,7 +403,7 @@ impl Branch<'_, '_> {
         let Some(limit) = self.limits.down else { return true };
         let chosen = self.picks.iter().zip(&self.group.options).map(|(&pick, all)| &all[pick].fails);
         let rest = self.group.best[self.picks.len()..].iter();
-        downtime(chosen.chain(rest), self.group.zones as usize, &self.space.priors).total() <= limit
+        self.space.down(self.group, chosen.chain(rest)).total() <= limit
     }
 
     fn judge(&mut self) {

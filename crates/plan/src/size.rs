@@ -40,7 +40,7 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
         }
         check_service(service)?;
     }
-    Ok(())
+    crate::database::check(app)
 }
 
 fn check_service(service: &Service) -> Result<(), PlanError> {

@@ -1,6 +1,6 @@
 //! Which units must be started anew when the file changes.
 
-use model::{Deploy, Scale, Service};
+use model::{Database, Deploy, Scale, Service};
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
@@ -19,7 +19,16 @@ pub fn version(service: &Service) -> u64 {
         deploy: Deploy { max_unavailable: 0, ..service.deploy },
         ..service.clone()
     };
-    // Struct fields are written in their order and maps are sorted, so the text is the same everywhere.
-    let text = serde_json::to_string(&plain).unwrap_or_default();
-    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    hash(serde_json::to_string(&plain))
+}
+
+/// The version of a database: equal for equal descriptions. What a change means is the keeper's to decide.
+#[must_use]
+pub fn database_version(database: &Database) -> u64 {
+    hash(serde_json::to_string(database))
+}
+
+/// Struct fields are written in their order and maps are sorted, so the text is the same everywhere.
+fn hash(text: serde_json::Result<String>) -> u64 {
+    text.unwrap_or_default().bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use model::{Availability, Bytes, Duration, Money, Rate, Template};
 
 use crate::codes;
-use crate::field::{Field, Kind, ListOf, MapOf, Presence, Shape, Status};
+use crate::field::{Field, Kind, ListOf, MapOf, Presence, Shape};
 use crate::finding::{Found, Span, quoted};
 use crate::hole::Later;
+use crate::parts::Parts;
 use crate::suggest;
 use crate::table;
 use crate::tree::{Entry, Node, Table, Value};
@@ -153,11 +154,12 @@ pub(crate) struct Checker<'t, 'f> {
     pub(crate) path: Vec<&'t str>,
     /// Below a key that is not run; its children need no note of their own.
     in_not_run: bool,
+    parts: Parts,
 }
 
 /// Checks the whole file.
-pub(crate) fn file(root: &Node, found: &mut Found) -> Option<Checked> {
-    let mut checker = Checker::at_root(found);
+pub(crate) fn file(root: &Node, parts: Parts, found: &mut Found) -> Option<Checked> {
+    let mut checker = Checker { parts, ..Checker::at_root(found) };
     match &root.value {
         Value::Table(table) => {
             // What the whole file lacks is said at its first key.
@@ -179,7 +181,7 @@ pub(crate) fn file(root: &Node, found: &mut Found) -> Option<Checked> {
 impl<'f> Checker<'_, 'f> {
     /// A checker for one value outside of a file.
     pub(crate) fn at_root(found: &'f mut Found) -> Self {
-        Checker { found, path: Vec::new(), in_not_run: false }
+        Checker { found, path: Vec::new(), in_not_run: false, parts: Parts::BUILT }
     }
 }
 
@@ -255,7 +257,7 @@ impl<'t> Checker<'t, '_> {
     }
 
     fn entry(&mut self, entry: &'t Entry, field: &'static Field) -> Option<Item> {
-        let noted = field.status == Status::NotRun && !self.in_not_run;
+        let noted = !field.status.runs(self.parts) && !self.in_not_run;
         if noted {
             let message = format!("`{}` is accepted, not run by this version", field.name);
             self.found.note(&codes::NOT_RUN, entry.key_span, message);

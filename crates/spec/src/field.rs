@@ -1,5 +1,7 @@
 //! What a row of the table of fields says. The rows are in `table`.
 
+use crate::parts::{Part, Parts};
+
 /// One key of the file.
 #[derive(Debug)]
 pub(crate) struct Field {
@@ -41,6 +43,19 @@ pub(crate) enum Status {
     Built,
     /// The key is checked, and a note says that nothing is done.
     NotRun,
+    /// As [`Parts`] says.
+    Part(Part),
+}
+
+impl Status {
+    /// Whether a version with these parts carries the key out.
+    pub(crate) fn runs(self, parts: Parts) -> bool {
+        match self {
+            Status::Built => true,
+            Status::NotRun => false,
+            Status::Part(Part::Databases) => parts.databases,
+        }
+    }
 }
 
 /// What a value is, with its bounds (both ends included).
@@ -196,6 +211,11 @@ impl Field {
 
     pub(crate) const fn not_run(mut self) -> Field {
         self.status = Status::NotRun;
+        self
+    }
+
+    pub(crate) const fn part(mut self, part: Part) -> Field {
+        self.status = Status::Part(part);
         self
     }
 

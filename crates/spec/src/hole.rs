@@ -11,7 +11,7 @@ use crate::tree::Scalar;
 /// Longest name between the braces.
 const NAME_MAX: usize = 140;
 
-/// A variable of a part that this version does not run.
+/// `${NAME.url}` or `${secret.NAME}`: what it names is looked up in `lower`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Later {
     /// `db.url`, `secret.X`.
@@ -27,12 +27,12 @@ enum Mistake<'t> {
 }
 
 impl Checker<'_, '_> {
-    /// Reads a template. Variables of later parts stay in the text as they are.
+    /// Reads a template. Secrets stay in the text as they are; no part of this version provides them.
     pub(crate) fn template(&mut self, scalar: &Scalar, span: Span) -> Option<(Template, Vec<Later>)> {
         let text = scalar.text.as_str();
         let mut later = Vec::new();
         let mut mistakes = Vec::new();
-        // The text for `model::Template`, where what is left for a later part is escaped.
+        // The text for `model::Template`, where what it does not know is escaped.
         let mut escaped = String::with_capacity(text.len());
         let mut at = 0;
         while let Some(offset) = text[at..].find('$') {
@@ -60,7 +60,9 @@ impl Checker<'_, '_> {
                 escaped.push_str(&text[dollar..end]);
             } else if is_later(name) {
                 later.push(Later { name: name.to_owned(), span: place(scalar, span, dollar, end) });
-                escaped.push('$');
+                if !is_url(name) {
+                    escaped.push('$');
+                }
                 escaped.push_str(&text[dollar..end]);
             } else {
                 mistakes.push((dollar, end, Mistake::Unknown(name)));
@@ -122,7 +124,14 @@ fn is_later(name: &str) -> bool {
         Some(("secret", key)) => {
             !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         }
-        Some((store, "url")) => model::ServiceName::new(store).is_ok(),
+        _ => is_url(name),
+    }
+}
+
+/// `NAME.url` of a database or cache.
+fn is_url(name: &str) -> bool {
+    match name.split_once('.') {
+        Some((store, "url")) => store != "secret" && model::DatabaseName::new(store).is_ok(),
         _ => false,
     }
 }

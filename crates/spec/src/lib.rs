@@ -16,6 +16,7 @@ mod field;
 mod finding;
 mod hole;
 mod lower;
+mod parts;
 mod place;
 mod reference;
 mod render;
@@ -29,6 +30,7 @@ mod value;
 
 pub use codes::{codes, explain};
 pub use finding::{Finding, SHOWN_MAX, Severity, Span};
+pub use parts::Parts;
 pub use place::{Lines, Place};
 pub use reference::reference;
 pub use render::render;
@@ -64,12 +66,18 @@ impl Reading {
 #[must_use]
 pub fn read(text: &str, origin: &str) -> Reading {
     let _ = origin;
+    read_as(text, Parts::BUILT)
+}
+
+/// Reads a file as a version that runs `parts` does.
+#[must_use]
+pub(crate) fn read_as(text: &str, parts: Parts) -> Reading {
     let mut found = Found::default();
     let mut lowered = lower::Lowered::default();
     if let Some(root) = tree::parse(text, &mut found)
-        && let Some(checked) = check::file(&root, &mut found)
+        && let Some(checked) = check::file(&root, parts, &mut found)
     {
-        lowered = lower::lower(&checked, &mut found);
+        lowered = lower::lower(&checked, parts, &mut found);
     }
     let findings = found.finish(text);
     Reading { app: lowered.app, findings, not_run: lowered.not_run, defaults: lowered.defaults }

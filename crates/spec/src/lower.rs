@@ -1,17 +1,19 @@
 //! The checked table -> [`App`]: defaults that depend on other fields, references, and what fields say about each
 //! other. Goes on after a mistake, so that all are found at once.
 
+mod database;
 mod ingress;
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use model::{App, AppName, Latency, Objectives, PerScope, Placement, Region, Scope};
 
 use crate::check::{Checked, Item, Named, Typed, listed};
 use crate::codes;
 use crate::field::{Presence, Shape};
-use crate::finding::{Found, Span, quoted};
+use crate::finding::{Found, Span, quoted, short};
+use crate::parts::Parts;
 use crate::suggest;
 use crate::table;
 
@@ -30,16 +32,34 @@ pub(crate) struct Lowered {
 pub(crate) struct Lower<'c, 'f> {
     found: &'f mut Found,
     root: &'c Checked,
+    parts: Parts,
     not_run: BTreeSet<String>,
     defaults: Vec<String>,
     /// Services that `ingress` names.
     reached: BTreeSet<&'c str>,
 }
 
+/// Where a text with holes stands.
+#[derive(Clone, Copy)]
+enum Place<'n> {
+    /// Of the service of that name; the arguments of a process can be read by everybody.
+    Command(&'n str),
+    /// Of the service of that name.
+    Environment(&'n str),
+    /// The command of a job; not run, so only what it names is looked at.
+    Job,
+}
+
 /// Lowers the whole file.
-pub(crate) fn lower(root: &Checked, found: &mut Found) -> Lowered {
-    let mut lower =
-        Lower { found, root, not_run: BTreeSet::new(), defaults: Vec::new(), reached: BTreeSet::new() };
+pub(crate) fn lower(root: &Checked, parts: Parts, found: &mut Found) -> Lowered {
+    let mut lower = Lower {
+        found,
+        root,
+        parts,
+        not_run: BTreeSet::new(),
+        defaults: Vec::new(),
+        reached: BTreeSet::new(),
+    };
     let app = lower.app();
     Lowered { app, not_run: lower.not_run.into_iter().collect(), defaults: lower.defaults }
 }
@@ -58,6 +78,7 @@ impl<'c> Lower<'c, '_> {
         }
         let services: Vec<_> = root.map("services").iter().map(|named| self.service(named, zones)).collect();
         let services: Option<Vec<_>> = services.into_iter().collect();
+        let databases = self.databases(root);
         self.jobs(root);
         let ingress = self.ingress(root);
         if self.found.has_errors() {
@@ -68,6 +89,7 @@ impl<'c> Lower<'c, '_> {
             objectives: objectives?,
             placement: placement?,
             services: services.filter(|services| !services.is_empty())?,
+            databases,
             ingress,
         })
     }
@@ -168,26 +190,43 @@ impl<'c> Lower<'c, '_> {
             if let Some(Typed::Table(table)) = job.item.as_ref().map(|item| &item.typed) {
                 self.service_ref(table, "before");
                 for word in table.list("command").unwrap_or_default() {
-                    self.later(word, None);
+                    self.holes(word, Place::Job);
                 }
             }
         }
     }
 
-    /// Variables of later parts: what they name must exist; a service (`Some`) that uses one is not started.
-    fn later(&mut self, item: &Item, service: Option<&str>) {
+    /// What `${NAME.url}` names must exist, and stand where it may; a service that uses what this version does not
+    /// provide is not started.
+    fn holes(&mut self, item: &Item, place: Place<'_>) {
         let Typed::Template(_, later) = &item.typed else { return };
+        let named = |table: &str, name: &str| self.root.map(table).iter().any(|other| other.name == name);
         for variable in later {
-            let known = match variable.name.split_once('.') {
-                Some((store, "url")) => {
-                    let stores = self.root.map("databases").iter().chain(self.root.map("caches"));
-                    let names: Vec<&str> = stores.map(|named| named.name.as_str()).collect();
-                    names.contains(&store) || !self.no_store(store, &names, variable.span)
+            let store = variable.name.strip_suffix(".url").filter(|store| *store != "secret");
+            let is_database = store.is_some_and(|store| named("databases", store));
+            if let Some(store) = store.filter(|store| !is_database && !named("caches", store)) {
+                let stores = self.root.map("databases").iter().chain(self.root.map("caches"));
+                let names: Vec<&str> = stores.map(|named| named.name.as_str()).collect();
+                if self.no_store(store, &names, variable.span) {
+                    continue;
                 }
-                _ => true,
-            };
-            let (Some(service), true) = (service, known) else { continue };
+            }
             let hole = format!("`${{{}}}`", variable.name);
+            let service = match place {
+                Place::Job => continue,
+                Place::Command(_) if is_database => {
+                    let message = format!(
+                        "{hole} holds a password, and every user can read the arguments of a program"
+                    );
+                    self.found.error(&codes::SECRET_IN_COMMAND, variable.span, message).hint(format!(
+                        "give it through the environment: `environment: {{ DATABASE_URL: \"${{{}}}\" }}`",
+                        short(&variable.name)
+                    ));
+                    continue;
+                }
+                Place::Environment(_) if is_database && self.parts.databases => continue,
+                Place::Command(service) | Place::Environment(service) => service,
+            };
             let message = format!("{hole} is not run by this version");
             self.found.warning(&codes::LATER_VARIABLE, variable.span, message).hint(
                 "`check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here",
@@ -257,10 +296,15 @@ fn service_table(named: &Named) -> Option<&Checked> {
     }
 }
 
+/// Texts of the environment of a service.
+fn values(service: &Checked) -> impl Iterator<Item = &Item> {
+    service.map("environment").iter().filter_map(|named| named.item.as_ref())
+}
+
 /// Texts of a service that may hold variables.
 fn templates(service: &Checked) -> impl Iterator<Item = &Item> {
     let words = service.list("command").unwrap_or_default().iter();
-    words.chain(service.map("environment").iter().filter_map(|named| named.item.as_ref()))
+    words.chain(values(service))
 }
 
 /// Whether the service asks for a port, so that it can be reached.
@@ -277,16 +321,4 @@ fn port_unknown(service: &Checked) -> bool {
     broken("command")
         || broken("environment")
         || service.map("environment").iter().any(|named| named.item.is_none())
-}
-
-/// Environment variables by name.
-fn environment(service: &Checked) -> BTreeMap<String, model::Template> {
-    service
-        .map("environment")
-        .iter()
-        .filter_map(|named| match &named.item.as_ref()?.typed {
-            Typed::Template(template, _) => Some((named.name.clone(), template.clone())),
-            _ => None,
-        })
-        .collect()
 }

@@ -1,6 +1,7 @@
 //! The table of fields as a page for people, `docs/reference/file.md`.
 
-use crate::field::{Field, Kind, Presence, Status};
+use crate::field::{Field, Kind, Presence};
+use crate::parts::Parts;
 use crate::table;
 use crate::value;
 
@@ -26,8 +27,8 @@ pub fn reference() -> String {
         if not_run_below.as_ref().is_some_and(|above| !path.starts_with(above.as_str())) {
             not_run_below = None;
         }
-        let marked = field.status == Status::NotRun && not_run_below.is_none();
-        if field.status == Status::NotRun {
+        let marked = !field.status.runs(Parts::BUILT) && not_run_below.is_none();
+        if !field.status.runs(Parts::BUILT) {
             not_run_below.get_or_insert_with(|| format!("{path}."));
         }
         page.push_str(&row(path, field, marked));

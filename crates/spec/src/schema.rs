@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::field::{Field, Format, Kind, Presence, Shape, Status};
+use crate::field::{Field, Format, Kind, Presence, Shape};
+use crate::parts::Parts;
 use crate::table;
 
 /// `12`, `12.5`: as the quantities of `model` read a number.
@@ -48,7 +49,7 @@ fn shape(shape: &Shape) -> Map<String, Value> {
 fn field(row: &Field) -> Map<String, Value> {
     let mut out = kind(&row.kind);
     let mut description = row.help.to_owned();
-    if row.status == Status::NotRun {
+    if !row.status.runs(Parts::BUILT) {
         description.push_str(" (Accepted, not run by this version.)");
     }
     if let Presence::Derived(how) = row.presence {

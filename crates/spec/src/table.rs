@@ -1,6 +1,7 @@
 //! The table of fields: what DESIGN section 6 lists, once. Reading, JSON Schema and reference page follow it.
 
 use crate::field::{Field, Format, Kind, ListOf, MapOf, Shape, Words};
+use crate::parts::Part;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -45,7 +46,7 @@ pub(crate) static ROOT: Shape = Shape {
             .aliases(&["apps", "processes", "components"])
             .hint("write `services:` and below it one table a service, by its name"),
         Field::optional("databases", Kind::Map(&DATABASES), "Databases, by name.")
-            .not_run()
+            .part(Part::Databases)
             .aliases(&["database", "db", "postgres"]),
         Field::optional("caches", Kind::Map(&CACHES), "Caches, by name.")
             .not_run()
@@ -462,26 +463,56 @@ pub(crate) static DEPLOY: Shape = Shape {
 };
 
 static DATABASES: MapOf = MapOf {
-    key: &NAME,
+    key: &DATABASE_NAME,
     item: Field::optional("*", Kind::Table(&DATABASE), "One database."),
     min: 0,
     max: 20,
 };
-static DATABASE: Shape = Shape::of(&[
-    Field::required("engine", Kind::Text(&POSTGRES), "Program and major version."),
-    Field::required("storage", Kind::Bytes { min: GIB, max: 64 * TIB }, "Room for its data.")
+pub(crate) static DATABASE: Shape = Shape {
+    fields: &[
+        Field::required("engine", Kind::Text(&POSTGRES), "Program and major version; `postgres:15` is run."),
+        Field::fixed(
+            "storage",
+            Kind::Bytes { min: GIB, max: 64 * TIB },
+            ("10G", "room to begin with"),
+            "Room for its data on each node.",
+        )
         .aliases(&["disk", "size"]),
-    Field::optional("standbys", Kind::Integer { min: 0, max: 8 }, "Copies in other zones.")
-        .aliases(&["replicas", "standby"]),
-    Field::optional("writes", Kind::Rate { min: 0.0, max: 1e7 }, "Writing transactions."),
-    Field::optional(
-        "when_alone",
-        Kind::Word(&Words { words: &["block", "degrade"], meant: &[] }),
-        "What a primary without a standby does with writes.",
-    ),
-    Field::optional("reads", Kind::Table(&READS), "Reading from standbys."),
-    Field::optional("backup", Kind::Table(&BACKUP), "Copies of its data.").aliases(&["backups"]),
-]);
+        Field::fixed(
+            "standbys",
+            Kind::Integer { min: 0, max: model::Database::STANDBYS_MAX as i64 },
+            ("2", "the fewest that lose no acknowledged write and go on after the loss of a node"),
+            "Nodes beside the primary, spread over the zones.",
+        )
+        .hint(
+            "`standbys: 2` goes on after the loss of any node, 4 after any two; more make each write slower",
+        )
+        .aliases(&["replicas", "standby", "nodes"]),
+        Field::optional("writes", Kind::Rate { min: 0.0, max: 1e7 }, "Writing transactions at peak."),
+        Field::fixed(
+            "when_alone",
+            Kind::Word(&Words {
+                words: &["block", "degrade"],
+                meant: &[("stop", "block"), ("async", "degrade"), ("continue", "degrade")],
+            }),
+            ("block", "what is acknowledged is never lost"),
+            "What a primary without a standby does with writes.",
+        ),
+        Field::optional("reads", Kind::Table(&READS), "Reading from standbys.").not_run(),
+        Field::optional("backup", Kind::Table(&BACKUP), "Copies of its data.")
+            .not_run()
+            .aliases(&["backups"]),
+    ],
+    foreign: &[
+        ("version", "it is part of `engine: postgres:15`"),
+        ("image", "evenkeel runs the PostgreSQL of this machine: `engine: postgres:15`"),
+        ("port", "evenkeel chooses the port: services get the address as `${NAME.url}`"),
+        ("ports", "evenkeel chooses the port: services get the address as `${NAME.url}`"),
+        ("user", "evenkeel makes the user: services get it in `${NAME.url}`"),
+        ("password", "evenkeel makes the password: services get it in `${NAME.url}`"),
+    ],
+    one_of: &[],
+};
 static READS: Shape = Shape::of(&[
     Field::optional("split", Kind::Bool, "Send reads to standbys."),
     Field::optional("max_lag", Kind::Duration { min: 1, max: HOUR }, "Oldest data a read may see."),
@@ -607,6 +638,14 @@ pub(crate) static NAME: Format = Format {
     pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     max: 63,
     check: |text| model::ServiceName::new(text).is_ok(),
+};
+
+/// A name of a database: its nodes are called `NAME-1` to `NAME-5`, which must be names too.
+static DATABASE_NAME: Format = Format {
+    what: "a name: lower-case letters, digits and `-`, at most 61, beginning and ending with a letter or digit",
+    pattern: "^[a-z0-9]([a-z0-9-]{0,59}[a-z0-9])?$",
+    max: 61,
+    check: |text| model::DatabaseName::new(text).is_ok(),
 };
 
 static VARIABLE: Format = Format {

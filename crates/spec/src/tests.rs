@@ -1,6 +1,7 @@
 //! Tests that look inside: the table against reader, schema and page, and files made to hurt.
 
 mod agree;
+mod databases;
 mod fuzz;
 mod generate;
 mod hostile;

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use engine::{Engine, EngineError};
-use model::{Phase, Template, Want};
+use model::{DatabaseName, DatabaseUrl, Phase, Template, Want};
 use rustix::process::Signal;
 use world::{Clock, Tasks};
 
@@ -50,6 +50,39 @@ async fn a_unit_comes_up_with_what_it_was_promised_and_nothing_of_the_agents() {
     assert!(engine::ProcessId::of(pid).is_none());
     assert!(!place.unit_file("web-1", "record.json").exists());
     assert!(place.unit_file("web-1", "data/env").exists(), "data outlives the unit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_database_reaches_the_environment_and_nothing_that_others_can_read() {
+    let (place, tasks) = (Place::new("url"), Tasks::new());
+    let engine = place.engine(&tasks);
+    let mut record = running("web-1", &["sleep", "600"]);
+    record.service.environment.insert("DATABASE_URL".to_owned(), Template::parse("${db.url}").unwrap());
+    engine.want(vec![record]);
+    let state = until(&engine, "web-1", |state| state.restarts > 0).await;
+    assert_eq!(state.detail, "the address of database `db` is not known");
+
+    let db = DatabaseName::new("db").unwrap();
+    let url = DatabaseUrl::new("shop", "hunter2", "127.0.0.1:5432".parse().unwrap(), None, &db);
+    engine.know(BTreeMap::from([(db, url.clone())]));
+    let state = until(&engine, "web-1", |state| state.phase == Phase::Ready).await;
+    let pid = state.pid.unwrap();
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    assert!(environment.contains(url.expose()));
+    let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    for (what, text) in [
+        ("arguments", arguments),
+        ("log", place.read("web-1", "log")),
+        ("record", place.read("web-1", "record.json")),
+        ("states", format!("{:?}", engine.states().borrow())),
+    ] {
+        assert!(!text.contains("hunter2"), "{what}: {text}");
+    }
+    let in_arguments = running("web-2", &["echo", "${db.url}"]);
+    engine.want(vec![in_arguments]);
+    let state = until(&engine, "web-2", |state| state.restarts > 0).await;
+    assert_eq!(state.detail, "`${db.url}` holds a password and stands in its `command`");
+    assert_eq!(engine.shutdown(Duration::from_secs(5)).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

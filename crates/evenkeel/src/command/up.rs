@@ -72,7 +72,11 @@ pub fn supervise(args: &UpArgs, site: &Site) -> anyhow::Result<ExitCode> {
 }
 
 fn prepare(args: &UpArgs) -> anyhow::Result<(Plan, Options)> {
-    let (app, reading, base) = check::app(&args.file.file)?;
+    let (mut app, reading, base) = check::app(&args.file.file)?;
+    if !spec::Parts::BUILT.databases {
+        // `check` has said that they are not run; a plan in force must not hold what nobody runs.
+        app.databases.clear();
+    }
     if !reading.not_run.is_empty() {
         let hint = "a part of an application is never started; `evenkeel check` shows every place";
         return Err(hinted(reading.not_run.join("\nerror: "), hint));

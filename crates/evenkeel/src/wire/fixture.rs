@@ -62,6 +62,7 @@ pub fn plan(number: u64) -> Plan {
         region: "local".to_owned(),
         zones: ["a", "b", "c"].map(zone).to_vec(),
         services: vec![planned],
+        databases: Vec::new(),
         ingress: vec![ingress(8080, None, "web")],
         lines: Vec::new(),
         usd_month: Money(0),

@@ -64,7 +64,8 @@ pub async fn apply(store: &Store, mut plan: Plan) -> anyhow::Result<Applied> {
 pub fn same(old: &Plan, new: &Plan) -> bool {
     let wanted = |plan: &Plan| {
         let places = (plan.provider.clone(), plan.region.clone(), plan.zones.clone());
-        (plan.app.clone(), places, plan.services.clone(), plan.ingress.clone(), plan.objectives.clone())
+        let parts = (plan.services.clone(), plan.databases.clone(), plan.ingress.clone());
+        (plan.app.clone(), places, parts, plan.objectives.clone())
     };
     wanted(old) == wanted(new)
 }

@@ -202,3 +202,20 @@ async fn plans_do_not_pile_up_and_the_good_one_stays() {
     assert_eq!(plans.len(), kept::PLANS + 1);
     assert!(has(1) && !has(10) && has(11) && has(60));
 }
+
+#[test]
+fn another_database_is_another_plan() {
+    let old = fixture::plan(1);
+    let mut new = old.clone();
+    let database = model::Database {
+        name: model::DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: model::Bytes(1 << 30),
+        standbys: 2,
+        writes: None,
+        when_alone: model::WhenAlone::Block,
+    };
+    let (nodes, mode) = (Vec::new(), database.mode());
+    new.databases.push(model::PlannedDatabase { database, nodes, mode, version: 1 });
+    assert!(!same(&old, &new) && same(&new, &new.clone()));
+}

@@ -1,6 +1,10 @@
-use model::{Deploy, Healthcheck, Load, MilliCpu, Probe, Rate, Resources, Run, Scale, Service, ServiceName};
+use std::collections::BTreeMap;
 
-use super::{Lower, environment, port_unknown, service_table, templates, uses_port};
+use model::{
+    Deploy, Healthcheck, Load, MilliCpu, Probe, Rate, Resources, Run, Scale, Service, ServiceName, Template,
+};
+
+use super::{Lower, Place, port_unknown, service_table, uses_port, values};
 use crate::check::{Checked, Named, Typed};
 use crate::codes;
 use crate::finding::short;
@@ -12,8 +16,12 @@ impl<'c> Lower<'c, '_> {
         let table = service_table(named)?;
         let path = format!("services.{}", short(&named.name));
         let run = self.run(named, table);
-        for item in templates(table) {
-            self.later(item, Some(&short(&named.name)));
+        let name = short(&named.name);
+        for item in table.list("command").unwrap_or_default() {
+            self.holes(item, Place::Command(&name));
+        }
+        for item in values(table) {
+            self.holes(item, Place::Environment(&name));
         }
         let healthcheck = self.healthcheck(&path, table);
         let resources = self.resources(&path, table);
@@ -23,7 +31,7 @@ impl<'c> Lower<'c, '_> {
         Some(Service {
             name: ServiceName::new(&named.name).ok()?,
             run: run?,
-            environment: environment(table),
+            environment: self.environment(table),
             healthcheck: healthcheck?,
             resources: resources?,
             scale: scale?,
@@ -49,7 +57,7 @@ impl<'c> Lower<'c, '_> {
             return Some(Run::Image(image.to_owned()));
         }
         let words = table.list("command")?.iter().map(|item| match &item.typed {
-            Typed::Template(template, _) => Some(template.clone()),
+            Typed::Template(template, _) => Some(self.resolved(template)),
             _ => None,
         });
         let words: Vec<_> = words.collect::<Option<_>>()?;
@@ -60,6 +68,18 @@ impl<'c> Lower<'c, '_> {
                 .hint("its first entry is the program: `command: [\"bin/shop\"]`");
         }
         Some(Run::Command(words))
+    }
+
+    /// Environment variables by name.
+    fn environment(&self, table: &Checked) -> BTreeMap<String, Template> {
+        table
+            .map("environment")
+            .iter()
+            .filter_map(|named| match &named.item.as_ref()?.typed {
+                Typed::Template(template, _) => Some((named.name.clone(), self.resolved(template))),
+                _ => None,
+            })
+            .collect()
     }
 
     fn healthcheck(&mut self, path: &str, service: &Checked) -> Option<Healthcheck> {

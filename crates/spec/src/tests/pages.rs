@@ -46,6 +46,7 @@ fn each_code_has_a_page_and_each_page_a_code() {
 #[test]
 fn each_code_is_seen_in_a_test_of_messages() {
     let seen = concat!(
+        include_str!("databases.rs"),
         include_str!("messages.rs"),
         include_str!("values.rs"),
         include_str!("hostile.rs"),

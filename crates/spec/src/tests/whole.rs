@@ -161,8 +161,10 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                         },
                         "DATABASE_URL": Template {
                             pieces: [
-                                Text(
-                                    "${db.url}",
+                                Url(
+                                    DatabaseName(
+                                        "db",
+                                    ),
                                 ),
                             ],
                         },
@@ -220,6 +222,24 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                             30000,
                         ),
                     },
+                },
+            ],
+            databases: [
+                Database {
+                    name: DatabaseName(
+                        "db",
+                    ),
+                    postgres: 15,
+                    storage: Bytes(
+                        107374182400,
+                    ),
+                    standbys: 2,
+                    writes: Some(
+                        Rate(
+                            50.0,
+                        ),
+                    ),
+                    when_alone: Block,
                 },
             ],
             ingress: [

@@ -54,6 +54,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         region: "local".to_owned(),
         zones: zones.to_vec(),
         services,
+        databases: Vec::new(),
         ingress: Vec::new(),
         lines: Vec::new(),
         usd_month: Money(0),

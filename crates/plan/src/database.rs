@@ -1,0 +1,311 @@
+//! Databases of a plan: where their nodes stand, what their machines cost, what their loss means.
+//!
+//! A first cut: how many nodes there are is the file's to say, so nothing is searched but the cheapest machine that
+//! holds one, and the availability follows from the layout as it does for services.
+
+use model::{
+    App, Database, Duration, Mode, Money, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
+};
+
+use crate::PlanError;
+use crate::availability::{HOURS_YEAR, Priors, Tier, Together, together};
+use crate::catalog::MachineType;
+use crate::search::{DISK_GB, Market, machine_month};
+use crate::version::database_version;
+
+/// Most databases of one application.
+const DATABASES_MAX: usize = 20;
+
+/// Writing transactions that one CPU of a primary carries in a second. Low on purpose: what a transaction does is not
+/// known, and each waits for the disks of two machines.
+const WRITES_PER_CPU: f64 = 500.0;
+
+/// CPUs of a node at least: one for the clients, one for the replication and the cleaning up.
+const CPUS_MIN: f64 = 2.0;
+
+/// Memory of a node for each CPU, in GiB: the shape of the general-purpose types of every provider.
+const GIB_PER_CPU: f64 = 4.0;
+
+/// Time without writes when a node of a quorum takes over, in seconds: the goal of the keeper is 2.5 s at the 99th
+/// percentile for a frozen or cut-off primary and 0.5 s at the median for a killed one. To be replaced by what the
+/// drill `primary` measures.
+const QUORUM_FAILOVER_S: f64 = 2.0;
+
+/// The same with a lease between two nodes, in seconds: the lease of 5 s runs out, and a margin for the clocks.
+const LEASE_FAILOVER_S: f64 = 10.0;
+
+/// One way to run one database in one market.
+#[derive(Clone)]
+pub(crate) struct Holding<'a> {
+    /// `None`: this machine.
+    pub(crate) machine: Option<&'a MachineType>,
+    pub(crate) fails: Together,
+}
+
+/// The price of the machines and disks of one database for a month.
+pub(crate) fn cost(database: &Database, machine: &MachineType, market: Market<'_>) -> Money {
+    let nodes = f64::from(database.nodes());
+    let disk = match market {
+        Market::Cloud(offer) => offer.disk.as_ref().map_or(0.0, |disk| disk.usd),
+        Market::Local => 0.0,
+    };
+    Money::from_usd(machine_month(machine) * nodes) + Money::from_usd(disk * disk_gb(database) * nodes)
+}
+
+/// Disk of one node in GB as providers count them, which is GiB: its data, and what every machine has.
+pub(crate) fn disk_gb(database: &Database) -> f64 {
+    database.storage.0 as f64 / f64::from(1u32 << 30) + DISK_GB
+}
+
+fn cpus(database: &Database) -> f64 {
+    let writes = database.writes.map_or(0.0, |writes| writes.0);
+    (writes / WRITES_PER_CPU * (1.0 - 1e-12)).ceil().max(CPUS_MIN)
+}
+
+/// The cheapest kind of machine that holds a node.
+pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a MachineType> {
+    let Market::Cloud(offer) = market else { return None };
+    let cpus = cpus(database);
+    let holds = |kind: &&MachineType| {
+        f64::from(kind.vcpu) >= cpus && kind.mem_gib >= cpus * GIB_PER_CPU * (1.0 - 1e-12)
+    };
+    offer.machines.iter().filter(holds).min_by(|a, b| a.price.usd.total_cmp(&b.price.usd))
+}
+
+/// Nodes in each zone: node `i` stands in zone `i % zones`, so that more or fewer standbys move none that stays.
+fn per_zone(nodes: u8, zones: u32) -> Vec<u32> {
+    crate::search::shares(u32::from(nodes), zones).collect()
+}
+
+/// Nodes that must be up for writes.
+fn needed(database: &Database) -> u32 {
+    match database.mode() {
+        Mode::Quorum => u32::from(database.nodes()) / 2 + 1,
+        Mode::Lease | Mode::Single => 1,
+    }
+}
+
+/// How the layout of one database fails. With `when_alone: degrade` the last node may go on; which one is left decides,
+/// so that it is not counted as better here.
+pub(crate) fn fails(database: &Database, zones: u32, priors: &Priors) -> Together {
+    let machines = per_zone(database.nodes(), zones).into_iter().map(|nodes| vec![1; nodes as usize]);
+    let tier = Tier { zones: machines.collect(), needed: needed(database) };
+    together(&tier, priors.node.unavailability())
+}
+
+/// Share of the year that is lost while another node takes over: whenever the machine or the zone of the primary fails.
+pub(crate) fn failovers(databases: &[Database], priors: &Priors) -> f64 {
+    let per_year = priors.node.per_year + priors.zone.per_year;
+    let seconds: f64 = databases.iter().filter_map(failover_s).sum();
+    per_year * seconds / (HOURS_YEAR * 3_600.0)
+}
+
+/// Seconds until another node takes over; `None`: none does.
+fn failover_s(database: &Database) -> Option<f64> {
+    match database.mode() {
+        Mode::Quorum => Some(QUORUM_FAILOVER_S),
+        Mode::Lease => Some(LEASE_FAILOVER_S),
+        Mode::Single => None,
+    }
+}
+
+/// Whether enough nodes are left for writes when `scope` is lost.
+fn goes_on(database: &Database, scope: Scope, zones: u32) -> bool {
+    let nodes = u32::from(database.nodes());
+    let lost = match scope {
+        Scope::Node => 1,
+        Scope::Zone => per_zone(database.nodes(), zones).into_iter().max().unwrap_or(0),
+        Scope::Region => nodes,
+    };
+    nodes - lost >= needed(database)
+}
+
+/// Whether every database that has a majority keeps it when any zone is lost.
+pub(crate) fn outlives_zone(databases: &[Database], zones: u32) -> bool {
+    databases.iter().all(|database| database.mode() != Mode::Quorum || goes_on(database, Scope::Zone, zones))
+}
+
+/// Whether every acknowledged write is on a node that is left when `scope` is lost: it is on a majority, and what is
+/// lost is none.
+fn loses_nothing(database: &Database, scope: Scope, zones: u32) -> bool {
+    let most = match scope {
+        Scope::Node => 1,
+        Scope::Zone => per_zone(database.nodes(), zones).into_iter().max().unwrap_or(0),
+        Scope::Region => u32::from(database.nodes()),
+    };
+    database.mode() == Mode::Quorum && most < needed(database)
+}
+
+/// Refuses databases that no plan can be made from.
+pub(crate) fn check(app: &App) -> Result<(), PlanError> {
+    let absurd = |what: String, rule| Err(PlanError::Absurd { what, rule });
+    if app.databases.len() > DATABASES_MAX {
+        return absurd(format!("the app has {} databases", app.databases.len()), "it may have 20");
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for database in &app.databases {
+        let name = database.name.as_str();
+        if !names.insert(name) || app.services.iter().any(|service| service.name.as_str() == name) {
+            return absurd(format!("`{name}` is there twice"), "names of services and databases must differ");
+        }
+        if node_name(database, database.nodes()).is_none() {
+            return absurd(format!("the name of database `{name}` is too long"), "it may have 61 letters");
+        }
+        if database.standbys > Database::STANDBYS_MAX {
+            return absurd(
+                format!("`standbys` of `{name}` is {}", database.standbys),
+                "at most 4 are planned",
+            );
+        }
+        if let Some(writes) = database.writes.filter(|writes| !(writes.0.is_finite() && writes.0 >= 0.0)) {
+            return absurd(format!("`writes` of `{name}` is {writes}"), "it must be a finite rate from 0");
+        }
+    }
+    Ok(())
+}
+
+/// Numbers count from 1.
+fn node_name(database: &Database, number: u8) -> Option<UnitName> {
+    UnitName::new(&format!("{}-{number}", database.name)).ok()
+}
+
+/// What the keeper is told.
+pub(crate) fn planned(database: &Database, zones: &[ZoneName]) -> PlannedDatabase {
+    // `check` has seen to it that each node has a name.
+    let named = (1..=database.nodes()).zip(zones.iter().cycle()).filter_map(|(number, zone)| {
+        Some(PlannedNode { name: node_name(database, number)?, zone: zone.clone() })
+    });
+    PlannedDatabase {
+        database: database.clone(),
+        nodes: named.collect(),
+        mode: database.mode(),
+        version: database_version(database),
+    }
+}
+
+/// Why it is as it is, and what that means, one sentence.
+pub(crate) fn why(database: &Database, zones: u32) -> String {
+    let name = &database.name;
+    match database.mode() {
+        Mode::Quorum => {
+            let (nodes, needed) = (database.nodes(), needed(database));
+            let lost = u32::from(nodes) - needed;
+            let zone = match goes_on(database, Scope::Zone, zones) {
+                true => "",
+                false => ", and so does losing the zone with most of them",
+            };
+            format!(
+                "`{name}` acknowledges a write when {needed} of its {nodes} nodes have it: losing any {lost} loses \
+                 nothing and stops writes for about {QUORUM_FAILOVER_S} s, losing {} stops them{zone}",
+                lost + 1
+            )
+        }
+        Mode::Lease => format!(
+            "`{name}` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the \
+             primary; `standbys: 2` loses nothing"
+        ),
+        Mode::Single => format!(
+            "`{name}` has one node: nothing takes over, and what is lost with its disk is lost; `standbys: 2` goes on"
+        ),
+    }
+}
+
+/// Every objective that a database misses, one sentence each.
+pub(crate) fn missed(app: &App, zones: u32, priors: &Priors) -> Vec<String> {
+    let mut missed = Vec::new();
+    let objectives = &app.objectives;
+    for database in &app.databases {
+        let name = &database.name;
+        for (scope, word) in [(Scope::Node, "node"), (Scope::Zone, "zone")] {
+            let goes_on = goes_on(database, scope, zones);
+            // With one zone this is said of the whole.
+            if objectives.survive.contains(&scope) && !goes_on && (scope == Scope::Node || zones > 1) {
+                missed.push(format!(
+                    "`survive: [{word}]` was asked, and {}",
+                    stopped_by(database, scope, zones)
+                ));
+            }
+            let of = |per: &model::PerScope| if scope == Scope::Node { per.node } else { per.zone };
+            if let Some(asked) = of(&objectives.rto) {
+                let repair = if scope == Scope::Node { priors.node.hours } else { priors.zone.hours };
+                let seconds = failover_s(database).filter(|_| goes_on).unwrap_or(repair * 3_600.0);
+                if seconds * 1e3 > asked.0 as f64 {
+                    let takes = Duration((seconds * 1e3) as u64);
+                    let how =
+                        if goes_on { "another node takes over in about" } else { "it is repaired in about" };
+                    missed.push(format!(
+                        "`rto: {{ {word}: {asked} }}` was asked, and for `{name}` {how} {takes}"
+                    ));
+                }
+            }
+            if let Some(asked) = of(&objectives.rpo).filter(|_| !loses_nothing(database, scope, zones)) {
+                let why = match database.mode() {
+                    Mode::Quorum => "a majority of its nodes is in one zone",
+                    Mode::Lease => "nothing bounds how far its standby is behind",
+                    Mode::Single => "it has one node and no copy",
+                };
+                missed.push(format!(
+                    "`rpo: {{ {word}: {asked} }}` was asked, and `{name}` may lose more: {why}"
+                ));
+            }
+        }
+    }
+    missed
+}
+
+fn stopped_by(database: &Database, scope: Scope, zones: u32) -> String {
+    let name = &database.name;
+    match (database.mode(), scope) {
+        (Mode::Single, _) => format!("`{name}` has one node: nothing takes over (write `standbys: 2`)"),
+        (_, Scope::Zone) => format!(
+            "too many of the {} nodes of `{name}` are in one of {zones} zones (write `standbys: 2` and `zones: 3`)",
+            database.nodes()
+        ),
+        _ => format!("`{name}` stops with it"),
+    }
+}
+
+/// What is taken for granted about databases.
+pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
+    let mut all = Vec::new();
+    if app.databases.is_empty() {
+        return all;
+    }
+    all.push("every request is taken to need every database".to_owned());
+    if app.databases.iter().any(|database| database.mode() == Mode::Quorum) {
+        all.push(format!(
+            "another node of a quorum takes over in {QUORUM_FAILOVER_S} s; the keeper's goal, to be replaced by what a \
+             drill measures"
+        ));
+    }
+    if app.databases.iter().any(|database| database.mode() == Mode::Lease) {
+        all.push(format!(
+            "a standby takes over by lease in {LEASE_FAILOVER_S} s: the lease and a margin for clocks"
+        ));
+    }
+    for database in &app.databases {
+        let name = &database.name;
+        if database.mode() == Mode::Quorum && database.when_alone == WhenAlone::Degrade {
+            all.push(format!(
+                "`when_alone: degrade` of `{name}` is counted like `block`: whether the node that is left may go on \
+                 depends on which one it is; what it acknowledges alone is lost with it"
+            ));
+        }
+        if !is_local {
+            let writes = match database.writes {
+                Some(writes) => format!("for {writes} of writes at {WRITES_PER_CPU}/s for each CPU"),
+                None => "as `writes` was left out".to_owned(),
+            };
+            all.push(format!(
+                "a node of `{name}` has at least {} CPUs and {} GiB of memory, {writes}",
+                cpus(database),
+                cpus(database) * GIB_PER_CPU
+            ));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod tests;

@@ -1,0 +1,348 @@
+//! Databases in a plan: layout, price, availability, and what is said about them.
+
+use expect_test::expect;
+use model::{
+    Database, DatabaseName, Duration, Mode, PerScope, Plan, PlannedDatabase, Rate, Scope, WhenAlone,
+};
+
+use crate::tests::{cloud, made, page, shop};
+use crate::{Options, PlanError, diff, plan, to_json};
+
+fn db(standbys: u8) -> Database {
+    Database {
+        name: DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: "100G".parse().unwrap(),
+        standbys,
+        writes: Some(Rate(50.0)),
+        when_alone: WhenAlone::Block,
+    }
+}
+
+fn with(mut app: model::App, standbys: u8) -> model::App {
+    app.databases = vec![db(standbys)];
+    app
+}
+
+fn nodes(plan: &Plan) -> String {
+    let node = |node: &model::PlannedNode| format!("{} {}", node.name, node.zone);
+    plan.databases[0].nodes.iter().map(node).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_plan_for_this_machine_shows_the_database_with_nodes_and_zones() {
+    page(
+        &made(&with(shop(), 2)),
+        expect![[r#"
+        plan for shop: this machine, zones a b c
+                                 planned       asked
+          USD/month                 0.00           -
+          availability           99.986%     99.950%
+          downtime min/year         70.3       263.0
+          objectives met             yes
+
+        services
+          web  5 replicas, 3 at peak  (a 2, b 2, c 1)
+
+        databases
+          db  postgres:15, 3 nodes, quorum  (db-1 in a, db-2 in b, db-3 in c)
+
+        bill, USD a month
+                0.00  5 x replica of web on this machine at 0.00
+          - price: this machine is not billed
+                0.00  3 x node of db on this machine at 0.00
+          - price: this machine is not billed
+                0.00  in all
+
+        downtime, minutes a year
+               40.0  bad deploys
+               30.0  loss of the region
+                0.2  loss of zones
+                0.1  loss of machines
+             2.5e-2  failovers of databases
+
+        why
+          - 3 of the 5 replicas of `web` carry the peak; the rest is reserve
+          - `db` acknowledges a write when 2 of its 3 nodes have it: losing any 1 loses nothing and stops
+            writes for about 2 s, losing 2 stops them
+          - most downtime comes from bad deploys: 40.0 of 70.3 minutes a year
+          - no machine or zone buys that off; fewer or shorter bad deploys do
+
+        not taken
+          - next smaller: it breaks the reserve for a loss (this machine, 3 zones: web x4, db x3; 0.00
+            USD/month, 99.977%)
+          - next safer: 0.1 minutes a year less for 1 more replica (this machine, 3 zones: web x6, db x3;
+            0.00 USD/month, 99.986%)
+
+        assumed
+          - `survive` was left out: with 99.9% or more over several zones, losing any one of them at peak
+            load must not need new replicas
+          - a zone fails 0.2/year of 4 h; prior from published outages, to be replaced by what is measured
+          - a machine fails 0.56/year of 4 h (rate: Dean 2008, 1,000 failures in 1,800 server-years); no
+            automatic replacement is counted
+          - a deploy breaks every replica 4/year of 10 min; prior
+          - the region fails 0.1/year of 5 h; prior from outages of large regions 2021 to 2025
+          - a year has 8,766 h, a month on a bill 730 h
+          - every request is taken to need every database
+          - another node of a quorum takes over in 2 s; the keeper's goal, to be replaced by what a drill
+            measures
+          - availability is that of the same layout with each zone a data centre and each replica a machine;
+            this run on one machine is not highly available
+    "#]],
+    );
+}
+
+#[test]
+fn a_plan_for_a_cloud_pays_for_the_machines_and_disks_of_the_database() {
+    let plan = made(&with(cloud(), 2));
+    let lines = plan
+        .lines
+        .iter()
+        .map(|line| format!("{} x {} at {:.2}: {}", line.quantity, line.item, line.unit_usd, line.usd_month));
+    expect![[r#"
+        3 x n4-standard-2 for web at 78.13: 234.39
+        3 x n4-standard-2 for db at 78.13: 234.39
+        60 x GB of disk for web at 0.10: 5.71
+        360 x GB of disk for db at 0.10: 34.27
+        1 x forwarding rule at 7.30: 7.30"#]]
+    .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_database_decides_where_it_is_cheapest_too() {
+    // Not Alibaba Cloud: where no place has three zones, two of them are offered, which is cheaper and less.
+    for standbys in 0..=Database::STANDBYS_MAX {
+        let plan = made(&with(cloud(), standbys));
+        for provider in ["aws", "gcp"] {
+            let mut other = with(cloud(), standbys);
+            other.placement.providers = vec![provider.into()];
+            let other = made(&other);
+            assert!(!other.feasible || plan.usd_month <= other.usd_month, "{standbys} {provider}");
+        }
+    }
+}
+
+#[test]
+fn the_first_node_is_in_the_first_zone_and_more_standbys_rename_none() {
+    let mut before = String::new();
+    for standbys in 0..=Database::STANDBYS_MAX {
+        let plan = made(&with(shop(), standbys));
+        let now = nodes(&plan);
+        assert!(now.starts_with(&before), "{before} -> {now}");
+        let each = plan
+            .zones
+            .iter()
+            .map(|zone| plan.databases[0].nodes.iter().filter(|node| node.zone == *zone).count());
+        let each: Vec<usize> = each.collect();
+        assert!(each.iter().max().unwrap() - each.iter().min().unwrap() <= 1, "{each:?}");
+        before = now;
+    }
+    assert_eq!(before, "db-1 a, db-2 b, db-3 c, db-4 a, db-5 b");
+}
+
+#[test]
+fn equal_descriptions_have_equal_versions() {
+    let version = |database: &Database| crate::database_version(database);
+    assert_eq!(version(&db(2)), version(&db(2)));
+    assert_ne!(version(&db(2)), version(&db(3)));
+    assert_ne!(version(&db(2)), version(&Database { when_alone: WhenAlone::Degrade, ..db(2) }));
+    // Nodes keep their version over a new binary of evenkeel, so this number may not change.
+    expect!["3f583b1dda8cb165"].assert_eq(&format!("{:016x}", version(&db(2))));
+}
+
+/// Unavailability of the database beside what the shop has without it, in minutes a year.
+fn minutes(standbys: u8, zones: u8) -> f64 {
+    let mut app = shop();
+    app.placement.zones = zones;
+    app.objectives.availability = None;
+    // One of six replicas is enough, so that what is seen is the database.
+    app.services[0].load = Some(model::Load { peak: Rate(1.0), mean: None });
+    app.services[0].scale.min = 6;
+    let without = made(&app).availability.downtime_min_year();
+    made(&with(app, standbys)).availability.downtime_min_year() - without
+}
+
+#[test]
+fn three_nodes_over_three_zones_cost_seconds_and_one_node_hours() {
+    // One node: down with its machine (0.56/year of 4 h) and its zone (0.2/year of 4 h).
+    let expected = (0.56 + 0.2) * 4.0 * 60.0;
+    assert!((minutes(0, 3) - expected).abs() < 0.5, "{}", minutes(0, 3));
+    // Three: a failover of 2 s whenever the primary's machine or zone fails, and two losses at once.
+    let failovers = (0.56 + 0.2) * 2.0 / 60.0;
+    let three = minutes(2, 3);
+    assert!(three > failovers && three < failovers + 0.4, "{three}");
+    // Two zones: the one with two nodes takes the majority with it.
+    assert!((minutes(2, 2) - 0.2 * 4.0 * 60.0).abs() < 1.0, "{}", minutes(2, 2));
+    assert!(minutes(4, 3) < minutes(2, 3));
+    // Four nodes need three: safer than none, no better than three.
+    assert!(minutes(3, 3) > minutes(2, 3));
+}
+
+#[test]
+fn when_alone_block_is_counted_and_degrade_is_counted_no_better() {
+    let mut app = with(shop(), 2);
+    let block = made(&app);
+    app.databases[0].when_alone = WhenAlone::Degrade;
+    let degrade = made(&app);
+    assert_eq!(block.availability, degrade.availability);
+    expect!["`when_alone: degrade` of `db` is counted like `block`: whether the node that is left may go on depends on which one it is; what it acknowledges alone is lost with it"].assert_eq(degrade.assumed.iter().find(|line| line.contains("degrade")).unwrap());
+}
+
+fn missed(standbys: u8, zones: u8, change: impl Fn(&mut model::Objectives)) -> String {
+    let mut app = with(shop(), standbys);
+    app.placement.zones = zones;
+    app.objectives.availability = None;
+    change(&mut app.objectives);
+    made(&app).missed.join("\n")
+}
+
+#[test]
+fn a_quorum_over_three_zones_keeps_what_is_asked_of_a_node_and_a_zone() {
+    let all = |objectives: &mut model::Objectives| {
+        objectives.survive = vec![Scope::Node, Scope::Zone];
+        objectives.rpo = PerScope { node: Some(Duration(0)), zone: Some(Duration(0)), region: None };
+        objectives.rto =
+            PerScope { node: Some(Duration(10_000)), zone: Some(Duration(60_000)), region: None };
+    };
+    assert_eq!(missed(2, 3, all), "");
+    assert_eq!(missed(4, 3, all), "");
+    expect![[r#"
+        `survive: [node]` was asked, and `db` has one node: nothing takes over (write `standbys: 2`)
+        `rto: { node: 10s }` was asked, and for `db` it is repaired in about 4h
+        `rpo: { node: 0s }` was asked, and `db` may lose more: it has one node and no copy
+        `survive: [zone]` was asked, and `db` has one node: nothing takes over (write `standbys: 2`)
+        `rto: { zone: 1m }` was asked, and for `db` it is repaired in about 4h
+        `rpo: { zone: 0s }` was asked, and `db` may lose more: it has one node and no copy"#]]
+    .assert_eq(&missed(0, 3, all));
+    expect![[r#"
+        `rpo: { node: 0s }` was asked, and `db` may lose more: nothing bounds how far its standby is behind
+        `rpo: { zone: 0s }` was asked, and `db` may lose more: nothing bounds how far its standby is behind"#]].assert_eq(&missed(1, 3, all));
+    expect![[r#"
+        `survive: [zone]` was asked, and too many of the 3 nodes of `db` are in one of 2 zones (write `standbys: 2` and `zones: 3`)
+        `rto: { zone: 1m }` was asked, and for `db` it is repaired in about 4h
+        `rpo: { zone: 0s }` was asked, and `db` may lose more: a majority of its nodes is in one zone"#]].assert_eq(&missed(2, 2, all));
+    // Four nodes: two of them in one zone leave two of the three that a write needs, but lose none.
+    expect![[r#"
+        `survive: [zone]` was asked, and too many of the 4 nodes of `db` are in one of 3 zones (write `standbys: 2` and `zones: 3`)
+        `rto: { zone: 1m }` was asked, and for `db` it is repaired in about 4h"#]].assert_eq(&missed(3, 3, all));
+}
+
+#[test]
+fn a_failover_faster_than_it_is_is_not_promised() {
+    expect!["`rto: { zone: 1500ms }` was asked, and for `db` another node takes over in about 2s"]
+        .assert_eq(&missed(2, 3, |objectives| objectives.rto.zone = Some(Duration(1_500))));
+}
+
+#[test]
+fn a_database_alone_makes_no_plan_impossible_that_did_not_ask_for_it() {
+    // `survive` is only a default here, and one zone of two cannot be outlived by a majority.
+    let mut app = with(shop(), 2);
+    app.placement.zones = 2;
+    let plan = made(&app);
+    assert!(plan.feasible, "{:?}", plan.missed);
+    expect!["`db` acknowledges a write when 2 of its 3 nodes have it: losing any 1 loses nothing and stops writes for about 2 s, losing 2 stops them, and so does losing the zone with most of them"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
+}
+
+#[test]
+fn a_cloud_with_too_few_zones_is_passed_over_for_one_with_three() {
+    // The catalogue counts two zones for Alibaba Cloud.
+    let mut app = with(cloud(), 2);
+    assert_eq!(made(&app).zones.len(), 3, "by default too");
+    app.objectives.survive = vec![Scope::Zone];
+    app.objectives.budget = None;
+    app.placement.providers = vec!["alicloud".into(), "aws".into()];
+    let plan = made(&app);
+    assert!(plan.feasible && plan.provider == "aws" && plan.zones.len() == 3, "{:?}", plan.missed);
+    app.placement.providers = vec!["alicloud".into()];
+    expect!["`survive: [zone]` was asked, and too many of the 3 nodes of `db` are in one of 2 zones (write `standbys: 2` and `zones: 3`)"].assert_eq(&made(&app).missed.join("\n"));
+}
+
+#[test]
+fn two_nodes_are_planned_and_their_loss_is_said() {
+    let plan = made(&with(shop(), 1));
+    assert_eq!(plan.databases[0].mode, Mode::Lease);
+    expect!["`db` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the primary; `standbys: 2` loses nothing"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
+    let page = crate::render(&plan, 100, false);
+    assert!(page.contains("db  postgres:15, 2 nodes, lease, RPO > 0  (db-1 in a, db-2 in b)"), "{page}");
+    let single = made(&with(shop(), 0));
+    expect![
+        "`db` has one node: nothing takes over, and what is lost with its disk is lost; `standbys: 2` goes on"
+    ]
+    .assert_eq(single.why.iter().find(|line| line.contains("`db`")).unwrap());
+}
+
+#[test]
+fn what_changes_about_a_database_is_shown() {
+    let (none, three) = (made(&shop()), made(&with(shop(), 2)));
+    expect![[r#"
+        + db: postgres:15, 3 nodes, quorum
+          USD/month: 0.00 -> 0.00 (+0.00)
+          availability: 99.986% -> 99.986%
+          objectives: met -> met
+    "#]]
+    .assert_eq(&diff(&none, &three));
+    expect![[r#"
+        ~ db: postgres:15, 3 nodes, quorum -> postgres:15, 5 nodes, quorum
+          USD/month: 0.00 -> 0.00 (+0.00)
+          availability: 99.986% -> 99.986%
+          objectives: met -> met
+    "#]]
+    .assert_eq(&diff(&three, &made(&with(shop(), 4))));
+    let mut app = with(shop(), 2);
+    app.databases[0].storage = "200G".parse().unwrap();
+    assert!(diff(&three, &made(&app)).contains("~ db: changed\n"));
+}
+
+#[test]
+fn databases_that_make_no_sense_are_refused_by_name() {
+    let check = |change: &dyn Fn(&mut model::App), expect: expect_test::Expect| {
+        let mut app = with(cloud(), 2);
+        change(&mut app);
+        expect.assert_eq(&plan(&app, &Options::default()).unwrap_err().to_string());
+    };
+    check(
+        &|app| app.databases = vec![db(2), db(0)],
+        expect!["`db` is there twice; names of services and databases must differ"],
+    );
+    check(
+        &|app| app.databases[0].name = DatabaseName::new("web").unwrap(),
+        expect!["`web` is there twice; names of services and databases must differ"],
+    );
+    check(
+        &|app| app.databases[0].name = DatabaseName::new(&"x".repeat(62)).unwrap(),
+        expect![
+            "the name of database `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is too long; it may have 61 letters"
+        ],
+    );
+    check(&|app| app.databases[0].standbys = 5, expect!["`standbys` of `db` is 5; at most 4 are planned"]);
+    check(
+        &|app| app.databases[0].writes = Some(Rate(f64::NAN)),
+        expect!["`writes` of `db` is NaNrps; it must be a finite rate from 0"],
+    );
+    check(
+        &|app| app.databases[0].writes = Some(Rate(1e7)),
+        expect!["no machine type in the catalogue holds a node of database `db` with 10000000rps of writes"],
+    );
+    let mut app = with(cloud(), 2);
+    app.databases[0].writes = Some(Rate(1e7));
+    let error = plan(&app, &Options::default()).unwrap_err();
+    assert!(matches!(error, PlanError::DatabaseTooLarge { .. }));
+}
+
+#[test]
+fn programs_get_nodes_zones_and_mode() {
+    let json = to_json(&made(&with(shop(), 2)), 0.0);
+    let database = &json["databases"][0];
+    assert_eq!(database["mode"], "quorum");
+    assert_eq!(database["nodes"][2], serde_json::json!({ "name": "db-3", "zone": "c" }));
+    assert_eq!(database["engine"], "postgres:15");
+    assert_eq!(to_json(&made(&shop()), 0.0)["databases"], serde_json::json!([]));
+}
+
+#[test]
+fn a_plan_stored_before_there_were_databases_still_loads() {
+    let mut stored = serde_json::to_value(made(&shop())).unwrap();
+    stored.as_object_mut().unwrap().remove("databases").expect("it is written");
+    let plan: Plan = serde_json::from_value(stored).unwrap();
+    assert_eq!(plan.databases, Vec::<PlannedDatabase>::new());
+}

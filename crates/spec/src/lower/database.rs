@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+
+use model::{Database, DatabaseName, Mode, Piece, Template, WhenAlone};
+
+use super::{Lower, service_table};
+use crate::check::{Checked, Named, Typed};
+use crate::codes;
+use crate::finding::{quoted, short};
+use crate::table::DATABASE;
+
+/// The major version of PostgreSQL that is run.
+const POSTGRES: u16 = 15;
+
+impl<'c> Lower<'c, '_> {
+    /// The databases without a mistake; a finding was made for each that is missing.
+    pub(super) fn databases(&mut self, root: &'c Checked) -> Vec<Database> {
+        root.map("databases").iter().filter_map(|named| self.database(root, named)).collect()
+    }
+
+    fn database(&mut self, root: &'c Checked, named: &'c Named) -> Option<Database> {
+        let table = service_table(named)?;
+        self.name_taken(root, named);
+        self.used_defaults(&format!("databases.{}", short(&named.name)), &DATABASE, table);
+        let postgres = self.postgres(table);
+        let Some(Typed::Bytes(storage)) = table.item("storage").map(|item| &item.typed) else { return None };
+        let when_alone = match table.item("when_alone")?.typed {
+            Typed::Word("degrade") => WhenAlone::Degrade,
+            _ => WhenAlone::Block,
+        };
+        let database = Database {
+            name: DatabaseName::new(&named.name).ok()?,
+            postgres: postgres?,
+            storage: *storage,
+            standbys: u8::try_from(table.integer("standbys")?).ok()?,
+            writes: table.rate("writes"),
+            when_alone,
+        };
+        self.few_nodes(table, named, &database);
+        Some(database)
+    }
+
+    fn postgres(&mut self, table: &Checked) -> Option<u16> {
+        let version = table.text("engine")?.strip_prefix("postgres:")?.parse().ok()?;
+        if version != POSTGRES {
+            let at = table.item("engine").map_or(table.at, |item| item.span);
+            let message = format!("PostgreSQL {version} is not run by this version, only {POSTGRES}");
+            self.found
+                .error(&codes::ENGINE_VERSION, at, message)
+                .hint(format!("write `postgres:{POSTGRES}`"));
+            return None;
+        }
+        Some(version)
+    }
+
+    fn name_taken(&mut self, root: &Checked, named: &Named) {
+        let has = |field: &str| root.map(field).iter().any(|other| other.name == named.name);
+        let why = if has("services") {
+            format!("a service has it, and both would have a {}", quoted(&format!("{}-1", named.name)))
+        } else if has("caches") {
+            "a cache has it, and `${NAME.url}` can mean only one of them".to_owned()
+        } else if named.name == "secret" {
+            "`${secret.url}` is a secret of the name `url`".to_owned()
+        } else {
+            return;
+        };
+        let message = format!("{} cannot be the name of a database: {why}", quoted(&named.name));
+        let hint = format!("name it {}", quoted(&format!("{}-db", named.name)));
+        self.found.error(&codes::NAME_TAKEN, named.at, message).hint(hint);
+    }
+
+    /// What fewer than three nodes mean for who runs them.
+    fn few_nodes(&mut self, table: &Checked, named: &Named, database: &Database) {
+        let name = short(&named.name);
+        let at = |field: &str| table.given(field).unwrap_or(named.at);
+        if database.mode() == Mode::Single
+            && database.when_alone == WhenAlone::Block
+            && table.given("when_alone").is_some()
+        {
+            let message =
+                format!("`{name}` has no standby, so it is always alone, and takes writes all the same");
+            self.found
+                .warning(&codes::NEVER_BLOCKS, at("when_alone"), message)
+                .hint("write `standbys: 2`, or remove `when_alone`");
+        }
+        // A database that is not run at all needs no second reason.
+        if database.mode() == Mode::Lease && self.parts.databases {
+            let message = format!("`{name}` has one standby, which this version plans and does not run");
+            self.found.warning(&codes::ONE_STANDBY, at("standbys"), message).hint(
+                "`check` and `plan` go on, `up` refuses; `standbys: 2` takes over sooner and loses nothing, \
+                 `standbys: 0` runs one node",
+            );
+            self.not_run.insert(format!(
+                "database `{name}` has one standby: two nodes cannot tell a dead peer from a cut line, and this \
+                 version has no lease between them; hint: write `standbys: 2`, which loses no acknowledged write"
+            ));
+        }
+    }
+
+    /// The template with the addresses of databases of this file as holes; those of caches stay in the text.
+    pub(super) fn resolved(&self, template: &Template) -> Template {
+        let databases = self.root.map("databases");
+        let known: BTreeSet<&str> = databases.iter().map(|named| named.name.as_str()).collect();
+        let mut pieces: Vec<Piece> = Vec::with_capacity(template.pieces.len());
+        for piece in &template.pieces {
+            let text = match piece {
+                Piece::Url(name) if !known.contains(name.as_str()) => format!("${{{name}.url}}"),
+                Piece::Text(text) => text.clone(),
+                other => {
+                    pieces.push(other.clone());
+                    continue;
+                }
+            };
+            match pieces.last_mut() {
+                Some(Piece::Text(before)) => before.push_str(&text),
+                _ => pieces.push(Piece::Text(text)),
+            }
+        }
+        Template { pieces }
+    }
+}
