@@ -365,6 +365,26 @@ fn an_application_that_cannot_start_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_database_is_planned_before_it_is_run_and_up_says_which() {
+    let folder = Folder::new("database");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop/with-database.yaml");
+    let plan = folder.run(&["plan", "--json", file]).code(0).json();
+    assert_eq!(plan["databases"][0]["nodes"][0], serde_json::json!({ "name": "db-1", "zone": "a" }));
+    assert!(plan["feasible"] == true && plan["databases"][0]["mode"] == "quorum", "{plan}");
+    let page = folder.run(&["plan", file]).code(0).data;
+    assert!(page.contains("(db-1 in a, db-2 in b, db-3 in c)"), "{page}");
+    if !spec::Parts::BUILT.databases {
+        folder
+            .run(&["up", file])
+            .fails("service `web` uses `${db.url}`", "write the address of your own server");
+    }
+    let text = std::fs::read_to_string(file).unwrap().replace("standbys: 2 ", "standbys: 0 ");
+    folder.file("single.yaml", text);
+    let missed = folder.run(&["plan", "--json", "single.yaml"]).code(3).json()["missed"].to_string();
+    assert!(missed.contains("`survive: [zone]` was asked, and `db` has one node"), "{missed}");
+}
+
+#[test]
 fn a_damaged_run_record_is_told_and_down_goes_on_without_it() {
     let folder = Folder::new("damaged");
     for record in ["", "{", "[1,2]", "{\"pid\":\"x\"}", "\u{0}\u{1}\u{2}"] {
