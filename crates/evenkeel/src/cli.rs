@@ -226,8 +226,11 @@ pub struct FrontArgs {
     /// The agent's socket
     #[arg(long)]
     pub socket: PathBuf,
-    /// Where the access log goes
+    /// Carry connections to databases instead of requests to services
     #[arg(long)]
+    pub data: bool,
+    /// Where the access log goes
+    #[arg(long, conflicts_with = "data")]
     pub access_log: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 1)]

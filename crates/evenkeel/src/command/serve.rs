@@ -48,6 +48,10 @@ pub fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
 /// `evenkeel front`.
 pub fn front(args: &FrontArgs) -> anyhow::Result<ExitCode> {
     log();
+    if args.data {
+        block_on(wire::front::run_data(&args.socket, args.threads))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = FrontOptions { threads: args.threads, access_log: args.access_log.clone() };
     block_on(wire::front::run(&args.socket, options))?;
     Ok(ExitCode::SUCCESS)

@@ -10,8 +10,8 @@ use anyhow::Context;
 use engine::local::LocalZones;
 use engine::{Engine, EngineOptions, Shim};
 use model::{
-    AgentRecord, Bytes, Deploy, FrontSnapshot, Healthcheck, MilliCpu, Moment, Probe, Resources, Run, Scale,
-    Service, ServiceName, Template, UnitName, UnitRecord, Want, ZoneName,
+    AgentRecord, Bytes, Deploy, FrontReport, FrontSnapshot, Healthcheck, MilliCpu, Moment, Probe, Resources,
+    Run, Scale, Service, ServiceName, Template, UnitName, UnitRecord, Want, ZoneName,
 };
 use store::{Store, Txn};
 use tokio::signal::unix::{SignalKind, signal};
@@ -250,7 +250,7 @@ async fn make_snapshots(mut agent: Agent, out: watch::Sender<Arc<FrontSnapshot>>
 
 /// A frozen front is ended; the engine starts another at once. A late look of the agent's own proves nothing about
 /// the front: it was the agent that was stopped, so it only starts the watch afresh.
-async fn watch_front(agent: Agent, link: watch::Receiver<Link>) {
+async fn watch_front(agent: Agent, link: watch::Receiver<Link<FrontReport>>) {
     let states = agent.engine.states();
     let mut looked = agent.clock.now();
     let mut since: Option<(u32, Moment)> = None;
@@ -282,7 +282,7 @@ async fn watch_front(agent: Agent, link: watch::Receiver<Link>) {
     }
 }
 
-async fn write_front(mut agent: Agent, link: watch::Receiver<Link>) {
+async fn write_front(mut agent: Agent, link: watch::Receiver<Link<FrontReport>>) {
     let mut written = Moment::default();
     let mut seen = 0;
     while agent.next_picture(LOOK_MS).await {

@@ -1,4 +1,4 @@
-//! The front process: serves from its last snapshot, whatever became of its agent.
+//! The front processes, edge and data: each serves from its last snapshot, whatever became of its agent.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use balance::limits::Limits;
 use balance::{Front, FrontOptions, Tuning};
+use database::path::{DataFront, DataSnapshot};
 use model::FrontSnapshot;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,12 +26,32 @@ pub const REPORT_MS: u64 = 100;
 const RECONNECT_MS: u64 = 100;
 /// A front that is asked to end lets open requests finish this long.
 const DRAIN_MS: u64 = 5_000;
+/// The data front does not wait as long: a session of a pool never ends by itself, and its client connects again.
+const DATA_DRAIN_MS: u64 = 1_000;
 /// Descriptors for each client's connection: its own, one to a replica, and room for idle ones.
 const DESCRIPTORS_EACH: u64 = 3;
 /// Connections of a front whatever the limit of descriptors is.
 const CONNECTIONS_MIN: u64 = 64;
 
-/// Runs the front until SIGTERM.
+/// What a front serves from.
+trait Document: DeserializeOwned {
+    /// An older one never replaces a newer one.
+    fn revision(&self) -> u64;
+}
+
+impl Document for FrontSnapshot {
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+impl Document for DataSnapshot {
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+/// Runs an edge front until SIGTERM.
 ///
 /// # Errors
 /// When signals cannot be listened for.
@@ -37,21 +60,46 @@ pub async fn run(socket: &Path, options: FrontOptions) -> anyhow::Result<()> {
     let limits = Limits::default();
     let limits = Limits { connections: connections(limits.connections), ..limits };
     let front = Front::start_with(options, Tuning { limits, ..Tuning::default() }, latest);
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    loop {
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            () = link(socket, &snapshots, &front) => {}
-        }
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            () = tokio::time::sleep(Duration::from_millis(RECONNECT_MS)) => {}
-        }
-    }
+    until_told(follow(socket, &snapshots, || front.report())).await?;
     front.stop(DRAIN_MS).await;
     Ok(())
+}
+
+/// Runs a data front until SIGTERM.
+///
+/// # Errors
+/// When signals cannot be listened for, or the system allows no thread.
+pub async fn run_data(socket: &Path, threads: usize) -> anyhow::Result<()> {
+    let (snapshots, latest) = watch::channel(Arc::new(DataSnapshot::default()));
+    let limits = database::path::Limits::default();
+    let connections = connections(limits.connections);
+    let limits = database::path::Limits { connections, ..limits };
+    let front = DataFront::start(threads, limits, latest).context("the data front cannot start")?;
+    until_told(follow(socket, &snapshots, || front.report())).await?;
+    front.stop(DATA_DRAIN_MS).await;
+    Ok(())
+}
+
+async fn until_told(work: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        () = work => {}
+    }
+    Ok(())
+}
+
+/// Follows the agent for ever, through as many connections as it takes.
+async fn follow<S: Document, R: Serialize>(
+    socket: &Path,
+    snapshots: &watch::Sender<Arc<S>>,
+    report: impl Fn() -> R,
+) {
+    loop {
+        link(socket, snapshots, &report).await;
+        tokio::time::sleep(Duration::from_millis(RECONNECT_MS)).await;
+    }
 }
 
 /// How many client connections of `wanted` this process may hold, after its soft limit of descriptors was raised as far
@@ -77,7 +125,11 @@ fn connections(wanted: usize) -> usize {
 }
 
 /// One connection to the agent; returns when it ends. What was received stays in force.
-async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, front: &Front) {
+async fn link<S: Document, R: Serialize>(
+    socket: &Path,
+    snapshots: &watch::Sender<Arc<S>>,
+    report: &impl Fn() -> R,
+) {
     let Ok(stream) = UnixStream::connect(socket).await else { return };
     let (read, mut write) = stream.into_split();
     let mut lines = Lines::new(read, SNAPSHOT_BYTES_MAX);
@@ -89,7 +141,7 @@ async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, fron
             biased;
             line = lines.next() => line,
             _ = tick.tick() => {
-                let Ok(mut report) = serde_json::to_vec(&front.report()) else { return };
+                let Ok(mut report) = serde_json::to_vec(&report()) else { return };
                 report.push(b'\n');
                 if write.write_all(&report).await.is_err() {
                     return;
@@ -98,9 +150,9 @@ async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, fron
             }
         };
         let Some(line) = line else { return };
-        match serde_json::from_slice::<FrontSnapshot>(&line) {
+        match serde_json::from_slice::<S>(&line) {
             // An agent that was away may hand out an older picture first.
-            Ok(next) if next.revision >= snapshots.borrow().revision => {
+            Ok(next) if next.revision() >= snapshots.borrow().revision() => {
                 snapshots.send_replace(Arc::new(next));
             }
             Ok(_) => {}
@@ -110,20 +162,5 @@ async fn link(socket: &Path, snapshots: &watch::Sender<Arc<FrontSnapshot>>, fron
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn idle_clients_leave_descriptors_for_the_way_to_the_replicas() {
-        let before = getrlimit(Resource::Nofile);
-        let lowered = Rlimit { current: Some(1_024), maximum: before.maximum };
-        setrlimit(Resource::Nofile, lowered).unwrap();
-        let taken = connections(10_000) as u64;
-        let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let hard = before.maximum.unwrap_or(u64::MAX);
-        setrlimit(Resource::Nofile, before).unwrap();
-        assert!(have >= hard.min(30_000), "the soft limit was raised as far as allowed");
-        assert_eq!(taken, 10_000.min(have / 3));
-        assert_eq!(connections(100), 100);
-    }
-}
+#[path = "front_tests.rs"]
+mod tests;

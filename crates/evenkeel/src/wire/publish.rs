@@ -1,4 +1,5 @@
-//! The agent's side of its front: hands out snapshots, collects reports, and sees when the front is frozen.
+//! The agent's side of its fronts, whatever they serve: hands out snapshots, collects reports, and sees when a front
+//! is frozen.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::{FrontReport, FrontSnapshot, Moment};
+use model::Moment;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -25,11 +28,11 @@ pub const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
 /// Wait after a connection could not be taken: out of descriptors or the like, which passes and must not spin.
 const ACCEPT_AGAIN_MS: u64 = 50;
 
-/// What is known of the front.
+/// What is known of a front that reports `R`.
 #[derive(Clone, Debug, Default)]
-pub struct Link {
+pub struct Link<R> {
     /// Its last report; empty before the first.
-    pub report: FrontReport,
+    pub report: R,
     /// When it came. `None`: not connected now.
     pub heard: Option<Moment>,
 }
@@ -51,14 +54,18 @@ pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one front at a time until `stop`; a new connection replaces the old one.
-pub async fn serve(
+/// Serves one front at a time until `stop`; a new connection replaces the old one. Snapshots `S` go out as soon as they
+/// change, reports `R` come in.
+pub async fn serve<S, R>(
     listener: UnixListener,
-    snapshots: watch::Receiver<Arc<FrontSnapshot>>,
-    link: watch::Sender<Link>,
+    snapshots: watch::Receiver<Arc<S>>,
+    link: watch::Sender<Link<R>>,
     clock: Clock,
     stop: Stop,
-) {
+) where
+    S: Serialize,
+    R: DeserializeOwned,
+{
     loop {
         let Some(first) = accept(&listener, &stop).await else { return };
         let mut current = first;
@@ -98,12 +105,15 @@ async fn accept(listener: &UnixListener, stop: &Stop) -> Option<UnixStream> {
     }
 }
 
-async fn talk(
+async fn talk<S, R>(
     stream: UnixStream,
-    mut snapshots: watch::Receiver<Arc<FrontSnapshot>>,
-    link: &watch::Sender<Link>,
+    mut snapshots: watch::Receiver<Arc<S>>,
+    link: &watch::Sender<Link<R>>,
     clock: &Clock,
-) {
+) where
+    S: Serialize,
+    R: DeserializeOwned,
+{
     let (read, mut write) = stream.into_split();
     let mut lines = Lines::new(read, REPORT_BYTES_MAX);
     snapshots.mark_changed();
@@ -124,7 +134,7 @@ async fn talk(
             }
         };
         let Some(line) = line else { return };
-        let Ok(report) = serde_json::from_slice::<FrontReport>(&line) else { return };
+        let Ok(report) = serde_json::from_slice::<R>(&line) else { return };
         link.send_replace(Link { report, heard: Some(clock.now()) });
     }
 }

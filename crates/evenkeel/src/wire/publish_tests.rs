@@ -1,3 +1,4 @@
+use model::{FrontReport, FrontSnapshot};
 use tokio::io::AsyncReadExt;
 use world::{Limits, Tasks};
 
@@ -6,7 +7,7 @@ use super::*;
 /// A front's end of the link, and what the agent knows of the front.
 struct Linked {
     path: std::path::PathBuf,
-    link: watch::Receiver<Link>,
+    link: watch::Receiver<Link<FrontReport>>,
     _snapshots: watch::Sender<Arc<FrontSnapshot>>,
     tasks: Tasks,
 }
