@@ -5,9 +5,10 @@
 //! that was replaced is ended at once on both sides, since a frozen one would never end it. When the agent is gone, the
 //! last snapshot stays in force for ever; an older one never replaces a newer one, nor an older term a newer one.
 //!
-//! How it looks at bytes: not at all. What the client says goes to the primary and back as it is, so that TLS, GSSAPI
-//! and cancel requests pass from end to end. The only message of PostgreSQL that is read or written here is the answer
-//! to a client that cannot be served, see `answer.rs`.
+//! How it looks at bytes: hardly. What the client says goes to the primary and back as it is, so that TLS, GSSAPI and
+//! cancel requests pass from end to end. Only the length of a client's first message is read, to tell when a primary that
+//! has not answered yet may be exchanged for another (`greet.rs`), and a client that cannot be served is told so in its
+//! own language (`answer.rs`).
 //!
 //! Deliberately absent: pooling, splitting reads from writes, and telling sessions apart by what they do (the router);
 //! who the primary is (the keeper); and any knowledge of the store.
@@ -19,6 +20,7 @@ mod answer;
 mod control;
 pub mod decide;
 mod front;
+mod greet;
 mod limits;
 mod open;
 mod relay;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use world::Stop;
 
 use super::answer::Refusal;
+use super::greet::{Greeted, greet};
 use super::limits::{ATTEMPTS_MAX, KEEPALIVE_S, Limits, USER_TIMEOUT_S};
 
 /// What new connections of one database meet.
@@ -43,7 +44,7 @@ impl Door {
 
 /// What became of a client.
 pub(crate) enum Opened {
-    /// It has a primary of its own.
+    /// It has a primary of its own, which has answered.
     Session { client: TcpStream, primary: TcpStream, over: Stop },
     /// It must be told that there is none.
     Refused(TcpStream, Refusal),
@@ -69,29 +70,60 @@ impl Drop for Count {
     }
 }
 
-/// Connects the client, holding it where need be. Nothing is read from it: its first bytes wait in the kernel.
-pub(crate) async fn open(client: TcpStream, door: &Door, limits: &Limits, held: &Arc<AtomicUsize>) -> Opened {
-    let began = Instant::now();
+/// Connects the client, holding it where need be, until a primary has answered it. Its first bytes stay in the kernel
+/// until then.
+pub(crate) async fn open(
+    mut client: TcpStream,
+    door: &Door,
+    limits: &Limits,
+    held: &Arc<AtomicUsize>,
+) -> Opened {
+    let limit = Duration::from_millis(limits.hold_ms);
     let mut gate = door.gate.clone();
-    if let Some((primary, over)) = attempt(&mut gate, limits).await {
-        return Opened::Session { client, primary, over };
+    let mut found = attempt(&mut gate, limits).await;
+    let mut holding: Option<(Count, Instant)> = None;
+    loop {
+        if let Some((primary, over)) = found.take() {
+            match greet(&client, &primary, &over, limit).await {
+                Greeted::Settled => return Opened::Session { client, primary, over },
+                Greeted::Replaced => {}
+                // What has just failed is not tried again at once; a change of the gate ends the pause.
+                Greeted::Reset => {
+                    let _ = timeout(Duration::from_millis(limits.retry_ms), gate.changed()).await;
+                }
+                Greeted::Silent => return refused(client, Refusal::no_primary(&door.name, limits.hold_ms)),
+            }
+        }
+        if holding.is_none() {
+            let Some(count) = Count::take(held, limits.held) else {
+                return refused(client, Refusal::too_many_held(&door.name, limits.held));
+            };
+            holding = Some((count, Instant::now() + limit));
+        }
+        let deadline = holding.as_ref().map_or_else(Instant::now, |(_, deadline)| *deadline);
+        let waited = tokio::select! {
+            biased;
+            () = gone(&client) => return Opened::Over,
+            waited = timeout_at(deadline, hold(&mut gate, door, limits)) => waited,
+        };
+        let Some(again) = registered(client) else { return Opened::Over };
+        client = again;
+        match waited {
+            Ok(None) => return Opened::Over,
+            Ok(next) => found = next,
+            Err(_) => return refused(client, Refusal::no_primary(&door.name, limits.hold_ms)),
+        }
     }
-    let Some(_held) = Count::take(held, limits.held) else {
-        return Opened::Refused(client, Refusal::too_many_held(&door.name, limits.held));
-    };
-    let deadline = began + Duration::from_millis(limits.hold_ms);
-    let found = tokio::select! {
-        biased;
-        () = gone(&client) => return Opened::Over,
-        found = timeout_at(deadline, hold(&mut gate, door, limits)) => found,
-    };
-    // `gone` has used up the kernel's word that something can be read; a new registration has it said again.
-    let Ok(client) = client.into_std().and_then(TcpStream::from_std) else { return Opened::Over };
-    match found {
-        Ok(Some((primary, over))) => Opened::Session { client, primary, over },
-        Ok(None) => Opened::Over,
-        Err(_) => Opened::Refused(client, Refusal::no_primary(&door.name, limits.hold_ms)),
-    }
+}
+
+/// Looks at waiting bytes have used up the kernel's word that something can be read; a new registration with the
+/// runtime has it said again.
+fn registered(client: TcpStream) -> Option<TcpStream> {
+    client.into_std().and_then(TcpStream::from_std).ok()
+}
+
+fn refused(client: TcpStream, refusal: Refusal) -> Opened {
+    registered(client).map_or(Opened::Over, |client| Opened::Refused(client, refusal))
 }
 
 /// Tries until a primary has accepted; `None` when the database is no longer served.

@@ -49,7 +49,8 @@ async fn two_thousand_idle_sessions_cost_little_and_end_at_once_with_their_prima
         "{each} bytes a session with the test's own half; all ended {:?} after the push",
         begin.elapsed()
     );
-    assert!(each < 8_000, "{each} bytes for each idle session");
+    // A buffer that is kept would show as 64 KiB.
+    assert!(each < 16_000, "{each} bytes for each idle session");
     assert_eq!(rig.front.report().ended_by_switch, SESSIONS as u64);
     for stream in clients.iter_mut().chain(&mut servers) {
         let error = soon(stream.read_u8()).await.unwrap_err();

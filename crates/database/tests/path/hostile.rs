@@ -109,6 +109,62 @@ async fn what_a_held_client_has_said_reaches_the_primary_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_first_message_without_an_answer_is_sent_again() {
+    let primary = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = primary.local_addr().unwrap();
+    let mut rig = Rig::start(Some(address), Limits::default()).await;
+    let mut simple = TcpStream::connect(rig.address).await.unwrap();
+    simple.write_all(&START[..5]).await.unwrap();
+    let (mut server, _) = soon(primary.accept()).await.unwrap();
+    let mut heard = vec![0; 5];
+    soon(server.read_exact(&mut heard)).await.unwrap();
+    simple.write_all(&START[5..]).await.unwrap();
+    heard.resize(START.len(), 0);
+    soon(server.read_exact(&mut heard[5..])).await.unwrap();
+    assert_eq!(heard, START);
+    let mut eager = TcpStream::connect(rig.address).await.unwrap();
+    eager.write_all(&[START, b"Q\0\0\0\x05\0"].concat()).await.unwrap();
+    let (mut once, _) = soon(primary.accept()).await.unwrap();
+    soon(once.read_exact(&mut [0; 24])).await.unwrap();
+
+    // Another address, so that nobody can say that it was the same server.
+    let next = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = next.local_addr().unwrap();
+    rig.push(|served| (served.term, served.primary) = (2, Some(address))).await;
+    let error = soon(eager.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let (mut again, _) = soon(next.accept()).await.unwrap();
+    let mut heard = vec![0; START.len()];
+    soon(again.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, START);
+    // From the first answer on it is a session: what comes next arrives once, and a switch ends it.
+    again.write_all(b"R").await.unwrap();
+    assert_eq!(soon(simple.read_u8()).await.unwrap(), b'R');
+    simple.write_all(b"more").await.unwrap();
+    let mut heard = [0; 4];
+    soon(again.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(&heard, b"more");
+    rig.push(|served| served.term = 3).await;
+    assert!(soon(simple.read_u8()).await.is_err());
+    assert_eq!(rig.front.report().ended_by_switch, 2);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_accepts_and_says_nothing_does_not_hold_a_client_for_ever() {
+    let primary = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limits = Limits { hold_ms: 100, ..Limits::default() };
+    let rig = Rig::start(Some(primary.local_addr().unwrap()), limits).await;
+    // This one says nothing either: it is not the primary's turn.
+    let silent = TcpStream::connect(rig.address).await.unwrap();
+    let said = String::from_utf8_lossy(&told(&rig, &[START]).await).into_owned();
+    assert!(said.contains("C57P03"), "{said}");
+    rig.until("alone", |report| report.connections == 1).await;
+    drop(silent);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_a_limit_a_client_is_told_which_and_the_others_go_on() {
     let primary = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = primary.local_addr().unwrap();

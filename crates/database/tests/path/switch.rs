@@ -102,7 +102,6 @@ async fn after_a_killed_primary_old_sessions_end_and_new_ones_wait_for_the_next(
     let old = soon(connect(rig.address)).await.unwrap();
     assert_eq!(reached(&old).await.unwrap(), first.address.port());
     first.signal(Signal::KILL);
-    while tokio::net::TcpStream::connect(first.address).await.is_ok() {}
     let at = rig.address;
     let new = tokio::spawn(async move { connect(at).await });
     // Nobody has said anything yet: it is held because the primary refuses.
@@ -112,6 +111,28 @@ async fn after_a_killed_primary_old_sessions_end_and_new_ones_wait_for_the_next(
     let new = soon(new).await.unwrap().unwrap();
     assert_eq!(reached(&new).await.unwrap(), second.address.port());
     assert!(soon(reached(&old)).await.is_err());
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_a_frozen_primary_has_accepted_is_led_to_the_next_without_an_error() {
+    if !there("a_client_that_a_frozen_primary_has_accepted") {
+        return;
+    }
+    let (frozen, next) = tokio::join!(Server::start("accepts"), Server::start("answers"));
+    let mut rig = Rig::start(Some(frozen.address), Limits::default()).await;
+    frozen.signal(Signal::STOP);
+    let at = rig.address;
+    let comers = (0..20).map(|_| tokio::spawn(async move { connect(at).await }));
+    let comers: Vec<_> = comers.collect();
+    rig.until("all accepted", |report| (report.connections, report.held) == (20, 0)).await;
+    let address = next.address;
+    rig.push(|served| (served.term, served.primary) = (2, Some(address))).await;
+    for comer in comers {
+        let session = soon(comer).await.unwrap().unwrap();
+        assert_eq!(reached(&session).await.unwrap(), next.address.port());
+    }
+    assert_eq!(rig.front.report().ended_by_switch, 0);
     rig.end().await;
 }
 
