@@ -20,6 +20,7 @@ mod decide_quorum;
 mod decide_reign;
 mod decide_scene;
 mod decide_view;
+pub mod instance;
 pub mod path;
 pub mod sim;
 

@@ -1,0 +1,174 @@
+//! One connection to the server over its Unix socket, without a task of its own: it is driven while a statement is
+//! under way, so that its warnings are at hand when the statement ends. That a commit was not replicated is such a
+//! warning (hazard 5).
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, SimpleQueryMessage, Socket};
+
+use super::server::millis;
+use super::{Class, Instance, InstanceError, KEEPER};
+
+/// Warnings kept of one statement.
+const WARNINGS_MAX: usize = 8;
+
+/// A connection.
+pub(super) struct Session {
+    client: Client,
+    connection: Connection<Socket, NoTlsStream>,
+    warnings: Vec<String>,
+    over: bool,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+/// Lets the connection read and write what it can, and keeps the warnings.
+fn drive(
+    connection: &mut Connection<Socket, NoTlsStream>,
+    warnings: &mut Vec<String>,
+    over: &mut bool,
+    context: &mut Context<'_>,
+) -> Result<(), Error> {
+    while !*over {
+        match connection.poll_message(context) {
+            Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                if notice.severity() == "WARNING" && warnings.len() < WARNINGS_MAX {
+                    warnings.push(notice.message().to_owned());
+                }
+            }
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(error))) => {
+                *over = true;
+                return Err(error);
+            }
+            Poll::Ready(None) => *over = true,
+            Poll::Pending => break,
+        }
+    }
+    Ok(())
+}
+
+/// The rows of an answer, as text.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
+
+impl Session {
+    /// Whether the other side has not ended it meanwhile, as far as that has arrived.
+    async fn lives(&mut self) -> bool {
+        let Session { connection, warnings, over, .. } = self;
+        poll_fn(|context| Poll::Ready(drive(connection, warnings, over, context).is_ok() && !*over)).await
+    }
+
+    /// Runs statements; returns the rows, and the warnings.
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<(Rows, Vec<String>), Error> {
+        let Session { client, connection, warnings, over } = self;
+        warnings.clear();
+        let mut query = pin!(client.simple_query(sql));
+        let answer = poll_fn(|context| {
+            // Polled first, so that the request is in the queue before the connection looks.
+            if let Poll::Ready(done) = query.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            match drive(connection, warnings, over, context) {
+                Ok(()) => query.as_mut().poll(context),
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        });
+        let mut rows = Vec::new();
+        for message in answer.await? {
+            if let SimpleQueryMessage::Row(row) = message {
+                rows.push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
+            }
+        }
+        Ok((rows, std::mem::take(&mut self.warnings)))
+    }
+}
+
+/// What a failed statement may have done. An error that the server reported has undone it; without a report, or with
+/// the session ended under it, nobody knows.
+pub(super) fn class_of(cause: &Error, writes: bool) -> Class {
+    let undone = cause.as_db_error().is_some_and(|error| {
+        ![&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::QUERY_CANCELED]
+            .contains(&error.code())
+    });
+    match (writes, undone) {
+        (true, false) => Class::Unknown,
+        (true, true) => Class::Permanent,
+        (false, _) => Class::Transient,
+    }
+}
+
+impl Instance {
+    /// A new connection. As it is the postmaster's newest child, it shows the settings that the postmaster has.
+    pub(super) async fn connect(&self, name: &str) -> Result<Session, InstanceError> {
+        let mut config = Config::new();
+        config
+            .host_path(self.sockets())
+            .port(self.options().listen.port())
+            .user(KEEPER)
+            .dbname("postgres")
+            .application_name(name)
+            // Beats what a role or database may carry.
+            .options("-c synchronous_commit=on -c statement_timeout=0 -c lock_timeout=0");
+        let socket = self.sockets().to_owned();
+        let connected = config.connect(NoTls).await;
+        let (client, connection) = connected.map_err(|cause| InstanceError::Connect { socket, cause })?;
+        Ok(Session { client, connection, warnings: Vec::new(), over: false })
+    }
+
+    /// Runs statements on the kept connection, or on a new one when that has ended. Whatever interrupts it, the next
+    /// call gets no answer of this one: the connection is only kept when its answer has come.
+    pub(super) async fn kept(
+        &self,
+        what: &'static str,
+        sql: &str,
+        writes: bool,
+        within: Duration,
+    ) -> Result<Rows, InstanceError> {
+        let work = async {
+            let mut kept = self.session.lock().await;
+            if let Some(mut session) = kept.take()
+                && session.lives().await
+            {
+                match session.ask(sql).await {
+                    Ok((rows, _)) => {
+                        *kept = Some(session);
+                        return Ok(rows);
+                    }
+                    // Ended while nobody asked, so the statement was not carried out.
+                    Err(cause) if !writes && cause.as_db_error().is_none() => {}
+                    Err(cause) => {
+                        let class = class_of(&cause, writes);
+                        return Err(InstanceError::Sql { what, cause, class });
+                    }
+                }
+            }
+            let mut session = self.connect("evenkeel-keeper").await?;
+            match session.ask(sql).await {
+                Ok((rows, _)) => {
+                    *kept = Some(session);
+                    Ok(rows)
+                }
+                Err(cause) => {
+                    let class = class_of(&cause, writes);
+                    Err(InstanceError::Sql { what, cause, class })
+                }
+            }
+        };
+        let class = if writes { Class::Unknown } else { Class::Transient };
+        timeout(within, work).await.unwrap_or(Err(InstanceError::Late {
+            what,
+            within_ms: millis(within),
+            class,
+        }))
+    }
+}

@@ -1,0 +1,200 @@
+//! Effects that are SQL statements.
+
+use std::time::Duration;
+
+use model::UnitName;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
+
+use super::client::class_of;
+use super::server::millis;
+use super::{Class, Instance, InstanceError, KEEPER, SlotName, StandbyName};
+
+/// Between two looks whether a promotion has happened; the server's own look is every 100 ms.
+const PROMOTED_LOOK: Duration = Duration::from_millis(5);
+/// As whom a term is written, so that a later writer can end one that still waits.
+const TERM_WRITER: &str = "evenkeel-term";
+
+impl Instance {
+    /// Promotes a standby and returns when it writes. What it has received is replayed first; the new timeline begins
+    /// at the end of it.
+    ///
+    /// # Errors
+    /// [`InstanceError::Late`] or [`InstanceError::Sql`], both unknown: it may yet happen, ask
+    /// [`Instance::observe`]. A primary already is what is asked for.
+    pub async fn promote(&self, within: Duration) -> Result<(), InstanceError> {
+        const WHAT: &str = "promote";
+        let until = Instant::now() + within;
+        let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(false) END";
+        self.kept(WHAT, sql, true, within).await?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let rows = self.kept(WHAT, "SELECT pg_is_in_recovery()", true, left).await?;
+            if rows.first().and_then(|row| row.first()).is_some_and(|value| value.as_deref() == Some("f")) {
+                return Ok(());
+            }
+            tokio::time::sleep(PROMOTED_LOOK.min(left)).await;
+        }
+    }
+
+    /// Writes a checkpoint. After a promotion it brings the new timeline into the control file, which a rewind from
+    /// this node needs (hazard 9).
+    ///
+    /// # Errors
+    /// [`InstanceError::Late`], [`InstanceError::Sql`], [`InstanceError::Connect`].
+    pub async fn checkpoint(&self, within: Duration) -> Result<(), InstanceError> {
+        // Its own connection: it can take as long as the disk, and observing goes on meanwhile.
+        const WHAT: &str = "write a checkpoint";
+        let work = async {
+            let mut session = self.connect("evenkeel-checkpoint").await?;
+            session.ask("CHECKPOINT").await.map_err(|cause| InstanceError::Sql {
+                what: WHAT,
+                cause,
+                class: Class::Transient,
+            })
+        };
+        match timeout(within, work).await {
+            Ok(done) => done.map(drop),
+            Err(_) => Err(late(WHAT, within, Class::Transient)),
+        }
+    }
+
+    /// Writes that `node` is the primary of `term`; returns when as many standbys have it as commits wait for. This
+    /// is the proof that a new primary can acknowledge.
+    ///
+    /// Written again it waits again: a row that is already here may be so on this node alone, so it is updated, never
+    /// skipped. A success that comes with a warning is none (hazard 5).
+    ///
+    /// # Errors
+    /// [`InstanceError::LocalOnly`] and [`InstanceError::Late`]: unknown, the row is here and nothing is known of the
+    /// standbys. [`InstanceError::TermTaken`]. [`InstanceError::Sql`], [`InstanceError::Connect`].
+    pub async fn write_term(
+        &self,
+        term: u64,
+        node: &UnitName,
+        within: Duration,
+    ) -> Result<(), InstanceError> {
+        const WHAT: &str = "write the term";
+        // The name is a DNS label, so it needs no escape. One that an earlier call left waiting holds the row's lock.
+        let end_others = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{TERM_WRITER}' \
+             AND usename = '{KEEPER}' AND pid <> pg_backend_pid()"
+        );
+        let write = format!(
+            "INSERT INTO evenkeel.term AS t (term, node, at) VALUES ({term}, '{node}', now()) \
+             ON CONFLICT (term) DO UPDATE SET at = excluded.at WHERE t.node = excluded.node RETURNING 1"
+        );
+        let work = async {
+            let mut session = self.connect(TERM_WRITER).await?;
+            let failed = |cause| {
+                let class = class_of(&cause, true);
+                InstanceError::Sql { what: WHAT, cause, class }
+            };
+            session.ask(&end_others).await.map_err(failed)?;
+            session.ask(&write).await.map_err(failed)
+        };
+        match timeout(within, work).await {
+            Ok(Ok((_, warnings))) if !warnings.is_empty() => {
+                Err(InstanceError::LocalOnly { what: WHAT, says: warnings.join("; ") })
+            }
+            Ok(Ok((rows, _))) if rows.is_empty() => Err(InstanceError::TermTaken { term }),
+            Ok(done) => done.map(drop),
+            // The connection is closed; its backend goes on waiting for the standbys, so it may yet succeed.
+            Err(_) => Err(late(WHAT, within, Class::Unknown)),
+        }
+    }
+
+    /// The highest term in the data, and its node; on a standby, of what it has replayed.
+    ///
+    /// # Errors
+    /// As [`Instance::observe`].
+    pub async fn last_term(&self, within: Duration) -> Result<Option<(u64, String)>, InstanceError> {
+        let sql = "SELECT term, node FROM evenkeel.term ORDER BY term DESC LIMIT 1";
+        let rows = self.kept("read the term", sql, false, within).await?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        match <[Option<String>; 2]>::try_from(row) {
+            Ok([Some(term), Some(node)]) if term.parse::<u64>().is_ok() => {
+                Ok(term.parse().ok().map(|term| (term, node)))
+            }
+            _ => Err(InstanceError::Garbled { what: "the term", why: "it is no number".to_owned() }),
+        }
+    }
+
+    /// Makes a slot that holds WAL from now on; done when it already is there. Standbys have slots of their own, so a
+    /// standby that may be promoted needs those of its peers beforehand.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`], also when all slots are taken; [`InstanceError::Late`]; [`InstanceError::Connect`].
+    pub async fn create_slot(&self, slot: &SlotName, within: Duration) -> Result<(), InstanceError> {
+        let sql = format!("SELECT pg_create_physical_replication_slot('{slot}', true)");
+        // SQLSTATE 42710: it is there.
+        self.unless("create a slot", &sql, &SqlState::DUPLICATE_OBJECT, within).await
+    }
+
+    /// Drops a slot, so that it holds no WAL; done when there is none.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`] while a standby uses it; [`InstanceError::Late`]; [`InstanceError::Connect`].
+    pub async fn drop_slot(&self, slot: &SlotName, within: Duration) -> Result<(), InstanceError> {
+        let sql = format!("SELECT pg_drop_replication_slot('{slot}')");
+        self.unless("drop a slot", &sql, &SqlState::UNDEFINED_OBJECT, within).await
+    }
+
+    async fn unless(
+        &self,
+        what: &'static str,
+        sql: &str,
+        fine: &SqlState,
+        within: Duration,
+    ) -> Result<(), InstanceError> {
+        match self.kept(what, sql, true, within).await {
+            Err(InstanceError::Sql { cause, .. }) if cause.code() == Some(fine) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    /// Cuts all sessions but the keeper's; returns how many. After a fence, repeat it until
+    /// [`Observation::clients`](super::Observation::clients) stays 0 for `authentication_timeout` (5 s): a connection
+    /// that was authenticating when the fence went up still comes in. Who cannot wait kills the server.
+    ///
+    /// A commit that waits for a standby ends with its session unacknowledged.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`], [`InstanceError::Late`], [`InstanceError::Connect`].
+    pub async fn terminate_clients(&self, within: Duration) -> Result<u64, InstanceError> {
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}'"
+        );
+        self.ended("end the sessions", &sql, within).await
+    }
+
+    /// Cuts the replication connections of `names`; returns how many. They come back unless their side is told
+    /// otherwise.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`], [`InstanceError::Late`], [`InstanceError::Connect`].
+    pub async fn terminate_walsenders(
+        &self,
+        names: &[StandbyName],
+        within: Duration,
+    ) -> Result<u64, InstanceError> {
+        let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_replication \
+             WHERE lower(application_name) = ANY (ARRAY[{}]::text[])",
+            names.join(",")
+        );
+        self.ended("end replication connections", &sql, within).await
+    }
+
+    async fn ended(&self, what: &'static str, sql: &str, within: Duration) -> Result<u64, InstanceError> {
+        let rows = self.kept(what, sql, true, within).await?;
+        let done = rows.iter().filter(|row| row.first().is_some_and(|v| v.as_deref() == Some("t"))).count();
+        Ok(u64::try_from(done).unwrap_or(u64::MAX))
+    }
+}
+
+fn late(what: &'static str, within: Duration, class: Class) -> InstanceError {
+    InstanceError::Late { what, within_ms: millis(within), class }
+}

@@ -1,0 +1,340 @@
+//! When PostgreSQL acknowledges, and when it must not.
+
+use std::time::Duration;
+
+use database::instance::{Acks, Class, InstanceError, LoweredCommit, Role, Settings};
+use model::UnitName;
+
+use crate::rig::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_once_the_receivers_are_gone() {
+    let Some(place) = Place::new("receivers gone") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.node("c"));
+    let acks = any_one(&["b-1", "c-1"]);
+    let _a = a.start_primary(acks).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let run_c = c.follow(&a, "c-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+
+    b.revoke(&run_b).await;
+    c.revoke(&run_c).await;
+    let (mut insert, _) = pending(&a, 2).await;
+    not_acknowledged(&mut insert).await;
+
+    // The standby dies and comes back: its files say that it has no upstream, so it does not call the old primary.
+    b.kill().await.unwrap();
+    let run_b = b.start().unwrap();
+    b.until("it is back and looks for WAL", |seen| seen.replay_waits).await;
+    not_acknowledged(&mut insert).await;
+    assert_eq!(a.until("it answers", |_| true).await.senders, []);
+
+    // The old primary was frozen meanwhile: it wakes up, and still nobody acknowledges.
+    a.freeze();
+    assert!(a.observe(Duration::from_millis(200)).await.is_err());
+    assert!(a.probe(Duration::from_millis(200)).await.is_err());
+    a.thaw();
+    not_acknowledged(&mut insert).await;
+    let (mut after, _) = pending(&a, 3).await;
+    not_acknowledged(&mut after).await;
+
+    // They waited for nothing else: with one receiver back both are acknowledged.
+    let role = Role::Standby { upstream: Some(a.upstream("b-1")) };
+    b.change(&run_b, &Settings { role, acks: Acks::Never, open: true });
+    for insert in [insert, after] {
+        tokio::time::timeout(PATIENCE, insert).await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_of_the_new_primary_never_calls_the_old_one() {
+    let Some(place) = Place::new("fresh clone") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.empty("c"));
+    let _a = a.start_primary(any_one(&["b-1", "c-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    a.shop().await;
+    b.revoke(&run_b).await;
+    b.change(&run_b, &primary(any_one(&["c-2"]), true));
+    b.promote(PATIENCE).await.unwrap();
+
+    // The settings that came with the backup are not used: the old primary stands in none of ours.
+    let role = Role::Standby { upstream: Some(b.upstream("c-2")) };
+    c.configure(&Settings { role, acks: Acks::Never, open: true }).unwrap();
+    c.clone_from(&b.upstream("c-2"), false, PATIENCE).await.unwrap();
+    let _c = c.follow(&b, "c-2").await;
+    b.write_term(2, &UnitName::new("b").unwrap(), PATIENCE).await.unwrap();
+    let (mut insert, _) = pending(&a, 1).await;
+    not_acknowledged(&mut insert).await;
+    assert_eq!(a.until("it answers", |_| true).await.senders, []);
+    let receiver = c.until("it receives", |seen| seen.receiver.is_some()).await.receiver.unwrap();
+    assert_eq!(receiver.sender_port, Some(b.options().listen.port()));
+    assert_eq!((receiver.name.as_deref(), receiver.timeline), (Some("c-2"), Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_without_the_secret_of_replication_can_borrow_a_standbys_name() {
+    let Some(place) = Place::new("borrowed name") else { return };
+    let a = place.node("a");
+    let _a = a.start_primary(Acks::NotAwaited).await;
+    a.sql("postgres", "CREATE ROLE sneak REPLICATION LOGIN PASSWORD 'sneak'");
+    a.sql("postgres", "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'");
+    let refused = [
+        ("sneak", "sneak"),
+        ("boss", "boss"),
+        ("shop", APPLICATION_PASSWORD),
+        ("evenkeel", ""),
+        ("evenkeel_rewind", "rewind secret"),
+    ];
+    for (user, password) in refused {
+        let words = format!("user={user} replication=true application_name=b-1");
+        let output = a.over_tcp(&words, password, "IDENTIFY_SYSTEM");
+        let says = String::from_utf8_lossy(&output.stderr);
+        assert!(says.contains("pg_hba.conf rejects replication connection"), "{user}: {says}");
+    }
+    for user in ["boss", "evenkeel", "evenkeel_replication", "sneak"] {
+        let output = a.over_tcp(&format!("user={user} dbname=postgres"), "boss", "SELECT 1");
+        let says = String::from_utf8_lossy(&output.stderr);
+        assert!(says.contains("pg_hba.conf rejects connection"), "{user}: {says}");
+    }
+    let words = "user=evenkeel_replication replication=true application_name=b-1";
+    assert!(!a.over_tcp(words, "guessed", "IDENTIFY_SYSTEM").status.success());
+    // What remains: who holds the secret. Without TLS that is all it takes.
+    assert!(a.over_tcp(words, REPLICATION_PASSWORD, "IDENTIFY_SYSTEM").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_wait_looks_like_success_and_is_not_taken_for_it() {
+    let Some(place) = Place::new("cancelled wait") else { return };
+    let a = place.node("a");
+    let run_a = a.start_primary(Acks::NotAwaited).await;
+    a.shop().await;
+    a.change(&run_a, &primary(Acks::Never, true));
+    a.until_acks(&Acks::Never).await;
+    // From none to some by a reload: nothing shows that the checkpointer has read it but its having passed its loop.
+    a.checkpoint(PATIENCE).await.unwrap();
+    a.checkpoint(PATIENCE).await.unwrap();
+
+    // The belief: the client of a cancelled commit sees nothing but success.
+    let (insert, cancel) = pending(&a, 1).await;
+    cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    assert_eq!(insert.await.unwrap().unwrap(), 1);
+
+    let node = UnitName::new("a").unwrap();
+    let cancel_writer = async {
+        let sql = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                   WHERE application_name = 'evenkeel-term' AND wait_event = 'SyncRep'";
+        while a.sql("postgres", sql) == "0" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (written, ()) = tokio::join!(a.write_term(7, &node, PATIENCE), cancel_writer);
+    let error = written.unwrap_err();
+    assert!(
+        matches!(&error, InstanceError::LocalOnly { says, .. } if says.contains("canceling wait")),
+        "{error:?}"
+    );
+    assert_eq!(error.class(), Class::Unknown);
+
+    // The row is there now. Written again it must wait again, not find it and be content.
+    for _ in 0..2 {
+        let error = a.write_term(7, &node, Duration::from_millis(500)).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Late { .. }), "{error:?}");
+        assert_eq!(error.class(), Class::Unknown);
+    }
+    a.change(&run_a, &primary(Acks::NotAwaited, true));
+    a.until_acks(&Acks::NotAwaited).await;
+    a.write_term(7, &node, PATIENCE).await.unwrap();
+    let taken = a.write_term(7, &UnitName::new("b").unwrap(), PATIENCE).await.unwrap_err();
+    assert!(matches!(taken, InstanceError::TermTaken { term: 7 }), "{taken:?}");
+    assert_eq!(a.last_term(PATIENCE).await.unwrap(), Some((7, "a".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_makes_a_commit_visible_that_no_standby_has_and_the_fence_hides_it() {
+    let Some(place) = Place::new("crash restart") else { return };
+    let (a, b) = (place.node("a"), place.node("b"));
+    let _a = a.start_primary(any_one(&["b-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+    b.revoke(&run_b).await;
+    let (insert, _) = pending(&a, 2).await;
+    assert_eq!(a.orders(), "1", "it waits, and nobody sees it");
+    a.kill().await.unwrap();
+    assert!(insert.await.unwrap().is_err());
+
+    let run_a = a.start_with(primary(any_one(&["b-1"]), false)).await;
+    assert_eq!(a.orders(), "1,2", "the belief: it was never acknowledged, and is there");
+    let refused = a.try_client().await.err().unwrap();
+    assert!(refused.as_db_error().unwrap().message().contains("pg_hba.conf rejects"), "{refused:?}");
+
+    // Opened on purpose it can be read; fenced again, who is in is put out and stays out.
+    a.change(&run_a, &primary(any_one(&["b-1"]), true));
+    let mut opened = a.try_client().await;
+    while opened.is_err() {
+        opened = a.try_client().await;
+    }
+    assert_eq!(opened.as_ref().unwrap().query("SELECT FROM orders", &[]).await.unwrap().len(), 2);
+    a.change(&run_a, &primary(any_one(&["b-1"]), false));
+    while a.try_client().await.is_ok() {}
+    a.terminate_clients(PATIENCE).await.unwrap();
+    a.until("nobody is in", |seen| seen.clients == 0).await;
+    assert!(opened.unwrap().query("SELECT FROM orders", &[]).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_keeps_all_that_was_received() {
+    let Some(place) = Place::new("promotion") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.node("c"));
+    let _a = a.start_primary(any_one(&["b-1", "c-1"])).await;
+    let (run_b, run_c) = (b.follow(&a, "b-1").await, c.follow(&a, "c-1").await);
+    let client = a.shop().await;
+    let writer = tokio::spawn(async move {
+        let mut acknowledged = Vec::new();
+        for id in 0.. {
+            match order(&client, id).await {
+                Ok(_) => acknowledged.push(id),
+                Err(_) => break,
+            }
+        }
+        acknowledged
+    });
+    // Killed in the middle of it.
+    b.until("some orders are there", |_| b.orders().split(',').count() > 50).await;
+    a.kill().await.unwrap();
+    let acknowledged = writer.await.unwrap();
+
+    let (seen_b, seen_c) = (b.revoke(&run_b).await, c.revoke(&run_c).await);
+    let b_is_ahead = seen_b.has_up_to() >= seen_c.has_up_to();
+    let (new, run, seen) = if b_is_ahead { (&b, &run_b, seen_b) } else { (&c, &run_c, seen_c) };
+    new.change(run, &primary(Acks::NotAwaited, true));
+    new.until_acks(&Acks::NotAwaited).await;
+    new.promote(PATIENCE).await.unwrap();
+    let there = new.orders();
+    let there: Vec<u32> = there.split(',').map(|id| id.parse().unwrap()).collect();
+    for id in &acknowledged {
+        assert!(there.contains(id), "order {id} of {} is lost", acknowledged.len());
+    }
+    let forks = new.timeline_history(2).unwrap();
+    assert_eq!(forks.len(), 1);
+    assert_eq!(forks[0].timeline, 1);
+    assert!(
+        Some(forks[0].at) <= seen.has_up_to() && Some(forks[0].at) >= seen.replayed,
+        "{forks:?} {seen:?}"
+    );
+    let after = new.until("it writes", |seen| !seen.in_recovery).await;
+    assert_eq!(after.timeline, 2);
+    new.checkpoint(PATIENCE).await.unwrap();
+    assert_eq!(new.control().await.unwrap().timeline, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_another_term_does_not_count_and_a_removed_standby_no_longer() {
+    let Some(place) = Place::new("names of terms") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.node("c"));
+    let run_a = a.start_primary(any_one(&["b-2"])).await;
+    let _b = b.follow(&a, "b-1").await;
+    let _c = c.follow(&a, "c-2").await;
+    let rank = |seen: &database::instance::Observation, name: &str| {
+        seen.senders.iter().find(|sender| sender.name == name).map(|sender| sender.sync_priority)
+    };
+    let seen = a.until("both stream", |seen| {
+        seen.senders.iter().filter(|sender| sender.state == "streaming").count() == 2
+    });
+    let seen = seen.await;
+    assert_eq!((rank(&seen, "b-1"), rank(&seen, "c-2")), (Some(0), Some(0)));
+    let node = UnitName::new("a").unwrap();
+    let late = a.write_term(1, &node, Duration::from_millis(500)).await.unwrap_err();
+    assert!(matches!(late, InstanceError::Late { .. }), "{late:?}");
+
+    let both = any_one(&["b-1", "c-2"]);
+    a.change(&run_a, &primary(both.clone(), true));
+    a.until_acks(&both).await;
+    a.until("both count", |seen| rank(seen, "b-1") == Some(1) && rank(seen, "c-2") == Some(1)).await;
+    a.write_term(1, &node, PATIENCE).await.unwrap();
+    a.shop().await;
+
+    // Shrunk to b alone: confirmed, c's acknowledgement is worth nothing.
+    let alone = any_one(&["b-1"]);
+    a.change(&run_a, &primary(alone.clone(), true));
+    a.until_acks(&alone).await;
+    b.freeze();
+    let (mut insert, _) = pending(&a, 1).await;
+    let here = a.until("it answers", |_| true).await.flushed;
+    a.until("c has it", |seen| {
+        seen.senders.iter().any(|sender| sender.name == "c-2" && sender.flushed >= here)
+    })
+    .await;
+    not_acknowledged(&mut insert).await;
+    b.thaw();
+    tokio::time::timeout(PATIENCE, insert).await.unwrap().unwrap().unwrap();
+    let names = [name("b-1"), name("c-2")];
+    assert_eq!(a.terminate_walsenders(&names[1..], PATIENCE).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lowers_the_promise_of_a_commit_is_seen() {
+    let Some(place) = Place::new("lowered commits") else { return };
+    let a = place.node("a");
+    let run_a = a.start_primary(Acks::Never).await;
+    // Any role may do it to itself, so it cannot be forbidden, only seen; and with it its own commit does not wait.
+    let client = a.client().await;
+    client
+        .batch_execute("SET synchronous_commit = off; ALTER ROLE shop SET synchronous_commit = off")
+        .await
+        .unwrap();
+    a.sql("postgres", "SET synchronous_commit = local; ALTER DATABASE shop SET synchronous_commit = 'local'");
+    let lowered = |database: Option<&str>, role: Option<&str>, value: &str| LoweredCommit {
+        database: database.map(str::to_owned),
+        role: role.map(str::to_owned),
+        value: value.to_owned(),
+    };
+    let seen = a.until("both are there", |seen| seen.lowered.len() == 2).await;
+    assert_eq!(seen.lowered, [lowered(Some("shop"), None, "local"), lowered(None, Some("shop"), "off")]);
+
+    // A superuser's `ALTER SYSTEM`: what is pinned stays, the rest is seen and taken out.
+    a.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
+    a.sql("postgres", "ALTER SYSTEM SET fsync = off");
+    a.sql("postgres", "ALTER SYSTEM SET synchronous_commit = off");
+    a.sql("postgres", "ALTER SYSTEM SET work_mem = '8MB'");
+    run_a.reload();
+    while a.confirm_sync(&Acks::Never, PATIENCE).await.unwrap().confirmed() {}
+    assert_eq!(a.sql("postgres", "SHOW fsync"), "on");
+    assert_eq!(a.sql("postgres", "SHOW synchronous_commit"), "on");
+    let audit = a.audit(PATIENCE).await.unwrap();
+    let names: Vec<&str> = audit.overridden.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names, audit.pending_restart.len()), (vec!["synchronous_standby_names"], 0));
+    assert!(a.configure(&primary(Acks::Never, true)).unwrap().changed);
+    run_a.reload();
+    a.until_acks(&Acks::Never).await;
+    assert_eq!(a.audit(PATIENCE).await.unwrap(), database::instance::Audit::default());
+    assert_eq!(a.sql("postgres", "SHOW work_mem"), "8MB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_whose_replay_is_paused_can_still_be_revoked() {
+    let Some(place) = Place::new("paused replay") else { return };
+    let (a, b) = (place.node("a"), place.node("b"));
+    let _a = a.start_primary(any_one(&["b-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    a.shop().await;
+    b.sql("postgres", "SELECT pg_wal_replay_pause()");
+    let client = a.client().await;
+    order(&client, 1).await.unwrap();
+    let role = Role::Standby { upstream: None };
+    b.change(&run_b, &Settings { role, acks: Acks::Never, open: true });
+    b.until("its receiver is gone", |seen| {
+        if let Some(receiver) = &seen.receiver {
+            b.end_receiver(receiver);
+        }
+        seen.receiver.is_none()
+    })
+    .await;
+    let (mut insert, _) = pending(&a, 2).await;
+    not_acknowledged(&mut insert).await;
+    b.sql("postgres", "SELECT pg_wal_replay_resume()");
+    b.until("it has replayed all", |seen| seen.replay_waits).await;
+    not_acknowledged(&mut insert).await;
+    assert_eq!(b.orders(), "1");
+}

@@ -1,0 +1,151 @@
+//! Copies of data: base backups, rewinds, and what is left when they are interrupted.
+
+use std::time::{Duration, Instant};
+
+use database::instance::{Acks, Class, DbState, Half, InstanceError, Rewound, Role, Settings};
+use engine::ProcessId;
+use rustix::process::Signal;
+
+use crate::rig::*;
+
+/// Kills `program` as soon as it works on the folder of `node`.
+async fn kill_program(node: &Node, program: &str) {
+    let folder = node.options().dir.to_str().unwrap().to_owned();
+    let begin = Instant::now();
+    loop {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let is_it = line.split('\0').next().is_some_and(|word| word.ends_with(&format!("/{program}")));
+            if is_it && line.contains(&folder) {
+                ProcessId::of(pid).unwrap().signal(Signal::KILL);
+                return;
+            }
+        }
+        assert!(begin.elapsed() < PATIENCE, "{program} never ran");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn standby_of(node: &Node, name: &str) -> Settings {
+    Settings { role: Role::Standby { upstream: Some(node.upstream(name)) }, acks: Acks::Never, open: true }
+}
+
+/// `a` was the primary and has a commit that nobody else has; `b` is promoted in its place.
+async fn forked(place: &std::sync::Arc<Place>) -> (Node, Node) {
+    let (a, b) = (place.node("a"), place.node("b"));
+    let _a = a.start_primary(any_one(&["b-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+    b.revoke(&run_b).await;
+    let (insert, _) = pending(&a, 2).await;
+    a.kill().await.unwrap();
+    assert!(insert.await.unwrap().is_err());
+    b.change(&run_b, &primary(Acks::NotAwaited, true));
+    b.until_acks(&Acks::NotAwaited).await;
+    b.promote(PATIENCE).await.unwrap();
+    b.checkpoint(PATIENCE).await.unwrap();
+    order(&b.client().await, 3).await.unwrap();
+    (a, b)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_primary_with_commits_of_its_own_is_rewound_and_follows() {
+    let Some(place) = Place::new("rewind") else { return };
+    let (a, b) = forked(&place).await;
+    let control = a.control().await.unwrap();
+    assert_eq!((control.state, control.standby), (DbState::InProduction, false));
+    let begin = Instant::now();
+    assert_eq!(a.rewind(&b.upstream("a-2"), PATIENCE).await.unwrap(), Rewound::Done);
+    println!("MEASURED rewind after a crash: {:?}", begin.elapsed());
+    let run_a = a.follow(&b, "a-2").await;
+    a.until("it has all", |_| a.orders() == "1,3").await;
+    stop_fast(&run_a).await;
+    let control = a.control().await.unwrap();
+    assert_eq!((control.state, control.standby), (DbState::ShutDownInRecovery, true));
+    assert!(!a.wal_end().await.unwrap().exact);
+    // A source that cannot be reached has touched nothing.
+    b.kill().await.unwrap();
+    let error = a.rewind(&b.upstream("a-2"), PATIENCE).await.unwrap_err();
+    assert_eq!((error.class(), a.half().unwrap()), (Class::Transient, None), "{error:?}");
+    a.start().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_half_made_never_starts_and_a_clone_mends_it() {
+    let Some(place) = Place::new("half made") else { return };
+    let (a, b) = forked(&place).await;
+    let source = b.upstream("a-2");
+    let (rewound, ()) = tokio::join!(a.rewind(&source, PATIENCE), kill_program(&a, "pg_rewind"));
+    assert!(matches!(rewound.unwrap(), Rewound::NeedsClone(_)));
+    assert_eq!(a.half().unwrap(), Some(Half::Rewind));
+    let refused = a.start().unwrap_err();
+    assert!(matches!(refused, InstanceError::HalfMade { half: Half::Rewind, .. }), "{refused:?}");
+    assert!(matches!(a.rewind(&source, PATIENCE).await, Err(InstanceError::HalfMade { .. })));
+    // What pg_rewind had started may still be at work.
+    a.kill().await.unwrap();
+
+    a.configure(&standby_of(&b, "a-2")).unwrap();
+    let (cloned, ()) = tokio::join!(a.clone_from(&source, true, PATIENCE), kill_program(&a, "pg_basebackup"));
+    cloned.unwrap_err();
+    assert_eq!(a.half().unwrap(), Some(Half::Clone));
+    assert!(matches!(a.start(), Err(InstanceError::HalfMade { half: Half::Clone, .. })));
+    a.kill().await.unwrap();
+
+    let begin = Instant::now();
+    a.clone_from(&source, true, PATIENCE).await.unwrap();
+    println!("MEASURED clone: {:?}", begin.elapsed());
+    assert_eq!(a.half().unwrap(), None);
+    assert!(a.options().dir.join("data.old/PG_VERSION").exists(), "the old data is kept for salvage");
+    assert!(!a.options().dir.join("conf/passfile.tool").exists());
+    let _a = a.follow(&b, "a-2").await;
+    a.until("it has all", |_| a.orders() == "1,3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_another_cluster_is_refused_and_the_own_data_stays() {
+    let Some(place) = Place::new("another cluster") else { return };
+    let (a, b) = (place.node("a"), place.empty("b"));
+    b.init().await.unwrap();
+    assert!(matches!(b.init().await, Err(InstanceError::Unable { .. })));
+    let run_a = a.start_primary(Acks::NotAwaited).await;
+    b.start_primary(Acks::NotAwaited).await;
+    stop_fast(&run_a).await;
+    let before = a.control().await.unwrap();
+    assert!(before.checksums && before.clean());
+    assert!(a.wal_end().await.unwrap().exact);
+    let error = a.clone_from(&b.upstream("a-1"), false, PATIENCE).await.unwrap_err();
+    assert!(matches!(error, InstanceError::Foreign { .. }), "{error:?}");
+    assert_eq!(a.control().await.unwrap().system_identifier, before.system_identifier);
+    // Put there by hand it does not start either.
+    let c = place.empty("c");
+    copy(a.data(), c.data());
+    c.configure(&primary(Acks::NotAwaited, true)).unwrap();
+    let run_c = c.start().unwrap();
+    c.until("it runs", |_| true).await;
+    stop_fast(&run_c).await;
+    std::fs::remove_dir_all(c.data()).unwrap();
+    b.kill().await.unwrap();
+    copy(b.data(), c.data());
+    assert!(matches!(c.start(), Err(InstanceError::Foreign { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_standby_must_stop_cleanly_before_it_is_rewound() {
+    let Some(place) = Place::new("crashed standby") else { return };
+    let (a, b) = (place.node("a"), place.node("b"));
+    let _a = a.start_primary(Acks::NotAwaited).await;
+    b.follow(&a, "b-1").await;
+    b.kill().await.unwrap();
+    assert_eq!(b.control().await.unwrap().state, DbState::InArchiveRecovery);
+    assert_eq!(b.rewind(&a.upstream("b-1"), PATIENCE).await.unwrap(), Rewound::NeedsCleanStop);
+    assert_eq!(b.half().unwrap(), None);
+    let role = Role::Standby { upstream: None };
+    let run_b = b.start_with(Settings { role, acks: Acks::Never, open: false }).await;
+    stop_fast(&run_b).await;
+    assert_eq!(b.rewind(&a.upstream("b-1"), PATIENCE).await.unwrap(), Rewound::Done);
+}
