@@ -33,6 +33,12 @@ pub const RUN: &[Package] = &[
 pub const TEST: &[Package] = &[
     package("postgresql-15", "/usr/lib/postgresql/15/bin/postgres", "databases of the tests' own"),
     package("procps", "ps", "checking that no process is left behind"),
+    package(
+        "postgresql-15",
+        "/usr/lib/postgresql/15/bin/postgres",
+        "the databases that fail over; the tests run servers of their own",
+    ),
+    package("openssl", "openssl", "certificates of the database nodes in tests"),
     package("chromium", "chromium", "looking at the console as a person does"),
     package(
         "fonts-dejavu-core",

@@ -10,3 +10,5 @@ mod copies;
 mod life;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod tls;
