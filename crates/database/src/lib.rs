@@ -21,7 +21,9 @@ mod decide_reign;
 mod decide_scene;
 mod decide_view;
 pub mod instance;
+pub mod keeper;
 pub mod path;
+pub mod peers;
 pub mod sim;
 
 pub use decide::{RULES, Rule, choose, choose_with};

@@ -13,6 +13,7 @@ mod app;
 mod cluster;
 mod database;
 mod front;
+mod lsn;
 mod name;
 mod plan;
 mod quantity;
@@ -32,11 +33,12 @@ pub use cluster::{
 };
 pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
+pub use lsn::{BadLsn, Lsn};
 pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{
-    Holding, Lsn, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
+    Holding, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
 };
 pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
 pub use template::{BadTemplate, NoUrl, Piece, Template, Values, Variable};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Lsn;
+
 /// Counts the reigns of primaries, from 1; 0 is "none yet". Only the store hands out a new one, by compare-and-set.
 pub type Term = u64;
 
@@ -88,17 +90,6 @@ impl From<Vec<NodeId>> for Nodes {
 impl From<Nodes> for Vec<NodeId> {
     fn from(nodes: Nodes) -> Vec<NodeId> {
         nodes.iter().collect()
-    }
-}
-
-/// A place in the write-ahead log, in bytes: PostgreSQL's `pg_lsn`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Lsn(pub u64);
-
-impl fmt::Display for Lsn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
     }
 }
 

@@ -1,0 +1,206 @@
+//! Carries out one action. What it did is what the next look finds, so a failure here is told and nothing more.
+
+use std::fs;
+use std::time::Duration;
+
+use model::{NodeId, Quorum, Term};
+
+use super::error::KeeperError;
+use super::local::Local;
+use crate::instance::{Instance, InstanceError, Rewound, StopHow};
+use crate::{Action, Durable, Upstream};
+
+/// SQL that answers from memory.
+const QUICK: Duration = Duration::from_millis(1_000);
+/// A promotion is a signal, a look each 100 ms and one record; replaying what is left can take longer, and is then asked
+/// for again.
+const PROMOTE: Duration = Duration::from_millis(3_000);
+/// A standby that stops cleanly writes down how far it is.
+const STOP: Duration = Duration::from_secs(20);
+/// A copy of a large database takes hours; it is bounded so that one that hangs is begun again.
+const COPY: Duration = Duration::from_secs(24 * 3_600);
+/// A checkpoint is as slow as the disk.
+const CHECKPOINT: Duration = Duration::from_secs(600);
+
+/// Work that goes on beside the loop.
+pub(super) enum Work {
+    Init,
+    Clone { from: Upstream },
+    Rewind { from: Upstream },
+    Checkpoint,
+}
+
+impl Work {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Work::Init => "init",
+            Work::Clone { .. } => "copy",
+            Work::Rewind { .. } => "rewind",
+            Work::Checkpoint => "checkpoint",
+        }
+    }
+}
+
+/// What came of [`Work`].
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub name: &'static str,
+    /// The data is a copy of that term's primary now.
+    pub fresh: Option<Term>,
+    pub failed: Option<KeeperError>,
+}
+
+impl Local {
+    /// Carries out an action on this node; `Some`: it is long, and goes on beside the loop.
+    pub async fn carry(&mut self, action: &Action) -> Result<Option<Work>, KeeperError> {
+        match action {
+            Action::Init => return Ok(Some(Work::Init)),
+            Action::Checkpoint => return Ok(Some(Work::Checkpoint)),
+            Action::Clone(from) => {
+                self.end().await?;
+                return Ok(Some(Work::Clone { from: *from }));
+            }
+            Action::Rewind(from) => return Ok(Some(Work::Rewind { from: *from })),
+            Action::Persist(durable) => self.save(|own| own.set_durable(*durable))?,
+            Action::Fence => self.end().await?,
+            Action::Start => self.start()?,
+            Action::Point(upstream) => self.point(*upstream).await?,
+            Action::Forget(durable) => self.forget(*durable).await?,
+            Action::SetSync(quorum) => self.set_sync(*quorum).await?,
+            Action::ConfirmSync => self.confirm_sync().await?,
+            Action::Promote => self.instance.promote(PROMOTE).await?,
+            Action::Open => self.set_open(true)?,
+            Action::Close => {
+                self.set_open(false)?;
+                self.instance.terminate_clients(QUICK).await?;
+            }
+            Action::Write { .. } | Action::Report { .. } => {}
+        }
+        Ok(None)
+    }
+
+    fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
+        self.save(|own| own.open = open)?;
+        self.apply()
+    }
+
+    /// Starts the server as a standby, closed, without a slot through which anybody could be fed.
+    fn start(&mut self) -> Result<(), KeeperError> {
+        self.forget_server();
+        self.save(|own| (own.open, own.slots) = (false, 0))?;
+        let slots = self.instance.data().join("pg_replslot");
+        let unreadable = |cause| InstanceError::File { what: "empty", path: slots.clone(), cause };
+        for slot in fs::read_dir(&slots).map_err(unreadable)?.filter_map(Result::ok) {
+            fs::remove_dir_all(slot.path()).map_err(unreadable)?;
+        }
+        self.apply()?;
+        self.running = Some(self.instance.start()?);
+        self.save(|own| own.fresh = None)
+    }
+
+    /// Names the upstream. Nobody is fed by a node that is fed in another term: its slots go first.
+    async fn point(&mut self, upstream: Option<Upstream>) -> Result<(), KeeperError> {
+        if upstream.is_some() && self.running.is_some() && self.own.slots != 0 {
+            self.drop_slots(self.own.slots).await?;
+            self.save(|own| own.slots = 0)?;
+        }
+        self.save(|own| own.set_upstream(upstream))?;
+        self.apply()?;
+        // With replay behind, the startup process would notice late.
+        if upstream.is_none()
+            && self.running.is_some()
+            && let Ok(seen) = self.instance.observe(QUICK).await
+            && let Some(receiver) = &seen.receiver
+        {
+            self.instance.end_receiver(receiver);
+        }
+        Ok(())
+    }
+
+    fn others(&self) -> Vec<NodeId> {
+        self.options.places.keys().copied().filter(|node| *node != self.options.node).collect()
+    }
+
+    async fn drop_slots(&self, term: Term) -> Result<(), KeeperError> {
+        let names: Result<Vec<_>, _> =
+            self.others().into_iter().map(|node| self.standby_name(node, term)).collect();
+        self.instance.terminate_walsenders(&names?, QUICK).await?;
+        for node in self.others() {
+            self.instance.drop_slot(&self.slot_name(node, term)?, QUICK).await?;
+        }
+        Ok(())
+    }
+
+    /// The slots of the quorum's term, and then the quorum.
+    async fn set_sync(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
+        if self.own.slots != quorum.term {
+            if self.own.slots != 0 {
+                self.drop_slots(self.own.slots).await?;
+            }
+            self.save(|own| own.slots = quorum.term)?;
+        }
+        let before = self.own.quorum;
+        if before.is_none_or(|before| before.term != quorum.term) {
+            for node in self.others() {
+                self.instance.create_slot(&self.slot_name(node, quorum.term)?, QUICK).await?;
+            }
+        }
+        self.sync_given(before);
+        self.save(|own| own.quorum = Some(quorum))?;
+        self.apply()
+    }
+
+    /// Ends the server and removes the files of timelines that its log has not reached.
+    async fn forget(&mut self, durable: Durable) -> Result<(), KeeperError> {
+        self.end().await?;
+        let control = self.instance.control().await?;
+        let reached = control.timeline.max(control.min_recovery_timeline);
+        let folder = self.instance.data().join("pg_wal");
+        let unreadable = |cause| InstanceError::File { what: "clean", path: folder.clone(), cause };
+        for entry in fs::read_dir(&folder).map_err(unreadable)?.filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // A segment, a partial one or a history: all begin with the timeline's number, eight digits of hex.
+            let timeline = name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            if entry.path().is_file() && timeline.is_some_and(|timeline| timeline > reached) {
+                fs::remove_file(entry.path()).map_err(unreadable)?;
+            }
+        }
+        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
+        self.save(|own| own.set_durable(durable))
+    }
+}
+
+/// Does `work` on `instance`; `source` is where it copies from.
+pub(super) async fn work(
+    instance: &Instance,
+    work: Work,
+    source: Option<crate::instance::Upstream>,
+    running: Option<crate::instance::Running>,
+) -> Finished {
+    let name = work.name();
+    let mut fresh = None;
+    let done: Result<(), KeeperError> = async {
+        match (work, source) {
+            (Work::Init, _) => instance.init().await?,
+            (Work::Checkpoint, _) => instance.checkpoint(CHECKPOINT).await?,
+            (Work::Clone { from }, Some(source)) => {
+                instance.clone_from(&source, false, COPY).await?;
+                fresh = Some(from.term);
+            }
+            (Work::Rewind { from }, Some(source)) => {
+                if let Some(running) = running {
+                    running.stop(StopHow::Fast, STOP).await?;
+                    instance.kill().await?;
+                }
+                match instance.rewind(&source, COPY).await? {
+                    Rewound::Done => fresh = Some(from.term),
+                    other => return Err(KeeperError::NotNow(format!("a rewind is not possible: {other:?}"))),
+                }
+            }
+            (Work::Clone { .. } | Work::Rewind { .. }, None) => {}
+        }
+        Ok(())
+    }
+    .await;
+    Finished { name, fresh, failed: done.err() }
+}

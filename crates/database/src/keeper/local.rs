@@ -1,0 +1,317 @@
+//! The local server as the rules see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{NodeId, Quorum, Term};
+
+use super::error::KeeperError;
+use super::file::{KeeperFile, Own};
+use super::options::{KeeperOptions, NodePlace, node_of};
+use super::status::{KeeperStatus, ServerState, Standing};
+use crate::instance::{
+    self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName, StandbyName,
+    Tuning, find_bin,
+};
+use crate::{Sender, Server, Sync, Upstream};
+
+/// A look that takes longer has failed. Three in a row of a primary that has answered before, and it is ended: 1.2 s.
+const LOOK: Duration = Duration::from_millis(400);
+/// See [`LOOK`].
+const LOOKS_MAX: u32 = 3;
+/// A quorum is confirmed over a new connection.
+const CONFIRM: Duration = Duration::from_millis(1_000);
+
+/// The node's server, its settings and the keeper's file.
+pub(super) struct Local {
+    pub options: KeeperOptions,
+    pub instance: Arc<Instance>,
+    pub own: Own,
+    pub file: KeeperFile,
+    pub running: Option<Running>,
+    /// Long work is under way.
+    pub busy: Option<&'static str>,
+    /// The quorum of the settings is in force; what came before it may be until then.
+    in_force: bool,
+    /// The quorum before: leaving "nobody" or another `need` takes more to confirm.
+    before: Option<Quorum>,
+    /// Looks in a row that failed, of a server that has answered since its start.
+    failed_looks: u32,
+    answered: bool,
+    last: Option<Observation>,
+    fork: Option<(u32, model::Lsn)>,
+}
+
+impl Local {
+    /// Takes the node's folder; a server that still runs is taken over.
+    pub fn open(options: KeeperOptions) -> Result<Local, KeeperError> {
+        let place = options.places.get(&options.node).ok_or(KeeperError::NoPlace(options.node))?;
+        let instance = Instance::open(Options {
+            node: place.unit.clone(),
+            bin: find_bin(u32::from(options.database.database.postgres))?,
+            dir: options.dir.clone(),
+            listen: place.server,
+            user: options.user,
+            tls: options.tls.clone(),
+            application: options.application.clone(),
+            secrets: options.secrets.clone(),
+            tuning: Tuning::default(),
+        })?;
+        let file = KeeperFile::new(&options.dir);
+        let own = file.load().map_err(|cause| KeeperError::File {
+            what: "read",
+            path: file.path().to_path_buf(),
+            cause,
+        })?;
+        let running = instance.adopt();
+        Ok(Local {
+            instance: Arc::new(instance),
+            answered: running.is_some(),
+            running,
+            options,
+            own,
+            file,
+            busy: None,
+            in_force: false,
+            before: None,
+            failed_looks: 0,
+            last: None,
+            fork: None,
+        })
+    }
+
+    /// Changes the keeper's file; the change is on the disk when this returns.
+    pub fn save(&mut self, change: impl FnOnce(&mut Own)) -> Result<(), KeeperError> {
+        let mut next = self.own.clone();
+        change(&mut next);
+        if next != self.own {
+            let failed =
+                |cause| KeeperError::File { what: "written", path: self.file.path().to_path_buf(), cause };
+            self.file.save(&next).map_err(failed)?;
+            self.own = next;
+        }
+        Ok(())
+    }
+
+    /// The place of another node.
+    pub fn place(&self, node: NodeId) -> Result<&NodePlace, KeeperError> {
+        self.options.places.get(&node).ok_or(KeeperError::NoPlace(node))
+    }
+
+    /// As whom this node streams in `term`.
+    pub fn standby_name(&self, node: NodeId, term: Term) -> Result<StandbyName, KeeperError> {
+        let name = format!("{}-t{term}", self.place(node)?.unit);
+        StandbyName::new(&name).map_err(|_| KeeperError::Name(name))
+    }
+
+    /// The slot of `node` at the primary of `term`.
+    pub fn slot_name(&self, node: NodeId, term: Term) -> Result<SlotName, KeeperError> {
+        let name = format!("{}-t{term}", self.place(node)?.unit).replace('-', "_");
+        SlotName::new(&name).map_err(|_| KeeperError::Name(name))
+    }
+
+    /// How this node reaches `upstream`.
+    pub fn source(&self, upstream: Upstream) -> Result<instance::Upstream, KeeperError> {
+        Ok(instance::Upstream {
+            address: self.place(upstream.node)?.server,
+            name: self.standby_name(self.options.node, upstream.term)?,
+            slot: Some(self.slot_name(self.options.node, upstream.term)?),
+        })
+    }
+
+    /// PostgreSQL's words for `quorum`.
+    pub fn acks(&self, quorum: Option<&Quorum>) -> Result<Acks, KeeperError> {
+        let Some(quorum) = quorum else { return Ok(Acks::Never) };
+        if quorum.need == 0 {
+            return Ok(Acks::NotAwaited);
+        }
+        let names: Result<_, _> =
+            quorum.members.iter().map(|node| self.standby_name(node, quorum.term)).collect();
+        Ok(Acks::AnyOf { need: quorum.need, names: names? })
+    }
+
+    /// Writes the settings that the keeper's file stands for, and has a running server load them.
+    pub fn apply(&self) -> Result<(), KeeperError> {
+        let upstream = self.own.upstream().map(|upstream| self.source(upstream)).transpose()?;
+        let settings = Settings {
+            role: Role::Standby { upstream },
+            acks: self.acks(self.own.quorum.as_ref())?,
+            open: self.own.open,
+        };
+        let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
+        let role = if writes && self.running.is_some() { Role::Primary } else { settings.role.clone() };
+        self.instance.configure(&Settings { role, ..settings })?;
+        if let Some(running) = &self.running {
+            running.reload();
+        }
+        Ok(())
+    }
+
+    /// A quorum is given to the server: not in force before it is confirmed.
+    pub fn sync_given(&mut self, before: Option<Quorum>) {
+        if self.in_force {
+            self.before = before;
+        }
+        self.in_force = false;
+    }
+
+    /// Makes sure that every process goes by the quorum in the settings; walsenders that may not are ended.
+    pub async fn confirm_sync(&mut self) -> Result<(), KeeperError> {
+        let wanted = self.acks(self.own.quorum.as_ref())?;
+        let check = self.instance.confirm_sync(&wanted, CONFIRM).await?;
+        if !check.in_force {
+            return Err(KeeperError::NotNow("PostgreSQL has not read its settings yet".to_owned()));
+        }
+        let (before, now) = (self.before.map(|quorum| quorum.need), self.own.quorum.map(|quorum| quorum.need));
+        let same_need = before.is_none() || before == now;
+        if !check.strangers.is_empty() || !same_need {
+            // They come back within 0.1 s and know the new settings from their start.
+            let mut names = Vec::new();
+            let terms: Vec<Term> = self.own.quorum.iter().map(|quorum| quorum.term).collect();
+            for (node, term) in self.options.places.keys().flat_map(|node| terms.iter().map(move |term| (node, term))) {
+                names.push(self.standby_name(*node, *term)?);
+            }
+            self.instance.terminate_walsenders(&names, CONFIRM).await?;
+        }
+        if !check.strangers.is_empty() {
+            return Err(KeeperError::NotNow(format!("{} may still acknowledge", check.strangers.join(", "))));
+        }
+        if before == Some(0) && now != Some(0) {
+            // Whether commits wait at all is told to backends by the checkpointer, which reads its settings before a
+            // checkpoint; the second one begins after the first has ended.
+            for _ in 0..2 {
+                self.instance.checkpoint(Duration::from_secs(60)).await?;
+            }
+        }
+        self.in_force = true;
+        self.before = None;
+        Ok(())
+    }
+
+    /// The server now.
+    pub async fn look(&mut self) -> Result<Server, KeeperError> {
+        if self.busy.is_some() {
+            return Ok(Server::Busy);
+        }
+        if self.instance.half()?.is_some() {
+            return Ok(Server::Half);
+        }
+        if !self.instance.data().join("PG_VERSION").exists() {
+            return Ok(Server::Empty);
+        }
+        if self.running.as_ref().is_none_or(|running| !running.alive()) {
+            self.forget_server();
+            return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
+        }
+        match self.instance.observe(LOOK).await {
+            Ok(seen) => {
+                (self.failed_looks, self.answered) = (0, true);
+                let server = self.server_of(&seen)?;
+                self.last = Some(seen);
+                Ok(server)
+            }
+            Err(error) => self.no_answer(error).await,
+        }
+    }
+
+    async fn no_answer(&mut self, error: InstanceError) -> Result<Server, KeeperError> {
+        tracing::debug!(error = &error as &dyn std::error::Error, "PostgreSQL does not answer");
+        self.failed_looks += u32::from(self.answered);
+        let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
+        if self.failed_looks >= LOOKS_MAX && writes {
+            tracing::warn!("a primary does not answer; ending it");
+            self.end().await?;
+            return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
+        }
+        Ok(Server::Busy)
+    }
+
+    /// Ends the server with all its processes.
+    pub async fn end(&mut self) -> Result<(), KeeperError> {
+        self.instance.kill().await?;
+        self.forget_server();
+        Ok(())
+    }
+
+    pub fn forget_server(&mut self) {
+        self.running = None;
+        self.last = None;
+        self.fork = None;
+        (self.failed_looks, self.answered) = (0, false);
+        self.in_force = false;
+    }
+
+    fn server_of(&mut self, seen: &Observation) -> Result<Server, KeeperError> {
+        let sync = Sync { set: self.own.quorum, in_force: self.in_force };
+        if seen.in_recovery {
+            let receiving = seen.receiver.is_some();
+            let upstream = self.own.upstream();
+            // What was received since the start is known at once; before that, only what replay has found.
+            let settled = !receiving && upstream.is_none() && (seen.received.is_some() || seen.replay_waits);
+            let end = seen.has_up_to().filter(|_| settled);
+            return Ok(Server::Standby { upstream, receiving, end, sync });
+        }
+        let fork = self.fork_of(seen.timeline)?;
+        Ok(Server::Primary {
+            sync,
+            open: self.own.open,
+            flush: seen.flushed.unwrap_or_default(),
+            fork,
+            senders: self.senders(seen),
+            checkpointed: seen.checkpoint_timeline == seen.timeline,
+        })
+    }
+
+    fn fork_of(&mut self, timeline: u32) -> Result<model::Lsn, KeeperError> {
+        if let Some((known, fork)) = self.fork
+            && known == timeline
+        {
+            return Ok(fork);
+        }
+        let history = self.instance.timeline_history(timeline)?;
+        let fork = history.last().map_or(model::Lsn(0), |fork| fork.at);
+        self.fork = Some((timeline, fork));
+        Ok(fork)
+    }
+
+    fn senders(&self, seen: &Observation) -> BTreeMap<NodeId, Sender> {
+        let named = |sender: &instance::Sender| {
+            let (unit, term) = sender.name.rsplit_once("-t")?;
+            let node = node_of(&model::UnitName::new(unit).ok()?)?;
+            let known = self.options.places.get(&node).is_some_and(|place| place.unit.as_str() == unit);
+            let streams = known && sender.state == "streaming";
+            streams.then_some((node, Sender { term: term.parse().ok()?, flush: sender.flushed? }))
+        };
+        seen.senders.iter().filter_map(named).collect()
+    }
+
+    /// Fills in what the server is.
+    pub fn tell(&self, server: &Server, status: &mut KeeperStatus) {
+        status.promised = self.own.durable().promised;
+        status.server_pid = self.running.as_ref().map(|running| running.process().pid);
+        status.end = self.last.as_ref().and_then(Observation::has_up_to);
+        status.standbys.clear();
+        status.server = match server {
+            Server::Empty => ServerState::Empty,
+            Server::Half => ServerState::Making,
+            Server::Busy if self.busy.is_some_and(|work| work != "checkpoint") => ServerState::Making,
+            Server::Busy => ServerState::Starting,
+            Server::Stopped { .. } => ServerState::Stopped,
+            Server::Standby { upstream: Some(_), receiving: true, .. } => ServerState::Streaming,
+            Server::Standby { .. } => ServerState::Standby,
+            Server::Primary { open: true, .. } => ServerState::Open,
+            Server::Primary { .. } => ServerState::Fenced,
+        };
+        let Server::Primary { flush, senders, .. } = server else { return };
+        let members = self.own.quorum.map(|quorum| quorum.members).unwrap_or_default();
+        status.standbys = senders
+            .iter()
+            .map(|(node, sender)| Standing {
+                node: *node,
+                lag_bytes: flush.0.saturating_sub(sender.flush.0),
+                counts: members.has(*node),
+            })
+            .collect();
+    }
+}

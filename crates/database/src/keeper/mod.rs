@@ -1,0 +1,21 @@
+//! The keeper of one data node: looks, asks the rules, does what they say, tells what is.
+//!
+//! One loop a node. Each round observes the local server, the shared record and the peers, asks [`crate::choose`], and
+//! carries out the one effect it names; the outcome is whatever the next round observes. Long work (a copy, a rewind, a
+//! checkpoint) runs beside the loop. A keeper that crashes anywhere starts again from its own file, the store and the server
+//! that still runs.
+
+mod carry;
+mod error;
+mod file;
+mod local;
+mod options;
+mod run;
+mod shared;
+mod status;
+
+pub use error::KeeperError;
+pub use options::{KeeperOptions, NodePlace, node_of};
+pub use run::{KeeperHandle, start};
+pub use shared::Keys;
+pub use status::{KeeperStatus, ServerState, Standing};

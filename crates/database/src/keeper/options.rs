@@ -1,0 +1,60 @@
+//! What a keeper is made of.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use model::{DatabaseName, NodeId, PlannedDatabase, UnitName, ZoneName};
+
+use crate::instance::{Secrets, TlsFiles};
+
+/// Where a data node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePlace {
+    /// Its unit, `db-2` for `NodeId(2)`.
+    pub unit: UnitName,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Where its PostgreSQL listens.
+    pub server: SocketAddr,
+    /// Where its keeper listens for the others.
+    pub keeper: SocketAddr,
+}
+
+/// Everything a keeper must know at its start.
+#[derive(Clone, Debug)]
+pub struct KeeperOptions {
+    /// The database.
+    pub database: PlannedDatabase,
+    /// The application, after which the role and the PostgreSQL database are named.
+    pub application: model::AppName,
+    /// This node.
+    pub node: NodeId,
+    /// Every node of the plan, this one included.
+    pub places: BTreeMap<NodeId, NodePlace>,
+    /// The node's own folder: the instance and the keeper's file.
+    pub dir: PathBuf,
+    /// As whom PostgreSQL runs: needed by root, else `None`.
+    pub user: Option<(u32, u32)>,
+    /// Certificates; `None`: connections between nodes are not encrypted, as on one machine's loopback.
+    pub tls: Option<TlsFiles>,
+    /// The passwords, the same on all nodes.
+    pub secrets: Secrets,
+    /// What keepers show each other that they belong together; the same on all nodes. At least 32 random bytes.
+    pub peers_key: Vec<u8>,
+}
+
+impl KeeperOptions {
+    /// The database's name.
+    #[must_use]
+    pub fn name(&self) -> &DatabaseName {
+        &self.database.database.name
+    }
+}
+
+/// The node of a unit `db-2`.
+#[must_use]
+pub fn node_of(unit: &UnitName) -> Option<NodeId> {
+    let (_, number) = unit.as_str().rsplit_once('-')?;
+    number.parse().ok().filter(|number| (1..=model::NODES_MAX).contains(number)).map(NodeId)
+}

@@ -1,0 +1,356 @@
+//! The loop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Moment, NodeId, Nodes, ReignPhase};
+use store::Store;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use world::{Clock, Spawner, Stop, Tasks};
+
+use super::carry::{self, Finished, Work};
+use super::error::KeeperError;
+use super::local::Local;
+use super::options::KeeperOptions;
+use super::shared::{self, Keys, Shared};
+use super::status::KeeperStatus;
+use crate::instance::{InstanceError, Settings, StopHow};
+use crate::peers::{self, PeerAddress, Peers, PeersOptions};
+use crate::{Action, Alone, Memory, Server, View, choose};
+
+/// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
+const CALM_MS: u64 = 100;
+/// The same while there is no primary that serves: each look may be the one that is waited for.
+const URGENT_MS: u64 = 10;
+/// Rounds without a pause; more is a mistake of the rules and must not keep the processor.
+const ROUNDS_MAX: u32 = 100;
+/// What a keeper wrote must be seen before it decides again, but a store that fell silent is not waited for.
+const SEEN_MS: u64 = 1_000;
+/// After a failed action the next try waits this long, in milliseconds.
+const FAILED_MS: u64 = 100;
+/// How long an orderly stop may take.
+const STOP: Duration = Duration::from_secs(30);
+
+/// A running keeper.
+pub struct KeeperHandle {
+    status: watch::Receiver<Arc<KeeperStatus>>,
+    tasks: Tasks,
+    done: mpsc::Receiver<()>,
+}
+
+impl KeeperHandle {
+    /// What it says of its node.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Arc<KeeperStatus>> {
+        self.status.clone()
+    }
+
+    /// Ends the loop, then the server, in order. A keeper that is dropped instead leaves the server running, for the
+    /// next keeper to take over.
+    pub async fn stop(mut self) {
+        let _ = self.tasks.shutdown(world::Limits { grace_ms: 40_000, ..world::Limits::default() }).await;
+        let _ = self.done.recv().await;
+    }
+}
+
+/// Starts the keeper of one node.
+///
+/// # Errors
+/// [`KeeperError`] when its folder, file or PostgreSQL cannot be had.
+pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<KeeperHandle, KeeperError> {
+    let tasks = Tasks::new();
+    let peers = peers::start(peers_of(&options)?, &tasks, clock.clone())?;
+    let keys = Keys::new(options.name());
+    let alone = match options.database.database.when_alone {
+        model::WhenAlone::Block => Alone::Block,
+        model::WhenAlone::Degrade => Alone::Degrade,
+    };
+    let local = Local::open(options)?;
+    let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
+    tasks.spawn("record", shared::follow(store.clone(), keys.clone(), clock.clone(), shared_out, tasks.stop()));
+    let (status_out, status) = watch::channel(Arc::new(KeeperStatus::default()));
+    let (finished_out, finished) = mpsc::channel(4);
+    let (done_out, done) = mpsc::channel(1);
+    let keeper = Keeper {
+        local,
+        alone,
+        store,
+        keys,
+        clock,
+        peers,
+        shared,
+        memory: Memory::default(),
+        status: status_out,
+        rule: String::new(),
+        detail: String::new(),
+        finished_out,
+        finished,
+        spawner: tasks.spawner(),
+        stop: tasks.stop(),
+        checkpointing: false,
+    };
+    tasks.spawn("keeper", async move {
+        keeper.run().await;
+        drop(done_out);
+    });
+    Ok(KeeperHandle { status, tasks, done })
+}
+
+fn peers_of(options: &KeeperOptions) -> Result<PeersOptions, KeeperError> {
+    let me = options.places.get(&options.node).ok_or(KeeperError::NoPlace(options.node))?;
+    let others = options.places.iter().filter(|(node, _)| **node != options.node);
+    let address = |place: &super::NodePlace| PeerAddress { keeper: place.keeper, server: place.server };
+    Ok(PeersOptions {
+        me: options.node,
+        listen: me.keeper,
+        others: others.map(|(node, place)| (*node, address(place))).collect(),
+        key: options.peers_key.clone(),
+    })
+}
+
+struct Keeper {
+    local: Local,
+    alone: Alone,
+    store: Store,
+    keys: Keys,
+    clock: Clock,
+    peers: Peers,
+    shared: watch::Receiver<Arc<Shared>>,
+    memory: Memory,
+    status: watch::Sender<Arc<KeeperStatus>>,
+    rule: String,
+    detail: String,
+    finished_out: mpsc::Sender<Finished>,
+    finished: mpsc::Receiver<Finished>,
+    spawner: Spawner,
+    stop: Stop,
+    checkpointing: bool,
+}
+
+/// What a round came to.
+enum Round {
+    /// Something was done: look again at once.
+    Acted,
+    /// Nothing to do.
+    Calm,
+    /// It failed: look again in a moment.
+    Failed,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut rounds = 0;
+        while !self.stop.is_requested() {
+            let round = match self.round().await {
+                Ok(round) => round,
+                Err(error) => {
+                    self.tell_failure(&error);
+                    Round::Failed
+                }
+            };
+            rounds = if matches!(round, Round::Acted) { rounds + 1 } else { 0 };
+            let wait_ms = match round {
+                Round::Acted if rounds < ROUNDS_MAX => continue,
+                Round::Acted | Round::Failed => FAILED_MS,
+                Round::Calm if self.urgent() => URGENT_MS,
+                Round::Calm => CALM_MS,
+            };
+            self.wait(wait_ms).await;
+        }
+        self.end().await;
+    }
+
+    fn urgent(&self) -> bool {
+        let shared = self.shared.borrow();
+        let phase = shared.record.as_ref().map(|kept| kept.value.phase);
+        !matches!(phase, None | Some(ReignPhase::Serving { handover: None, .. })) || shared.docs.len() < 2
+    }
+
+    /// Waits until something may have changed.
+    async fn wait(&mut self, ms: u64) {
+        let running = self.local.running.as_ref();
+        let exited = async {
+            match running {
+                Some(running) => drop(running.exited().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.requested() => {}
+            () = exited => {}
+            finished = self.finished.recv() => {
+                if let Some(finished) = finished {
+                    self.finish(finished);
+                }
+            }
+            changed = self.shared.changed() => {
+                if changed.is_err() {
+                    self.clock.sleep_ms(ms).await;
+                }
+            }
+            () = self.peers.changed() => {}
+            () = self.clock.sleep_ms(ms) => {}
+        }
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        info!(node = %self.local.options.node, work = finished.name, failed = ?finished.failed.as_ref().map(ToString::to_string), "work ended");
+        if finished.name == "checkpoint" {
+            self.checkpointing = false;
+        } else {
+            self.local.busy = None;
+            self.local.forget_server();
+        }
+        if let Some(term) = finished.fresh {
+            let saved = self.local.save(|own| {
+                own.fresh = Some(term);
+                own.set_upstream(None);
+            });
+            if let Err(error) = saved {
+                self.tell_failure(&error);
+            }
+        }
+        match &finished.failed {
+            Some(error) => self.tell_failure(error),
+            None => self.detail.clear(),
+        }
+    }
+
+    fn tell_failure(&mut self, error: &KeeperError) {
+        let text = error.to_string();
+        if text != self.detail {
+            warn!(node = %self.local.options.node, error = error as &dyn std::error::Error, "an effect failed; looking again");
+        }
+        self.detail = text;
+    }
+
+    async fn round(&mut self) -> Result<Round, KeeperError> {
+        while let Ok(finished) = self.finished.try_recv() {
+            self.finish(finished);
+        }
+        let server = self.local.look().await?;
+        let shared = self.shared.borrow_and_update().clone();
+        let view = View {
+            me: self.local.options.node,
+            nodes: self.local.options.places.keys().copied().collect::<Nodes>(),
+            alone: self.alone,
+            record: shared.record.clone(),
+            docs: shared.docs.clone(),
+            durable: self.local.own.durable(),
+            server,
+        };
+        let now: Moment = self.clock.now();
+        let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
+        let judgement = self.memory.judge(&view, &seen, now);
+        let term = shared.record.as_ref().map(|kept| kept.value.term);
+        self.peers.say(term.filter(|_| judgement.suspects));
+        // Before the first picture of the store nothing is known, not even that there is no record.
+        let known = shared.revision > 0 && shared.unread.is_none();
+        let chosen = known.then(|| choose(&view, &judgement)).flatten();
+        self.publish(&view, &shared);
+        let Some((rule, action)) = chosen else { return Ok(Round::Calm) };
+        if self.checkpointing && action == Action::Checkpoint {
+            return Ok(Round::Calm);
+        }
+        info!(node = %view.me, rule, ?action, "acts");
+        rule.clone_into(&mut self.rule);
+        self.act(action).await
+    }
+
+    async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {
+        let written = match &action {
+            Action::Write { record, revision, unchanged } => {
+                shared::write(&self.store, &self.keys, record, *revision, unchanged).await?
+            }
+            Action::Report { doc, record } => {
+                shared::report(&self.store, &self.keys, self.local.options.node, doc, *record).await?
+            }
+            _ => {
+                if let Some(work) = self.local.carry(&action).await? {
+                    self.begin(work)?;
+                }
+                return Ok(Round::Acted);
+            }
+        };
+        match written {
+            Some(revision) => self.see(revision).await,
+            // Somebody was faster: what they wrote is about to come.
+            None => self.wait(URGENT_MS).await,
+        }
+        Ok(Round::Acted)
+    }
+
+    /// Waits until the own write is in the copy.
+    async fn see(&mut self, revision: u64) {
+        let seen = self.shared.wait_for(|shared| shared.revision >= revision);
+        let _ = tokio::time::timeout(Duration::from_millis(SEEN_MS), seen).await;
+    }
+
+    fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
+        let source = match &work {
+            Work::Clone { from } | Work::Rewind { from } => Some(self.local.source(*from)?),
+            Work::Init | Work::Checkpoint => None,
+        };
+        let name = work.name();
+        let running = match work {
+            Work::Checkpoint => {
+                self.checkpointing = true;
+                None
+            }
+            _ => {
+                self.local.busy = Some(name);
+                self.local.running.take()
+            }
+        };
+        if let Work::Init | Work::Clone { .. } = work {
+            let role = crate::instance::Role::Standby { upstream: None };
+            let acks = crate::instance::Acks::Never;
+            self.local.instance.configure(&Settings { role, acks, open: false })?;
+        }
+        let (instance, out) = (self.local.instance.clone(), self.finished_out.clone());
+        self.spawner.spawn(format!("database {name}"), async move {
+            let finished = carry::work(&instance, work, source, running).await;
+            // The loop that wants to know may have ended.
+            let _ = out.send(finished).await;
+        });
+        Ok(())
+    }
+
+    fn publish(&mut self, view: &View, shared: &Shared) {
+        let mut next = KeeperStatus {
+            record: shared.record.as_ref().map(|kept| kept.value.clone()),
+            revision: shared.record.as_ref().map_or(0, |kept| kept.revision),
+            rule: self.rule.clone(),
+            detail: shared.unread.clone().unwrap_or_else(|| self.detail.clone()),
+            ..KeeperStatus::default()
+        };
+        self.local.tell(&view.server, &mut next);
+        if self.lost(view) {
+            next.detail = "the store knows nothing of this data; nothing is done with it".to_owned();
+        }
+        self.status.send_if_modified(|last| {
+            let newer = **last != next;
+            *last = Arc::new(next);
+            newer
+        });
+    }
+
+    /// There is data of an earlier cluster, and a store without a record of it.
+    fn lost(&self, view: &View) -> bool {
+        let data = !matches!(view.server, Server::Empty);
+        view.record.is_none() && data && view.durable.promised > 0
+    }
+
+    /// An orderly end of the node.
+    async fn end(mut self) {
+        let Some(running) = self.local.running.take() else { return };
+        let stopped = running.stop(StopHow::Fast, STOP).await;
+        if let Err(error) = stopped.map_err(InstanceError::from) {
+            warn!(error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
+            let _ = self.local.instance.kill().await;
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The record and the documents in the store: a copy kept up by a watch, and guarded writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{NodeDoc, NodeId, Record};
+use serde::de::DeserializeOwned;
+use store::{Compare, Entry, Event, Op, Revision, Store, StoreError, Txn};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+use world::{Clock, Stop};
+
+use crate::{Docs, Kept};
+
+/// Wait between two tries to read a store that does not answer, in milliseconds.
+const RETRY_MS: u64 = 50;
+
+/// Where a database's documents are.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Those of the database `name`.
+    #[must_use]
+    pub fn new(name: &model::DatabaseName) -> Keys {
+        Keys { prefix: format!("databases/{name}/") }
+    }
+
+    /// Of all of them.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Of the record.
+    #[must_use]
+    pub fn record(&self) -> String {
+        format!("{}record", self.prefix)
+    }
+
+    /// Of a node's document.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> String {
+        format!("{}nodes/{node}", self.prefix)
+    }
+}
+
+/// What the store held at `revision`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub revision: Revision,
+    pub record: Option<Kept<Record>>,
+    pub docs: Docs,
+    /// A document cannot be read: another version wrote it. Nothing is decided then.
+    pub unread: Option<String>,
+}
+
+impl Shared {
+    fn of(keys: &Keys, entries: &BTreeMap<String, Entry>, revision: Revision) -> Shared {
+        let mut shared = Shared { revision, ..Shared::default() };
+        let nodes = format!("{}nodes/", keys.prefix);
+        for (key, entry) in entries {
+            if *key == keys.record() {
+                shared.record = shared.read(entry);
+            } else if let Some(number) = key.strip_prefix(&nodes) {
+                let node = number.parse().ok().map(NodeId);
+                let doc = shared.read::<NodeDoc>(entry);
+                shared.docs.extend(node.zip(doc));
+            }
+        }
+        shared
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, entry: &Entry) -> Option<Kept<T>> {
+        match serde_json::from_slice(&entry.value) {
+            Ok(value) => Some(Kept { value, revision: entry.modified }),
+            Err(error) => {
+                self.unread = Some(format!("`{}` cannot be read: {error}", entry.key));
+                None
+            }
+        }
+    }
+}
+
+/// Keeps `out` up to date until `stop`. While the store is away the last copy stays.
+pub(super) async fn follow(store: Store, keys: Keys, clock: Clock, out: watch::Sender<Arc<Shared>>, stop: Stop) {
+    loop {
+        let outcome = tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            outcome = follow_once(&store, &keys, &out) => outcome,
+        };
+        if let Err(error) = outcome {
+            debug!(prefix = keys.prefix, %error, "the store does not answer; keeping the last copy");
+        }
+        tokio::select! {
+            biased;
+            () = stop.requested() => return,
+            () = clock.sleep_ms(RETRY_MS) => {}
+        }
+    }
+}
+
+async fn follow_once(store: &Store, keys: &Keys, out: &watch::Sender<Arc<Shared>>) -> Result<(), StoreError> {
+    let (entries, mut revision) = store.range(&keys.prefix).await?;
+    let mut entries: BTreeMap<String, Entry> =
+        entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+    publish(out, Shared::of(keys, &entries, revision));
+    let mut watch = store.watch(&keys.prefix, revision + 1).await?;
+    loop {
+        for event in watch.next().await? {
+            revision = revision.max(event.revision());
+            match event {
+                Event::Put(entry) => drop(entries.insert(entry.key.clone(), entry)),
+                Event::Delete { key, .. } => drop(entries.remove(&key)),
+            }
+        }
+        publish(out, Shared::of(keys, &entries, revision));
+    }
+}
+
+fn publish(out: &watch::Sender<Arc<Shared>>, next: Shared) {
+    if let Some(why) = &next.unread
+        && out.borrow().unread.as_ref() != Some(why)
+    {
+        warn!(why, "a document of another version: nothing is decided until it is gone");
+    }
+    out.send_if_modified(|last| {
+        let newer = **last != next;
+        *last = Arc::new(next);
+        newer
+    });
+}
+
+/// Writes `record` if nothing it rests on has changed; the revision it got, `None`: something had.
+pub(super) async fn write(
+    store: &Store,
+    keys: &Keys,
+    record: &Record,
+    revision: Revision,
+    unchanged: &BTreeMap<NodeId, u64>,
+) -> Result<Option<Revision>, StoreError> {
+    let mut compare = vec![Compare::Modified { key: keys.record(), revision }];
+    compare.extend(unchanged.iter().map(|(node, revision)| Compare::Modified {
+        key: keys.node(*node),
+        revision: *revision,
+    }));
+    put(store, keys.record(), record, compare).await
+}
+
+/// Writes the own document if the record is still at `revision`.
+pub(super) async fn report(
+    store: &Store,
+    keys: &Keys,
+    node: NodeId,
+    doc: &NodeDoc,
+    revision: Revision,
+) -> Result<Option<Revision>, StoreError> {
+    let compare = vec![Compare::Modified { key: keys.record(), revision }];
+    put(store, keys.node(node), doc, compare).await
+}
+
+async fn put<T: serde::Serialize>(
+    store: &Store,
+    key: String,
+    document: &T,
+    compare: Vec<Compare>,
+) -> Result<Option<Revision>, StoreError> {
+    // The documents have string keys and no failing serialisers.
+    let value = serde_json::to_vec(document).unwrap_or_default();
+    let reply = store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await?;
+    Ok(reply.done.then_some(reply.revision))
+}

@@ -1,0 +1,4 @@
+//! Three keepers with real servers, on loopback addresses.
+
+mod failover;
+mod site;

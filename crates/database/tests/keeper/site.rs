@@ -1,0 +1,212 @@
+//! A database of three nodes in one process: a store in memory, three keepers, three real servers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use database::instance::{Secret, Secrets, User, find_bin, system_user};
+use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, NodePlace, ServerState};
+use model::{
+    AppName, Bytes, Database, DatabaseName, Mode, NodeId, PlannedDatabase, PlannedNode, Record, ReignPhase, UnitName,
+    WhenAlone, ZoneName,
+};
+use store::{Faults, SimulatedStore, Store};
+use tokio_postgres::{Client, Config, NoTls};
+use world::Clock;
+
+/// Longest wait for anything that must happen; far beyond what it takes, as the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "application secret";
+
+/// PostgreSQL's system user; `None`, said loudly, when PostgreSQL is not here.
+fn postgres(test: &str) -> Option<Option<User>> {
+    let found = find_bin(15).ok().and_then(|_| match rustix::process::geteuid().is_root() {
+        true => system_user("postgres").map(Some),
+        false => Some(None),
+    });
+    if found.is_none() {
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "PostgreSQL 15 is required: {test}");
+        eprintln!("SKIPPED {test}: PostgreSQL 15, or as root its system user `postgres`, is not here");
+    }
+    found
+}
+
+/// The cluster; whatever a test does, nothing of it is left.
+pub struct Site {
+    folder: PathBuf,
+    user: Option<User>,
+    places: BTreeMap<NodeId, NodePlace>,
+    keepers: BTreeMap<NodeId, KeeperHandle>,
+    store: Store,
+    pub simulated: SimulatedStore,
+    planned: PlannedDatabase,
+}
+
+impl Site {
+    /// Three nodes that serve, with both standbys streaming.
+    pub async fn three(test: &str) -> Option<Site> {
+        let user = postgres(test)?;
+        let mut site = Site::new(user, 3);
+        for node in 1..=3 {
+            site.start(NodeId(node));
+        }
+        site.calm().await;
+        Some(site)
+    }
+
+    fn new(user: Option<User>, nodes: u8) -> Site {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ek-keeper-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let network = format!("127.{}.{number}", 100 + std::process::id() % 150);
+        let free = |ip: IpAddr| TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        let place = |node: u8| {
+            let ip: IpAddr = format!("{network}.{node}").parse().unwrap();
+            let zone = ZoneName::new(&char::from(b'a' + node - 1).to_string()).unwrap();
+            let unit = UnitName::new(&format!("db-{node}")).unwrap();
+            (NodeId(node), NodePlace { unit, zone, server: free(ip), keeper: free(ip) })
+        };
+        let places: BTreeMap<NodeId, NodePlace> = (1..=nodes).map(place).collect();
+        let database = Database {
+            name: DatabaseName::new("db").unwrap(),
+            postgres: 15,
+            storage: Bytes(1 << 30),
+            standbys: nodes - 1,
+            writes: None,
+            when_alone: WhenAlone::Block,
+        };
+        let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
+        let planned = PlannedDatabase {
+            database,
+            nodes: places.values().map(node).collect(),
+            mode: Mode::Quorum,
+            version: 1,
+        };
+        let (store, simulated) = Store::simulated(1, Clock::real(), Faults::default());
+        Site { folder, user, places, keepers: BTreeMap::new(), store, simulated, planned }
+    }
+
+    /// Starts a keeper, on what its node has.
+    pub fn start(&mut self, node: NodeId) {
+        let secret = |text: &str| Secret::new(text.to_owned()).unwrap();
+        let options = KeeperOptions {
+            database: self.planned.clone(),
+            application: AppName::new("shop").unwrap(),
+            node,
+            places: self.places.clone(),
+            dir: self.folder.join(self.places[&node].unit.as_str()),
+            user: self.user,
+            tls: None,
+            secrets: Secrets {
+                replication: secret("replication secret"),
+                rewind: secret("rewind secret"),
+                application: secret(PASSWORD),
+            },
+            peers_key: vec![7; 32],
+        };
+        self.keepers.insert(node, keeper::start(options, self.store.clone(), Clock::real()).unwrap());
+    }
+
+    /// The keeper crashes; its server runs on.
+    pub fn crash_keeper(&mut self, node: NodeId) {
+        drop(self.keepers.remove(&node));
+    }
+
+    pub fn status(&self, node: NodeId) -> Arc<KeeperStatus> {
+        self.keepers[&node].status().borrow().clone()
+    }
+
+    /// Waits until `wanted` of some keeper's picture.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Site) -> bool) -> Duration {
+        let started = Instant::now();
+        while !wanted(self) {
+            if started.elapsed() > PATIENCE {
+                for (node, keeper) in &self.keepers {
+                    eprintln!("{node}: {:#?}", keeper.status().borrow());
+                    let log = self.folder.join(self.places[node].unit.as_str()).join("log");
+                    let text = fs::read_to_string(log).unwrap_or_default();
+                    let lines: Vec<&str> = text.lines().collect();
+                    eprintln!("{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+                }
+                panic!("not within {PATIENCE:?}: {what}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        started.elapsed()
+    }
+
+    /// The primary that serves, as the keepers that live know it.
+    pub fn primary(&self) -> Option<(NodeId, Record)> {
+        let pictures = self.keepers.values().map(|keeper| keeper.status().borrow().clone());
+        let record = pictures.filter_map(|status| status.record.clone()).max_by_key(|record| record.term)?;
+        match record.phase {
+            ReignPhase::Serving { primary, .. } => Some((primary, record)),
+            _ => None,
+        }
+    }
+
+    /// Served, and everybody streams and counts.
+    pub async fn calm(&self) -> Duration {
+        self.until("a calm cluster", |site| {
+            let Some((primary, record)) = site.primary() else { return false };
+            let quorum = record.current().unwrap();
+            site.keepers.keys().all(|node| {
+                let server = site.status(*node).server;
+                let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
+                server == right && (*node == primary || quorum.members.has(*node))
+            })
+        })
+        .await
+    }
+
+    /// A session of the application.
+    pub async fn client(&self, node: NodeId) -> Result<Client, tokio_postgres::Error> {
+        let address: SocketAddr = self.places[&node].server;
+        let mut config = Config::new();
+        config.host(address.ip().to_string()).port(address.port()).user("shop").password(PASSWORD).dbname("shop");
+        config.connect_timeout(Duration::from_secs(2));
+        let (client, connection) = config.connect(NoTls).await?;
+        drop(tokio::spawn(connection));
+        Ok(client)
+    }
+
+    /// The first process of a node's server.
+    pub fn server_pid(&self, node: NodeId) -> i32 {
+        self.status(node).server_pid.unwrap() as i32
+    }
+
+    /// Ends a server without a word.
+    pub fn kill_server(&self, node: NodeId) {
+        let pid = rustix::process::Pid::from_raw(self.server_pid(node)).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
+    /// Ends everything.
+    pub async fn end(mut self) {
+        for (_, keeper) in std::mem::take(&mut self.keepers) {
+            keeper.stop().await;
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // After a failed test servers may run; each folder's lock names its own.
+        self.keepers.clear();
+        for place in self.places.values() {
+            let pid = fs::read_to_string(self.folder.join(place.unit.as_str()).join("data/postmaster.pid"));
+            let pid = pid.ok().and_then(|text| text.lines().next()?.parse().ok());
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+            }
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
