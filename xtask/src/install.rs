@@ -31,7 +31,6 @@ pub const RUN: &[Package] = &[
 
 /// What the tests use on top of [`RUN`].
 pub const TEST: &[Package] = &[
-    package("postgresql-15", "/usr/lib/postgresql/15/bin/postgres", "databases of the tests' own"),
     package("procps", "ps", "checking that no process is left behind"),
     package(
         "postgresql-15",

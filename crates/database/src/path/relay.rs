@@ -1,8 +1,8 @@
 //! Bytes both ways between a client and its primary, until one of them ends or the primary is replaced.
 //!
-//! A message costs three system calls each way: one wake-up, one `recv`, one `send`. A reader of the kernel's queue
-//! learns from a short `recv` that it is empty and does not ask again, and a wake-up is shared by all sockets that are
-//! ready at that moment.
+//! A message costs one `recv` and one `send`, and a share of one wake-up: a short `recv` says that the kernel's queue is
+//! empty, so nobody asks again, and one `epoll_wait` wakes all sockets that are ready. Counted with `strace -c` under
+//! `pgbench -S`: 6.0 system calls for a question and its answer with one client, 4.7 with sixteen.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
