@@ -38,6 +38,7 @@ pub const TEST: &[Package] = &[
         "the databases that fail over; the tests run servers of their own",
     ),
     package("openssl", "openssl", "certificates of the database nodes in tests"),
+    package("etcd-server", "etcd", "the store on a cluster of three members"),
     package("chromium", "chromium", "looking at the console as a person does"),
     package(
         "fonts-dejavu-core",

@@ -6,6 +6,7 @@ use tracing::debug;
 use world::Clock;
 
 use crate::client::Client;
+use crate::etcd::{Etcd, EtcdOptions, Follower};
 use crate::kv::{self, Reply, Request};
 use crate::simulated::Link;
 use crate::{
@@ -43,6 +44,7 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Backend {
     Client(Arc<Client>),
+    Etcd(Arc<Etcd>),
     Simulated(Arc<Link>),
 }
 
@@ -60,6 +62,18 @@ impl Store {
         Store { backend: Backend::Client(Arc::new(Client::start(address, token, options))) }
     }
 
+    /// A part of an etcd cluster. Returns at once and connects when needed; must be called within a tokio runtime.
+    ///
+    /// A frozen, cut or lost member is passed over after a third of the time-out; only requests that were with it may
+    /// fail. While etcd chooses a leader (its election timeout, and as much again at the worst) requests fail as
+    /// [`Class::Transient`] when they could not be sent. A history of changes goes back to etcd's last compaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`] when the options name no member or a prefix that cannot be one.
+    pub fn etcd(options: EtcdOptions) -> Result<Store, StoreError> {
+        Ok(Store { backend: Backend::Etcd(Arc::new(Etcd::start(options)?)) })
+    }
+
     /// A store in memory behind a link with `faults`; the same seed gives the same run. The [`SimulatedStore`] breaks
     /// it and makes further handles.
     #[must_use]
@@ -75,7 +89,7 @@ impl Store {
     pub(crate) fn link(&self) -> Option<&Link> {
         match &self.backend {
             Backend::Simulated(link) => Some(link),
-            Backend::Client(_) => None,
+            Backend::Client(_) | Backend::Etcd(_) => None,
         }
     }
 
@@ -140,7 +154,12 @@ impl Store {
         Ok(self.txn(Txn { compare: Vec::new(), then: vec![delete] }).await?.revision)
     }
 
-    /// A new lease that ends `ttl_ms` after it was last kept alive.
+    /// A new lease that ends `ttl_ms` after it was last kept alive, and not before.
+    ///
+    /// On etcd it may live longer. etcd counts whole seconds, so the time is rounded up to one; then it lives no
+    /// shorter than one and a half election timeouts, rounded up again (1 s for a timeout up to 666 ms; 2 s for its
+    /// default of 1 s). Ended leases are looked for each 500 ms, and a new leader of etcd, or a restarted cluster, lets
+    /// every lease live its whole time again. An agent's 1500 ms so become 2 s, and up to 2.5 s until others see it.
     ///
     /// # Errors
     /// [`StoreError`]; with [`Class::Unknown`] there may be a lease nobody knows, which ends by itself.
@@ -182,8 +201,12 @@ impl Store {
     /// [`StoreError`]; [`StoreError::is_compacted`] when `from` is too old.
     pub async fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, StoreError> {
         kv::check_prefix(prefix).map_err(StoreError::Refused)?;
-        let mut watch =
-            Watch { store: self.clone(), prefix: prefix.to_owned(), next: from, first: Vec::new() };
+        let follower = match &self.backend {
+            Backend::Etcd(etcd) => Some(Follower::new(etcd.clone(), prefix)),
+            Backend::Client(_) | Backend::Simulated(_) => None,
+        };
+        let (store, prefix) = (self.clone(), prefix.to_owned());
+        let mut watch = Watch { store, prefix, next: from, first: Vec::new(), follower };
         watch.first = watch.step(0).await?;
         Ok(watch)
     }
@@ -191,6 +214,7 @@ impl Store {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let reply = match &self.backend {
             Backend::Client(client) => client.call(request).await?,
+            Backend::Etcd(etcd) => etcd.call(request).await?,
             Backend::Simulated(link) => link.call(request).await?,
         };
         match reply {
@@ -201,7 +225,7 @@ impl Store {
 
     async fn pause(&self, ms: u64) {
         match &self.backend {
-            Backend::Client(_) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Backend::Client(_) | Backend::Etcd(_) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Backend::Simulated(link) => link.clock().sleep_ms(ms).await,
         }
     }
@@ -214,6 +238,8 @@ pub struct Watch {
     prefix: String,
     next: Revision,
     first: Vec<Event>,
+    /// etcd's stream of changes; the other stores are asked step by step.
+    follower: Option<Follower>,
 }
 
 impl Watch {
@@ -251,6 +277,11 @@ impl Watch {
     }
 
     async fn step(&mut self, wait_ms: u64) -> Result<Vec<Event>, StoreError> {
+        if let Some(follower) = &mut self.follower {
+            let (events, next) = follower.step(self.next, wait_ms).await?;
+            self.next = next;
+            return Ok(events);
+        }
         let poll = Request::Poll { prefix: self.prefix.clone(), from: self.next, wait_ms };
         match self.store.call(poll).await? {
             Reply::Events { events, next } => {

@@ -104,6 +104,25 @@ pub enum StoreError {
         /// Where.
         address: String,
     },
+    /// etcd answered, and did not do it.
+    #[error("etcd at {address} declined: {why}")]
+    Declined {
+        /// The member.
+        address: String,
+        /// etcd's words.
+        why: String,
+        /// [`Class::Permanent`] for a missing permission or a bound of etcd's; [`Class::Transient`] for what passes,
+        /// a full database among it.
+        class: Class,
+    },
+    /// What should say where a store is does not.
+    #[error("`{address}` is no address of a store: {why}")]
+    Address {
+        /// As it was written; without a password.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The token file is missing, unreadable, readable by others or not of 32 bytes.
     #[error("cannot use token file `{path}`: {why}")]
     TokenFile {
@@ -183,7 +202,7 @@ impl StoreError {
             StoreError::Unreachable { .. } | StoreError::NotOurStore { .. } | StoreError::InUse { .. } => {
                 Class::Transient
             }
-            StoreError::NoAnswer { class, .. } => *class,
+            StoreError::NoAnswer { class, .. } | StoreError::Declined { class, .. } => *class,
             StoreError::Disk { .. } | StoreError::Internal { .. } => Class::Unknown,
             _ => Class::Permanent,
         }

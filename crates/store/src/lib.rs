@@ -6,18 +6,20 @@
 //! [`Watch`] shows every change in order, or says that it cannot ([`StoreError::is_compacted`]). An error says
 //! whether the request may have been carried out ([`Class`]).
 //!
-//! One pure state machine (`kv`) stands behind both implementations: [`serve`] keeps it in a file and offers it over
-//! TCP to [`Store::connect`]; [`Store::simulated`] keeps it in memory behind a link that loses and delays on
-//! command. [`conformance`] is what every implementation must pass.
+//! Three implementations. One pure state machine (`kv`) stands behind two of them: [`serve`] keeps it in a file and
+//! offers it over TCP to [`Store::connect`]; [`Store::simulated`] keeps it in memory behind a link that loses and
+//! delays on command. [`Store::etcd`] is a part of an etcd cluster, which lives on while most of its members do.
+//! [`conformance`] is what every implementation must pass.
 //!
 //! Deliberately absent: consensus (etcd's work), values larger than a few hundred KiB, reads of old revisions, ranges
-//! other than prefixes, encryption (the embedded store is for one machine; hosts use etcd).
+//! other than prefixes, encryption (the embedded store is for one machine; to etcd there is plain HTTP only as yet).
 
 mod api;
 mod client;
 pub mod conformance;
 mod disk;
 mod error;
+mod etcd;
 mod host;
 mod kv;
 mod opening;
@@ -28,6 +30,7 @@ mod wire;
 
 pub use api::{ClientOptions, Store, Watch};
 pub use error::{Class, Refusal, StoreError};
+pub use etcd::{Endpoint, EtcdLogin, EtcdOptions};
 pub use kv::{
     Compare, Entry, Event, HISTORY_BYTES_MAX, HISTORY_EVENTS, KEY_BYTES_MAX, LEASE_KEYS_MAX, LEASES_MAX,
     LeaseId, Op, Revision, STORE_BYTES_MAX, TTL_MAX_MS, TTL_MIN_MS, TXN_BYTES_MAX, TXN_OPS_MAX, Txn,

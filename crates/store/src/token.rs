@@ -43,20 +43,7 @@ impl Token {
     /// # Errors
     /// [`StoreError::TokenFile`] when it is missing, open to others, or not 32 bytes.
     pub fn load(path: &Path) -> Result<Token, StoreError> {
-        let bad = |why: std::io::Error| token_file(path, why.to_string());
-        let file = fs::File::open(path).map_err(bad)?;
-        let about = file.metadata().map_err(bad)?;
-        if about.mode() & 0o077 != 0 {
-            let why = format!(
-                "others may read it (mode {:o})\nhint: chmod 600 {}",
-                about.mode() & 0o777,
-                path.display()
-            );
-            return Err(token_file(path, why));
-        }
-        let mut bytes = Vec::with_capacity(TOKEN_BYTES + 1);
-        file.take(TOKEN_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(bad)?;
-        let secret = bytes.try_into().map_err(|bytes: Vec<u8>| {
+        let secret = read_private(path, TOKEN_BYTES)?.try_into().map_err(|bytes: Vec<u8>| {
             let length = if bytes.len() > TOKEN_BYTES { "more".to_owned() } else { bytes.len().to_string() };
             token_file(path, format!("it holds {length} bytes, not {TOKEN_BYTES}"))
         })?;
@@ -77,6 +64,24 @@ impl Token {
     pub(crate) fn bytes(&self) -> &[u8; TOKEN_BYTES] {
         &self.0
     }
+}
+
+/// What is in a file that only its owner can read, up to one byte more than `most`.
+pub(crate) fn read_private(path: &Path, most: usize) -> Result<Vec<u8>, StoreError> {
+    let bad = |why: std::io::Error| token_file(path, why.to_string());
+    let file = fs::File::open(path).map_err(bad)?;
+    let about = file.metadata().map_err(bad)?;
+    if about.mode() & 0o077 != 0 {
+        let why = format!(
+            "others may read it (mode {:o})\nhint: chmod 600 {}",
+            about.mode() & 0o777,
+            path.display()
+        );
+        return Err(token_file(path, why));
+    }
+    let mut bytes = Vec::with_capacity(most + 1);
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(bad)?;
+    Ok(bytes)
 }
 
 /// Bytes nobody can foretell, from the kernel.
