@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::wire::coordination::StoreAddress;
+
 /// One file with your app and your objectives; the deployment that meets them; a drill that proves it.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, max_term_width = 110, arg_required_else_help = true)]
@@ -192,12 +194,13 @@ pub struct AgentArgs {
     /// The zone this agent runs
     #[arg(long)]
     pub zone: String,
-    /// The store, `HOST:PORT`
+    /// The store: the embedded one at `ADDRESS:PORT`, or `etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`, the own zone's member
+    /// first
     #[arg(long)]
-    pub store: SocketAddr,
-    /// File with the store's token
+    pub store: StoreAddress,
+    /// File with the embedded store's token, or with `USER:PASSWORD` for an etcd that asks for a login
     #[arg(long)]
-    pub token: PathBuf,
+    pub token: Option<PathBuf>,
     /// File with the console's token
     #[arg(long)]
     pub console_token: PathBuf,

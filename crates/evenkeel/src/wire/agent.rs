@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use world::{Clock, Limits, Stop, Tasks};
 
+use super::coordination::StoreAddress;
 use super::mirror::{self, Mirror};
 use super::publish::{self, Link};
 use super::{console, member, release, report, snapshot};
@@ -35,8 +36,8 @@ const SHUTDOWN_MARGIN_MS: u64 = 3_000;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub zone: ZoneName,
-    pub store: SocketAddr,
-    pub token: PathBuf,
+    pub store: StoreAddress,
+    pub token: Option<PathBuf>,
     pub console_token: PathBuf,
     pub address: IpAddr,
     pub base: PathBuf,
@@ -69,7 +70,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _lock = super::lock(&options.dir.join("lock"))?.with_context(|| {
         format!("another agent runs zone `{}` from `{}`", options.zone, options.dir.display())
     })?;
-    let token = store::Token::load(&options.token).context("cannot read the store's token")?;
+    let access = options.store.access(options.token.as_deref())?;
     let console_token =
         std::fs::read_to_string(&options.console_token).context("cannot read the console's token")?;
     let socket = publish::bind(&options.dir.join("front.sock"))?;
@@ -80,7 +81,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let clock = Clock::real();
     // The engine outlives the other tasks: units end last, when nobody hands it new wishes.
     let (tasks, engine_tasks) = (Tasks::new(), Tasks::new());
-    let store = Store::connect(options.store, token);
+    let store = access.open()?;
     let engine = Engine::start(engine_options(&options, &program)?, clock.clone(), &engine_tasks)
         .context("the engine cannot start")?;
     let engine = Arc::new(engine);

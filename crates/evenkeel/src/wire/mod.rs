@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod console;
+pub mod coordination;
 pub mod fault;
 #[cfg(test)]
 pub mod fixture;

@@ -1,0 +1,107 @@
+//! Which store an agent works with: the embedded one of a run on one machine, or an etcd of many hosts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::Context;
+use store::{EtcdLogin, EtcdOptions, Store, Token};
+
+/// The value of `--store`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAddress {
+    Embedded(SocketAddr),
+    Etcd(EtcdOptions),
+}
+
+impl FromStr for StoreAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<StoreAddress, String> {
+        if text.contains("://") {
+            return EtcdOptions::parse(text).map(StoreAddress::Etcd).map_err(|error| error.to_string());
+        }
+        text.parse().map(StoreAddress::Embedded).map_err(|_| {
+            format!(
+                "`{text}` is neither `ADDRESS:PORT` nor `etcd://..`\nhint: the embedded store is named by its IP address, such as `127.0.0.1:7000`"
+            )
+        })
+    }
+}
+
+/// An address and what opens it.
+pub enum Access {
+    Embedded(SocketAddr, Token),
+    Etcd(EtcdOptions),
+}
+
+impl StoreAddress {
+    /// Reads the secret in `token`, which the embedded store always asks for and etcd only with a login.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be read.
+    pub fn access(&self, token: Option<&Path>) -> anyhow::Result<Access> {
+        match self {
+            StoreAddress::Embedded(address) => {
+                let path = token.context("the embedded store asks for a token\nhint: --token FILE")?;
+                let token = Token::load(path).context("cannot read the store's token")?;
+                Ok(Access::Embedded(*address, token))
+            }
+            StoreAddress::Etcd(options) => {
+                let mut options = options.clone();
+                if let Some(path) = token {
+                    options.login = Some(EtcdLogin::load(path).context("cannot read etcd's login")?);
+                }
+                Ok(Access::Etcd(options))
+            }
+        }
+    }
+}
+
+impl Access {
+    /// A handle; returns at once.
+    ///
+    /// # Errors
+    /// When the address cannot be one.
+    pub fn open(self) -> anyhow::Result<Store> {
+        match self {
+            Access::Embedded(address, token) => Ok(Store::connect(address, token)),
+            Access::Etcd(options) => Ok(Store::etcd(options)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, why: &str) {
+        let error = text.parse::<StoreAddress>().unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn an_address_is_the_embedded_stores_or_etcds() {
+        let embedded = "127.0.0.1:7000".parse::<StoreAddress>();
+        assert!(matches!(embedded, Ok(StoreAddress::Embedded(_))), "{embedded:?}");
+        let etcd = "etcd://a:2379,b:2379,c:2379/shop".parse::<StoreAddress>();
+        let Ok(StoreAddress::Etcd(options)) = etcd else { panic!("{etcd:?}") };
+        assert_eq!((options.endpoints.len(), options.prefix.as_str()), (3, "shop"));
+    }
+
+    #[test]
+    fn a_mistyped_address_is_told_before_the_agent_starts() {
+        refused("localhost:7000", "neither `ADDRESS:PORT` nor `etcd://..`");
+        refused("http://a:2379", "does not start with `etcd://`");
+        refused("etcd://a", "it has no port");
+        refused("etcd://root:secret@a:2379", "a login belongs into a file");
+    }
+
+    #[test]
+    fn the_embedded_store_is_not_opened_without_its_token() {
+        let address: StoreAddress = "127.0.0.1:7000".parse().unwrap();
+        let error = address.access(None).err().unwrap().to_string();
+        assert!(error.contains("--token"), "{error}");
+    }
+}
