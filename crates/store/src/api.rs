@@ -62,14 +62,23 @@ impl Store {
         Store { backend: Backend::Client(Arc::new(Client::start(address, token, options))) }
     }
 
-    /// A part of an etcd cluster. Returns at once and connects when needed; must be called within a tokio runtime.
+    /// A part of an etcd cluster (proven on 3.4.23), over plain HTTP: keys and a login go in the clear, so the network
+    /// between must be a trusted one. Returns at once and connects when needed; must be called within a tokio runtime.
     ///
     /// A frozen, cut or lost member is passed over after a third of the time-out; only requests that were with it may
     /// fail. While etcd chooses a leader (its election timeout, and as much again at the worst) requests fail as
-    /// [`Class::Transient`] when they could not be sent. A history of changes goes back to etcd's last compaction.
+    /// [`Class::Transient`] when they could not be sent, and as [`Class::Unknown`] when they were under way. A write
+    /// sent to a frozen leader may still be carried out when it thaws.
+    ///
+    /// What differs: bounds on the whole store, on leases and on keys of one lease are etcd's own, and a range of more
+    /// than [`crate::STORE_BYTES_MAX`] is refused; [`Store::grant`] says what becomes of a time to live. History goes
+    /// back to etcd's last compaction, which its operator must have set (`--auto-compaction-retention`): without, its
+    /// file grows to its quota, and then it takes no write. Members of two clusters are not mixed up; after a
+    /// restoration of etcd as a new cluster its clients start anew.
     ///
     /// # Errors
-    /// [`StoreError::Address`] when the options name no member or a prefix that cannot be one.
+    /// [`StoreError::Address`] when the options name no member, one twice, a prefix that cannot be one, or a time-out
+    /// out of bounds.
     pub fn etcd(options: EtcdOptions) -> Result<Store, StoreError> {
         Ok(Store { backend: Backend::Etcd(Arc::new(Etcd::start(options)?)) })
     }

@@ -105,7 +105,7 @@ impl Factory for Etcd {
         let prefix = self.prefix();
         let sound = Store::etcd(options(&self.cluster, 0, &prefix)).unwrap();
         let (lossy, relay) = self.behind_relay(&prefix).await;
-        relay.lose_replies();
+        relay.swallow_replies();
         Some((sound, lossy))
     }
 }
@@ -159,7 +159,56 @@ async fn a_frozen_follower_costs_one_time_out_at_the_most() {
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     cluster.thaw(follower);
-    store.put("thawed", "").await.unwrap();
+    // A write that is with the frozen one cannot be sent again: it is unknown, and the next one succeeds.
+    let other = open(&cluster, follower);
+    other.put("thawed", "").await.unwrap();
+    cluster.freeze(follower);
+    let written = until_written(&other, "again").await;
+    println!("frozen follower: written after {written:?} without a read before");
+    assert!(written < Duration::from_millis(1_000), "{written:?}");
+    cluster.thaw(follower);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_leaves_a_frozen_member_though_nothing_else_is_asked_of_it() {
+    if !installed("a_watch_leaves_a_frozen_member_though_nothing_else_is_asked_of_it") {
+        return;
+    }
+    let cluster = Cluster::start();
+    let follower = cluster.follower();
+    let mut watch = open(&cluster, follower).watch("", 0).await.unwrap();
+    let writer = open(&cluster, cluster.leader());
+    cluster.freeze(follower);
+    let began = Instant::now();
+    let made = writer.put("k", "").await.unwrap();
+    let seen = timeout(Duration::from_secs(5), watch.next()).await.expect("the watch hangs").unwrap();
+    println!("watch on a frozen follower: told after {:?}", began.elapsed());
+    assert_eq!(seen.iter().map(Event::revision).collect::<Vec<_>>(), [made]);
+    cluster.thaw(follower);
+}
+
+/// The member carried it out and its connection broke before it could say so. Sent to another member, the same
+/// request would meet its own effect: a creation that was done would be told as not done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_whose_answer_was_lost_is_not_sent_to_another_member() {
+    if !installed("a_write_whose_answer_was_lost_is_not_sent_to_another_member") {
+        return;
+    }
+    let (cluster, tasks) = (Cluster::start(), Tasks::new());
+    let relay = Relay::start(cluster.client(0), &tasks).await;
+    let members = format!("etcd://{},{}/test", relay.address(), cluster.client(1));
+    let store = Store::etcd(EtcdOptions::parse(&members).unwrap()).unwrap();
+    store.put("before", "").await.unwrap();
+    relay.hang_up_on_replies();
+    let began = Instant::now();
+    assert_eq!(create(&store, "k").await, None, "its answer cannot have come");
+    // Told at once, and the next request goes elsewhere at once.
+    let entry = store.get("k").await.unwrap().expect("it was carried out");
+    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+    assert_eq!(entry.created, entry.modified);
+    // A grant is: it has a name, so that a second one is seen to be the same.
+    let lease = store.grant(60_000).await.unwrap();
+    assert!(store.keep_alive(lease).await.unwrap());
 }
 
 /// Counts on while members are lost; every number it saw acknowledged must be there once, in order.

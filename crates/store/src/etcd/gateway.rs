@@ -335,7 +335,7 @@ struct UnaryFault {
 
 #[derive(Debug, Deserialize)]
 struct StreamFault {
-    /// `code` from etcd 3.6 on.
+    /// Newer gateways call it `code`.
     #[serde(alias = "code")]
     grpc_code: u32,
     message: String,

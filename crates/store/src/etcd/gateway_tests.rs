@@ -54,7 +54,7 @@ fn what_is_zero_is_left_out_and_understood() {
     assert!(!gone.alive());
 }
 
-/// As etcd 3.4 and 3.6 say it, word for word.
+/// The first of each is etcd 3.4.23's, word for word; the second has the form of newer gateways.
 #[test]
 fn etcds_no_is_understood() {
     let words = r#""error":"etcdserver: requested lease not found","message":"etcdserver: requested lease not found""#;

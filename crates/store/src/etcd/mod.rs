@@ -6,9 +6,10 @@
 //! [`Class::Unknown`]. Reads, grants (under an id of our choice) and keep-alives may be carried out twice without
 //! harm; these are sent to further members while the first is silent. Reads are linearizable.
 //!
-//! What differs from the embedded store: etcd counts a time to live in whole seconds and has a floor (see
-//! [`Store::grant`](crate::Store::grant)); the bounds on the whole store, on leases and on the keys of one lease are
-//! etcd's own; history goes back to etcd's compaction, which its operator sets (`--auto-compaction-retention`).
+//! Measured with three members of 3.4.23 on loopback, two busy cores, election timeout 500 ms: a put takes 1.7 ms and
+//! a get 0.84 ms at the median (embedded: 0.37 and 0.09); after the leader was killed or frozen the first write
+//! succeeds within 0.53 to 0.92 s (40 tries). `cargo test -p store --release --test etcd measure -- --ignored
+//! --nocapture` prints it.
 //!
 //! Deliberately absent: TLS (the place is marked in `http`), discovery by DNS records, and compaction.
 

@@ -14,6 +14,8 @@ const PREFIX: &str = "evenkeel";
 const PREFIX_BYTES_MAX: usize = 64;
 /// Most members of one cluster; etcd advises at most seven.
 const ENDPOINTS_MAX: usize = 9;
+/// Bounds of a time-out in milliseconds; a third of it is the patience with one member.
+const TIMEOUT_MS: (u64, u64) = (30, 60_000);
 /// Longest file with a login in bytes.
 const LOGIN_BYTES_MAX: usize = 1024;
 
@@ -118,7 +120,7 @@ pub struct EtcdOptions {
     /// Needed when etcd's authentication is on.
     pub login: Option<EtcdLogin>,
     /// A request without an answer by then has failed, in milliseconds. A member that has said nothing for a third of
-    /// it is passed over.
+    /// it is passed over. From 30 to 60,000.
     pub timeout_ms: u64,
 }
 
@@ -161,6 +163,11 @@ impl EtcdOptions {
         let twice = |(at, endpoint)| self.endpoints.iter().take(at).any(|before| before == endpoint);
         if self.endpoints.iter().enumerate().any(twice) {
             return Err(address(&self.to_string(), "it names one member twice"));
+        }
+        if !(TIMEOUT_MS.0..=TIMEOUT_MS.1).contains(&self.timeout_ms) {
+            let (ms, (least, most)) = (self.timeout_ms, TIMEOUT_MS);
+            let why = format!("its time-out is {ms} ms; it must be from {least} to {most}");
+            return Err(address(&self.to_string(), &why));
         }
         let letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
         if self.prefix.is_empty() || self.prefix.len() > PREFIX_BYTES_MAX || !self.prefix.chars().all(letter)
@@ -228,6 +235,14 @@ mod tests {
         check("etcd://a:1,a:1", "one member twice");
         check("etcd://a:1/x/y", "its prefix must be of letters");
         check("etcd://a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9,a:10", "names 10 members");
+    }
+
+    #[test]
+    fn a_time_out_without_end_is_refused() {
+        let options = "etcd://a:1".parse::<EtcdOptions>().unwrap();
+        for timeout_ms in [0, u64::MAX] {
+            assert!(EtcdOptions { timeout_ms, ..options.clone() }.check().is_err());
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A relay of bytes that can be cut, or lose what comes back.
+//! A relay of bytes that can be cut, swallow what comes back, or hang up instead of handing it on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +13,13 @@ use world::Tasks;
 pub struct Relay {
     address: SocketAddr,
     cut: Arc<watch::Sender<bool>>,
-    lose_replies: Arc<AtomicBool>,
+    replies: Arc<AtomicU8>,
 }
+
+/// What becomes of what comes back.
+const PASS: u8 = 0;
+const SWALLOW: u8 = 1;
+const HANG_UP: u8 = 2;
 
 impl Relay {
     /// Hands every connection on to `to`.
@@ -23,7 +28,7 @@ impl Relay {
         let relay = Relay {
             address: listener.local_addr().unwrap(),
             cut: Arc::new(watch::Sender::new(false)),
-            lose_replies: Arc::default(),
+            replies: Arc::default(),
         };
         let (spawner, of) = (tasks.spawner(), relay.clone());
         tasks.spawn("relay", async move {
@@ -34,8 +39,8 @@ impl Relay {
                     let pass = async {
                         let server = TcpStream::connect(to).await.unwrap();
                         let ((from, back), (answers, ask)) = (client.into_split(), server.into_split());
-                        let never = AtomicBool::new(false);
-                        tokio::join!(pump(from, ask, &never), pump(answers, back, &of.lose_replies));
+                        let pass = AtomicU8::new(PASS);
+                        tokio::join!(pump(from, ask, &pass), pump(answers, back, &of.replies));
                     };
                     // Cut: both ends are closed, and none gets through.
                     tokio::select! {
@@ -57,16 +62,23 @@ impl Relay {
         self.cut.send_replace(cut);
     }
 
-    pub fn lose_replies(&self) {
-        self.lose_replies.store(true, Ordering::SeqCst);
+    pub fn swallow_replies(&self) {
+        self.replies.store(SWALLOW, Ordering::SeqCst);
+    }
+
+    pub fn hang_up_on_replies(&self) {
+        self.replies.store(HANG_UP, Ordering::SeqCst);
     }
 }
 
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, lose: &AtomicBool) {
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, fate: &AtomicU8) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        if !lose.load(Ordering::SeqCst) && to.write_all(&bytes[..read]).await.is_err() {
-            return;
+        match fate.load(Ordering::SeqCst) {
+            SWALLOW => {}
+            HANG_UP => return,
+            _ if to.write_all(&bytes[..read]).await.is_err() => return,
+            _ => {}
         }
     }
 }
