@@ -8,10 +8,12 @@
 //! the load: the client is an open loop and counts answer times from its schedule.
 //!
 //! Entry points: [`run`] with [`Options`] and a [`Break`] gives a [`model::Verdict`]; [`run_report`] gives the
-//! evidence beside it; [`to_json`] and [`render`] show them; [`exit_code`] is what the command ends with.
+//! evidence beside it; [`to_json`] and [`render`] show them; [`exit_code`] is what the command ends with. What a
+//! PostgreSQL database keeps of what it acknowledged has clients and checkers of its own: [`database`].
 
 mod breaking;
 mod client;
+pub mod database;
 mod decide_count;
 mod decide_judge;
 mod decide_measure;
