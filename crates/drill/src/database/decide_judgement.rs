@@ -312,8 +312,9 @@ mod tests {
     /// A measurement, and a promise only of the order: what it prints is for people.
     #[test]
     fn a_hundred_thousand_operations_are_judged_in_little_time() {
-        let sizes = Sizes { operations: 100_000, clients: 32, keys: 2_000, ..Sizes::default() };
+        let sizes = Sizes { operations: 120_000, clients: 32, keys: 2_000, ..Sizes::default() };
         let (history, survived) = serial::run(1, sizes);
+        assert!(history.operations.len() > 100_000, "{}", history.operations.len());
         let began = std::time::Instant::now();
         let judgement = judge(&history, &survived);
         eprintln!("{} operations judged in {:?}", history.operations.len(), began.elapsed());
