@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use drill::database::{Load, Options, Via};
 
-use crate::rig::{Server, acked, present, start, writers_only};
+use crate::rig::{Server, acked, present, seen, start, writers_only};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_vanish_behind_its_back_are_lost_writes_by_their_ids() {
@@ -154,9 +154,7 @@ async fn a_wait_for_standbys_that_was_cancelled_is_a_false_acknowledgement() {
     let waiting = "FROM pg_stat_activity WHERE application_name = 'drill' AND wait_event = 'SyncRep'";
     server.until(&format!("SELECT count(*) = 8 {waiting}")).await;
     server.sql(&format!("SELECT pg_cancel_backend(pid) {waiting}")).await;
-    while handle.glance().false_acks < 8 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    seen(&handle, |glance| glance.false_acks >= 8).await;
     server.sql("ALTER SYSTEM RESET synchronous_standby_names").await;
     server.sql("SELECT pg_reload_conf()").await;
     acked(&handle, 20).await;

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use drill::database::{FinalState, Handle, Judgement, Load, Options, Target, Workload, judge, read_final};
+use drill::database::{
+    FinalState, Glance, Handle, Judgement, Load, Options, Target, Workload, judge, read_final,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
@@ -246,9 +248,15 @@ pub async fn start(options: Options) -> Handle {
 
 /// Waits for `count` more acknowledgements.
 pub async fn acked(handle: &Handle, count: u64) {
-    let (before, until) = (handle.glance().acked, Instant::now() + PATIENCE);
-    while handle.glance().acked < before + count {
-        assert!(Instant::now() < until, "no acknowledgements: {:?}", handle.glance());
+    let wanted = handle.glance().acked + count;
+    seen(handle, |glance| glance.acked >= wanted).await;
+}
+
+/// Waits until the workload has come so far.
+pub async fn seen(handle: &Handle, enough: impl Fn(&Glance) -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !enough(&handle.glance()) {
+        assert!(Instant::now() < until, "it does not come: {:?}", handle.glance());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
