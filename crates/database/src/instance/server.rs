@@ -208,19 +208,25 @@ impl Instance {
 
     /// Takes note of the end of a server. PostgreSQL asks whether a process with the number in `postmaster.pid` exists,
     /// and one that ended does until its parent has looked: ours if we are that, or else a first process of the
-    /// machine that does not look, as in some containers; then the file goes.
+    /// machine that does not look, as in some containers; then the file goes, and that of the socket.
     pub(super) fn bury(&self) -> Result<(), InstanceError> {
         if let Some(child) = &*self.child.lock().unwrap_or_else(PoisonError::into_inner) {
             // An error means that somebody else has looked.
             let _ = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
         }
-        let path = self.data().join("postmaster.pid");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let Some(pid) = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
-            return Ok(());
-        };
-        let ended = std::path::Path::new(&format!("/proc/{pid}")).exists() && ProcessId::of(pid).is_none();
-        if ended { files::remove(&path).map_err(InstanceError::file("remove", path)) } else { Ok(()) }
+        let port = self.options().listen.port();
+        for path in [self.data().join("postmaster.pid"), self.sockets().join(format!(".s.PGSQL.{port}.lock"))]
+        {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let pid = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
+            let ended = |pid: u32| {
+                std::path::Path::new(&format!("/proc/{pid}")).exists() && ProcessId::of(pid).is_none()
+            };
+            if pid.is_some_and(ended) {
+                files::remove(&path).map_err(InstanceError::file("remove", path))?;
+            }
+        }
+        Ok(())
     }
 
     /// The server that already runs on the data, if there is one: an earlier keeper's. It is known by its command

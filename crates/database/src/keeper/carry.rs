@@ -86,6 +86,12 @@ impl Local {
 
     /// Starts the server as a standby, closed, without a slot through which anybody could be fed.
     fn start(&mut self) -> Result<(), KeeperError> {
+        if let Some((until, says)) = &self.not_before
+            && tokio::time::Instant::now() < *until
+        {
+            return Err(KeeperError::NotNow(format!("PostgreSQL does not start: {says}")));
+        }
+        self.not_before = None;
         self.forget_server();
         self.save(|own| (own.open, own.slots) = (false, 0))?;
         let slots = self.instance.data().join("pg_replslot");

@@ -109,7 +109,11 @@ mod tests {
         assert_eq!((back.durable(), back.upstream()), (own.durable(), own.upstream()));
         fs::write(file.path(), b"{\"format\":1,").unwrap();
         assert!(file.load().is_err());
-        fs::write(file.path(), b"{\"format\":9,\"promised\":1,\"lineage\":1,\"reign\":0,\"open\":false,\"slots\":0}").unwrap();
+        fs::write(
+            file.path(),
+            b"{\"format\":9,\"promised\":1,\"lineage\":1,\"reign\":0,\"open\":false,\"slots\":0}",
+        )
+        .unwrap();
         assert!(file.load().unwrap_err().to_string().contains("format is 9"));
         fs::remove_dir_all(&dir).unwrap();
     }

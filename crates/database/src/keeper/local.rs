@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{NodeId, Quorum, Term};
+use tokio::time::Instant;
 
 use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
 use super::options::{KeeperOptions, NodePlace, node_of};
 use super::status::{KeeperStatus, ServerState, Standing};
 use crate::instance::{
-    self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName, StandbyName,
-    Tuning, find_bin,
+    self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName,
+    StandbyName, Tuning, find_bin,
 };
 use crate::{Sender, Server, Sync, Upstream};
 
@@ -20,6 +21,8 @@ use crate::{Sender, Server, Sync, Upstream};
 const LOOK: Duration = Duration::from_millis(400);
 /// See [`LOOK`].
 const LOOKS_MAX: u32 = 3;
+/// After a start that came to nothing.
+const START_AGAIN: Duration = Duration::from_secs(1);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
 
@@ -41,6 +44,8 @@ pub(super) struct Local {
     answered: bool,
     last: Option<Observation>,
     fork: Option<(u32, model::Lsn)>,
+    /// The last start came to nothing, for this reason; the next one waits.
+    pub not_before: Option<(Instant, String)>,
 }
 
 impl Local {
@@ -78,6 +83,7 @@ impl Local {
             failed_looks: 0,
             last: None,
             fork: None,
+            not_before: None,
         })
     }
 
@@ -163,13 +169,16 @@ impl Local {
         if !check.in_force {
             return Err(KeeperError::NotNow("PostgreSQL has not read its settings yet".to_owned()));
         }
-        let (before, now) = (self.before.map(|quorum| quorum.need), self.own.quorum.map(|quorum| quorum.need));
+        let (before, now) =
+            (self.before.map(|quorum| quorum.need), self.own.quorum.map(|quorum| quorum.need));
         let same_need = before.is_none() || before == now;
         if !check.strangers.is_empty() || !same_need {
             // They come back within 0.1 s and know the new settings from their start.
             let mut names = Vec::new();
             let terms: Vec<Term> = self.own.quorum.iter().map(|quorum| quorum.term).collect();
-            for (node, term) in self.options.places.keys().flat_map(|node| terms.iter().map(move |term| (node, term))) {
+            for (node, term) in
+                self.options.places.keys().flat_map(|node| terms.iter().map(move |term| (node, term)))
+            {
                 names.push(self.standby_name(*node, *term)?);
             }
             self.instance.terminate_walsenders(&names, CONFIRM).await?;
@@ -201,7 +210,7 @@ impl Local {
             return Ok(Server::Empty);
         }
         if self.running.as_ref().is_none_or(|running| !running.alive()) {
-            self.forget_server();
+            self.bury().await;
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
         }
         match self.instance.observe(LOOK).await {
@@ -213,6 +222,17 @@ impl Local {
             }
             Err(error) => self.no_answer(error).await,
         }
+    }
+
+    /// A server has ended. One that never answered is not started again at once.
+    async fn bury(&mut self) {
+        if let Some(running) = &self.running
+            && !self.answered
+        {
+            let says = running.exited().await.says;
+            self.not_before = Some((Instant::now() + START_AGAIN, says));
+        }
+        self.forget_server();
     }
 
     async fn no_answer(&mut self, error: InstanceError) -> Result<Server, KeeperError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{Moment, NodeId, Nodes, ReignPhase};
@@ -38,6 +39,8 @@ pub struct KeeperHandle {
     status: watch::Receiver<Arc<KeeperStatus>>,
     tasks: Tasks,
     done: mpsc::Receiver<()>,
+    /// The server is to end with the keeper.
+    orderly: Arc<AtomicBool>,
 }
 
 impl KeeperHandle {
@@ -50,6 +53,7 @@ impl KeeperHandle {
     /// Ends the loop, then the server, in order. A keeper that is dropped instead leaves the server running, for the
     /// next keeper to take over.
     pub async fn stop(mut self) {
+        self.orderly.store(true, Ordering::Relaxed);
         let _ = self.tasks.shutdown(world::Limits { grace_ms: 40_000, ..world::Limits::default() }).await;
         let _ = self.done.recv().await;
     }
@@ -69,11 +73,16 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
     };
     let local = Local::open(options)?;
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
-    tasks.spawn("record", shared::follow(store.clone(), keys.clone(), clock.clone(), shared_out, tasks.stop()));
+    tasks.spawn(
+        "record",
+        shared::follow(store.clone(), keys.clone(), clock.clone(), shared_out, tasks.stop()),
+    );
     let (status_out, status) = watch::channel(Arc::new(KeeperStatus::default()));
     let (finished_out, finished) = mpsc::channel(4);
     let (done_out, done) = mpsc::channel(1);
+    let orderly = Arc::new(AtomicBool::new(false));
     let keeper = Keeper {
+        orderly: orderly.clone(),
         local,
         alone,
         store,
@@ -95,7 +104,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         keeper.run().await;
         drop(done_out);
     });
-    Ok(KeeperHandle { status, tasks, done })
+    Ok(KeeperHandle { status, tasks, done, orderly })
 }
 
 fn peers_of(options: &KeeperOptions) -> Result<PeersOptions, KeeperError> {
@@ -111,6 +120,7 @@ fn peers_of(options: &KeeperOptions) -> Result<PeersOptions, KeeperError> {
 }
 
 struct Keeper {
+    orderly: Arc<AtomicBool>,
     local: Local,
     alone: Alone,
     store: Store,
@@ -159,7 +169,9 @@ impl Keeper {
             };
             self.wait(wait_ms).await;
         }
-        self.end().await;
+        if self.orderly.load(Ordering::Relaxed) {
+            self.end().await;
+        }
     }
 
     fn urgent(&self) -> bool {

@@ -85,7 +85,13 @@ impl Shared {
 }
 
 /// Keeps `out` up to date until `stop`. While the store is away the last copy stays.
-pub(super) async fn follow(store: Store, keys: Keys, clock: Clock, out: watch::Sender<Arc<Shared>>, stop: Stop) {
+pub(super) async fn follow(
+    store: Store,
+    keys: Keys,
+    clock: Clock,
+    out: watch::Sender<Arc<Shared>>,
+    stop: Stop,
+) {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -143,10 +149,11 @@ pub(super) async fn write(
     unchanged: &BTreeMap<NodeId, u64>,
 ) -> Result<Option<Revision>, StoreError> {
     let mut compare = vec![Compare::Modified { key: keys.record(), revision }];
-    compare.extend(unchanged.iter().map(|(node, revision)| Compare::Modified {
-        key: keys.node(*node),
-        revision: *revision,
-    }));
+    compare.extend(
+        unchanged
+            .iter()
+            .map(|(node, revision)| Compare::Modified { key: keys.node(*node), revision: *revision }),
+    );
     put(store, keys.record(), record, compare).await
 }
 

@@ -1,35 +1,171 @@
 use std::time::{Duration, Instant};
 
-use model::NodeId;
+use model::{NodeId, ReignPhase};
+use rustix::process::Signal;
 
 use super::site::Site;
+
+/// Rows that were acknowledged, one statement each.
+async fn write(site: &Site, from: i32, to: i32) {
+    let client = site.client_soon().await;
+    client.batch_execute("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)").await.unwrap();
+    for id in from..to {
+        client.execute(&format!("INSERT INTO t VALUES ({id})"), &[]).await.unwrap();
+    }
+}
+
+#[track_caller]
+fn is(count: i64, wanted: i64) {
+    assert_eq!(count, wanted, "acknowledged rows are gone, or others have come");
+}
+
+async fn count(site: &Site) -> i64 {
+    site.client_soon().await.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_is_followed_by_another_that_has_every_acknowledged_write() {
     let Some(site) = Site::three("a killed primary").await else { return };
+    write(&site, 0, 50).await;
     let (first, _) = site.primary().unwrap();
-    let client = site.client(first).await.unwrap();
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await.unwrap();
-    for id in 0..50 {
-        client.execute(&format!("INSERT INTO t VALUES ({id})"), &[]).await.unwrap();
-    }
     let killed = Instant::now();
-    site.kill_server(first);
+    site.signal_server(first, Signal::KILL);
     site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != first)).await;
-    let (second, record) = site.primary().unwrap();
-    println!("served again after {:?} in term {}", killed.elapsed(), record.term);
-    let client = loop {
-        match site.client(second).await {
-            Ok(client) => break client,
-            Err(error) => eprintln!("{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
-    client.execute("INSERT INTO t VALUES (1000)", &[]).await.unwrap();
-    println!("first write after {:?}", killed.elapsed());
-    let count: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
-    assert_eq!(count, 51);
-    println!("whole again after {:?}", site.calm().await + killed.elapsed());
-    assert_ne!(second, NodeId(0));
+    write(&site, 50, 51).await;
+    println!("killed: first write after {:?}", killed.elapsed());
+    is(count(&site).await, 51);
+    site.calm().await;
+    println!("killed: whole again after {:?}", killed.elapsed());
+    // The old primary came back as a standby that counts; it may be the next one.
+    let (second, _) = site.primary().unwrap();
+    site.signal_server(second, Signal::KILL);
+    site.until("a third reign", |site| site.primary().is_some_and(|(now, _)| now != second)).await;
+    is(count(&site).await, 51);
+    site.calm().await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_whose_server_is_frozen_is_ended_and_followed() {
+    let Some(site) = Site::three("a frozen primary").await else { return };
+    write(&site, 0, 20).await;
+    let (first, _) = site.primary().unwrap();
+    let stuck = site.client(first).await.unwrap();
+    let frozen = Instant::now();
+    site.freeze_server(first);
+    site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != first)).await;
+    write(&site, 20, 21).await;
+    println!("frozen: first write after {:?}", frozen.elapsed());
+    let late =
+        tokio::time::timeout(Duration::from_secs(2), stuck.execute("INSERT INTO t VALUES (99)", &[])).await;
+    assert!(!matches!(late, Ok(Ok(_))), "the old primary acknowledged");
+    is(count(&site).await, 21);
+    site.calm().await;
+    println!("frozen: whole again after {:?}", frozen.elapsed());
+    is(count(&site).await, 21);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_crashes_takes_its_server_over_again_and_nobody_notices() {
+    let Some(mut site) = Site::three("a crashed keeper").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, before) = site.primary().unwrap();
+    let pid = site.server_pid(primary);
+    let client = site.client(primary).await.unwrap();
+    site.crash_keeper(primary);
+    client.execute("INSERT INTO t VALUES (100)", &[]).await.unwrap();
+    site.start(primary);
+    site.calm().await;
+    assert_eq!(site.server_pid(primary), pid, "the server was started again");
+    assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
+    client.execute("INSERT INTO t VALUES (101)", &[]).await.unwrap();
+    is(count(&site).await, 7);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_store_writes_go_on() {
+    let Some(site) = Site::three("a store that is away").await else { return };
+    write(&site, 0, 5).await;
+    let (_, before) = site.primary().unwrap();
+    let client = site.client_soon().await;
+    site.store_away(true);
+    let away = Instant::now();
+    let mut id = 100;
+    while away.elapsed() < Duration::from_secs(4) {
+        client.execute(&format!("INSERT INTO t VALUES ({id})"), &[]).await.unwrap();
+        id += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    site.store_away(false);
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wanted_switch_loses_nothing_and_goes_where_it_was_wanted() {
+    let Some(site) = Site::three("a wanted switch").await else { return };
+    write(&site, 0, 20).await;
+    for _ in 0..3 {
+        let (from, record) = site.primary().unwrap();
+        let to = record.current().unwrap().members.iter().last().unwrap();
+        let asked = Instant::now();
+        site.hand_over(to).await;
+        site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == to)).await;
+        let client = site.client_soon().await;
+        client
+            .execute(&format!("INSERT INTO t VALUES ({})", 1_000 + site.primary().unwrap().1.term), &[])
+            .await
+            .unwrap();
+        println!("switch {from} -> {to}: first write after {:?}", asked.elapsed());
+        site.calm().await;
+    }
+    is(count(&site).await, 23);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_dies_is_counted_out_and_in_again() {
+    let Some(mut site) = Site::three("a dead standby").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, record) = site.primary().unwrap();
+    let lost = record.current().unwrap().members.iter().next().unwrap();
+    site.stop(lost).await;
+    site.until("a quorum without it", |site| {
+        let (_, record) = site.primary().unwrap();
+        !record.current().unwrap().members.has(lost)
+    })
+    .await;
+    write(&site, 5, 10).await;
+    // Its disk is lost too: it comes back empty and is copied.
+    site.lose_disk(lost);
+    site.start(lost);
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().0, primary);
+    is(count(&site).await, 10);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_no_standby_left_a_write_waits_and_is_never_half_true() {
+    let Some(mut site) = Site::three("no standby left").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, _) = site.primary().unwrap();
+    let standbys: Vec<NodeId> = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != primary).collect();
+    for standby in &standbys {
+        site.stop(*standby).await;
+    }
+    let client = site.client(primary).await.unwrap();
+    let waits =
+        tokio::time::timeout(Duration::from_secs(3), client.execute("INSERT INTO t VALUES (50)", &[]));
+    assert!(waits.await.is_err(), "acknowledged with nobody else having it");
+    // One comes back: what waited is true then, and the next write goes through.
+    site.start(standbys[0]);
+    write(&site, 6, 7).await;
+    assert!(matches!(site.primary().unwrap().1.phase, ReignPhase::Serving { .. }));
+    site.start(standbys[1]);
+    site.calm().await;
     site.end().await;
 }

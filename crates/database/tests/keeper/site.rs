@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use database::instance::{Secret, Secrets, User, find_bin, system_user};
-use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, NodePlace, ServerState};
+use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, Keys, NodePlace, ServerState};
 use model::{
-    AppName, Bytes, Database, DatabaseName, Mode, NodeId, PlannedDatabase, PlannedNode, Record, ReignPhase, UnitName,
-    WhenAlone, ZoneName,
+    AppName, Bytes, Database, DatabaseName, Mode, NodeId, PlannedDatabase, PlannedNode, Record, ReignPhase,
+    UnitName, WhenAlone, ZoneName,
 };
-use store::{Faults, SimulatedStore, Store};
+use rustix::process::{Pid, Signal, kill_process};
+use store::{Compare, Faults, Op, SimulatedStore, Store, Txn};
 use tokio_postgres::{Client, Config, NoTls};
 use world::Clock;
 
@@ -30,7 +31,11 @@ fn postgres(test: &str) -> Option<Option<User>> {
         false => Some(None),
     });
     if found.is_none() {
-        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "PostgreSQL 15 is required: {test}");
+        assert_ne!(
+            std::env::var("EVENKEEL_REQUIRE").as_deref(),
+            Ok("all"),
+            "PostgreSQL 15 is required: {test}"
+        );
         eprintln!("SKIPPED {test}: PostgreSQL 15, or as root its system user `postgres`, is not here");
     }
     found
@@ -170,11 +175,30 @@ impl Site {
     pub async fn client(&self, node: NodeId) -> Result<Client, tokio_postgres::Error> {
         let address: SocketAddr = self.places[&node].server;
         let mut config = Config::new();
-        config.host(address.ip().to_string()).port(address.port()).user("shop").password(PASSWORD).dbname("shop");
+        config
+            .host(address.ip().to_string())
+            .port(address.port())
+            .user("shop")
+            .password(PASSWORD)
+            .dbname("shop");
         config.connect_timeout(Duration::from_secs(2));
         let (client, connection) = config.connect(NoTls).await?;
         drop(tokio::spawn(connection));
         Ok(client)
+    }
+
+    /// A session at whoever serves, as soon as one can be had.
+    pub async fn client_soon(&self) -> Client {
+        let started = Instant::now();
+        loop {
+            if let Some((primary, _)) = self.primary()
+                && let Ok(client) = self.client(primary).await
+            {
+                return client;
+            }
+            assert!(started.elapsed() < PATIENCE, "nobody lets a client in");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// The first process of a node's server.
@@ -182,10 +206,53 @@ impl Site {
         self.status(node).server_pid.unwrap() as i32
     }
 
-    /// Ends a server without a word.
-    pub fn kill_server(&self, node: NodeId) {
-        let pid = rustix::process::Pid::from_raw(self.server_pid(node)).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    /// Signals the first process of a server.
+    pub fn signal_server(&self, node: NodeId, signal: Signal) {
+        let _ = kill_process(Pid::from_raw(self.server_pid(node)).unwrap(), signal);
+    }
+
+    /// Stops every process of a server where it is.
+    pub fn freeze_server(&self, node: NodeId) {
+        let first = self.server_pid(node);
+        self.signal_server(node, Signal::STOP);
+        let parent = |pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
+        };
+        let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        for pid in numbers.filter(|pid| parent(*pid) == Some(first)) {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP);
+        }
+    }
+
+    /// The keeper ends in order, and its server.
+    pub async fn stop(&mut self, node: NodeId) {
+        self.keepers.remove(&node).unwrap().stop().await;
+    }
+
+    /// All that a node had is gone.
+    pub fn lose_disk(&self, node: NodeId) {
+        fs::remove_dir_all(self.folder.join(self.places[&node].unit.as_str())).unwrap();
+    }
+
+    /// The store answers nobody.
+    pub fn store_away(&self, away: bool) {
+        self.simulated.cut(away);
+    }
+
+    /// Asks for a switch, as `evenkeel failover` does.
+    pub async fn hand_over(&self, to: NodeId) {
+        let key = Keys::new(&self.planned.database.name).record();
+        let entry = self.store.get(&key).await.unwrap().unwrap();
+        let mut record: Record = serde_json::from_slice(&entry.value).unwrap();
+        let ReignPhase::Serving { primary, .. } = record.phase else { panic!("nobody serves") };
+        record.phase = ReignPhase::Serving { primary, handover: Some(to) };
+        let value = serde_json::to_vec(&record).unwrap();
+        let compare = vec![Compare::Modified { key: key.clone(), revision: entry.modified }];
+        let reply =
+            self.store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await.unwrap();
+        assert!(reply.done);
     }
 
     /// Ends everything.
