@@ -227,9 +227,10 @@ pub(crate) fn open(scene: &Scene<'_>) -> Option<Action> {
     (!throne.open && (sound || lax)).then_some(Action::Open)
 }
 
-/// Until then `pg_rewind` would take the old timeline for the primary's. It comes last: nothing waits for it but those who
-/// must rewind.
+/// Until then `pg_rewind` would take the old timeline for the primary's. A promotion does not wait for the disk, unless it
+/// lasts: then it may be waiting for one that must rewind.
 pub(crate) fn checkpoint(scene: &Scene<'_>) -> Option<Action> {
     let throne = throne(scene)?;
-    (!throne.checkpointed).then_some(Action::Checkpoint)
+    let due = scene.serving() || scene.judgement.patience_over;
+    (due && !throne.checkpointed).then_some(Action::Checkpoint)
 }
