@@ -172,7 +172,7 @@ fn unrecovered(verdict: &Verdict, measured: &Measured<'_>, event: Silence) -> Op
     }
     let promised = measured.objectives.rto;
     let (limit, scope) = match (measured.fault.target, promised.node) {
-        (FaultTarget::Process | FaultTarget::Front, Some(node)) => (node, "node"),
+        (FaultTarget::Process | FaultTarget::Front | FaultTarget::Primary, Some(node)) => (node, "node"),
         _ => (promised.zone?, "zone"),
     };
     (rto > limit.0 as f64)

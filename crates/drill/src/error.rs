@@ -53,6 +53,9 @@ pub enum DrillError {
         #[source]
         cause: std::io::Error,
     },
+    /// The load on a database could not be made, or what survived could not be read.
+    #[error(transparent)]
+    Database(#[from] crate::database::WorkloadError),
     /// The load generator could not start or did not end.
     #[error("cannot run the load generator")]
     Load(#[source] std::io::Error),

@@ -326,7 +326,7 @@ async fn greet(options: &Options) -> Result<(), DrillError> {
 }
 
 /// Heals, however often it takes within reason.
-async fn heal(fault: &mut impl Break) -> Result<(), DrillError> {
+pub(crate) async fn heal(fault: &mut impl Break) -> Result<(), DrillError> {
     let mut last = BreakError::new("healing was not tried");
     for _ in 0..HEAL_TRIES {
         match timeout(HEAL_TIMEOUT, fault.heal()).await {
@@ -421,6 +421,6 @@ impl Report {
     }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

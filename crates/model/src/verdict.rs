@@ -13,6 +13,8 @@ pub enum FaultTarget {
     Zone,
     /// One front.
     Front,
+    /// The server of a database's primary.
+    Primary,
 }
 
 /// How a drill breaks it.
@@ -37,8 +39,12 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-const TARGETS: &[(&str, FaultTarget)] =
-    &[("process", FaultTarget::Process), ("zone", FaultTarget::Zone), ("front", FaultTarget::Front)];
+const TARGETS: &[(&str, FaultTarget)] = &[
+    ("process", FaultTarget::Process),
+    ("zone", FaultTarget::Zone),
+    ("front", FaultTarget::Front),
+    ("primary", FaultTarget::Primary),
+];
 const KINDS: &[(&str, FaultKind)] =
     &[("kill", FaultKind::Kill), ("freeze", FaultKind::Freeze), ("cut", FaultKind::Cut)];
 

@@ -56,7 +56,9 @@ impl Site {
     /// Three nodes that serve, with both standbys streaming.
     pub async fn three(test: &str) -> Option<Site> {
         // With `RUST_LOG=database=info` each action of each keeper is told.
-        let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .try_init();
         let user = postgres(test)?;
         let mut site = Site::new(user, 3);
         for node in 1..=3 {

@@ -18,12 +18,14 @@
 //! found is the database's and not the pooler's).
 //!
 //! Entry points: [`Workload::prepare`] makes the tables, [`Workload::start`] with [`Options`] gives a [`Handle`],
-//! [`Handle::stop`] the [`History`], [`read_final`] the [`FinalState`], and [`judge`] the [`Judgement`]. [`rebuild`]
+//! [`Handle::stop`] the [`History`], [`read_final`] the [`FinalState`], and [`judge`] the [`Judgement`]; [`run_database`] does all of that around a fault. [`rebuild`]
 //! reads a history back from its journal when the drill itself died.
 
 mod clients;
+mod course;
 mod decide_availability;
 mod decide_bank;
+mod decide_course;
 mod decide_graph;
 mod decide_history;
 mod decide_judgement;
@@ -37,6 +39,7 @@ mod session;
 mod workload;
 
 pub use clients::Glance;
+pub use course::{DatabaseDrill, run_database};
 pub use decide_availability::{AvailabilityReport, GAP_FACTOR, Gap};
 pub use decide_bank::BankReport;
 pub use decide_history::{

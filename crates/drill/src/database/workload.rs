@@ -146,6 +146,22 @@ impl Workload {
         }
     }
 
+    /// Removes the tables again. Tries for `within`.
+    ///
+    /// # Errors
+    /// As [`Workload::prepare`].
+    pub async fn remove(options: &Options, within: Duration) -> Result<(), WorkloadError> {
+        let deadline = Instant::now() + within;
+        let drop = "DROP TABLE IF EXISTS drill_register, drill_list, drill_bank, drill_session".to_owned();
+        let mut link = Link::new(options.target.clone(), 0);
+        loop {
+            match all(&mut link, std::slice::from_ref(&drop), deadline).await {
+                Ok(_) => return Ok(()),
+                Err(error) => again(error, deadline).await?,
+            }
+        }
+    }
+
     /// Starts every client, in the runtime of the caller. The tables must be there: [`Workload::prepare`].
     ///
     /// # Errors
