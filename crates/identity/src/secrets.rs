@@ -15,8 +15,8 @@ const FILE: &str = "secrets.json";
 const LOCK: &str = "secrets.lock";
 /// Version of the file's form.
 const FORMAT: u32 = 1;
-/// Longest name in bytes.
-const NAME_BYTES_MAX: usize = 64;
+/// Longest name in bytes: a name of ours (63), a dot and a word.
+const NAME_BYTES_MAX: usize = 80;
 
 /// The named secrets of one run, in one file that its owner alone can read. Every call reads the file, so several
 /// processes may use it at once and all see the same secret under one name.
@@ -73,7 +73,7 @@ impl Secrets {
     ///
     /// # Errors
     /// As [`Secrets::get`]; [`IdentityError::Busy`] when it has to be made and another process is writing,
-    /// which takes it as long as two fsyncs: try again then; [`IdentityError::Request`] for a name that is not 1 to 64 of `a-z 0-9 . _ - /`.
+    /// which takes it as long as two fsyncs: try again then; [`IdentityError::Request`] for a name that is not 1 to 80 of `a-z 0-9 . _ - /`.
     pub fn get_or_create(&self, name: &str) -> Result<Secret, IdentityError> {
         checked(name)?;
         if let Some(secret) = self.get(name)? {
@@ -152,7 +152,7 @@ fn checked(name: &str) -> Result<(), IdentityError> {
         let text: String = name.chars().take(NAME_BYTES_MAX).collect();
         return Err(IdentityError::Request {
             what: format!("`{}` cannot name a secret", text.escape_debug()),
-            why: "1 to 64 of lower-case letters, digits and `. _ - /` are allowed",
+            why: "1 to 80 of lower-case letters, digits and `. _ - /` are allowed",
         });
     }
     Ok(())
