@@ -149,6 +149,7 @@ impl LocalZone {
             let leader = record.alive().then_some(record.process);
             found.extend(process::of_unit(&marker(&self.state, &record.unit.name), leader));
         }
+        found.extend(self.servers().into_iter().flat_map(process::with_descendants));
         let own = std::process::id();
         found.retain(|id| id.pid != own);
         found.sort_unstable();

@@ -32,6 +32,8 @@ pub const ZONES_MAX: usize = 9;
 const LOCAL_FILE: &str = "local.json";
 /// Raised when the meaning of a field changes.
 const LOCAL_FORMAT: u32 = 1;
+/// In a zone's state folder: [`note_servers`].
+const SERVERS_FILE: &str = "servers.json";
 /// Most bytes of the file that are read.
 const LOCAL_FILE_MAX: u64 = 1024 * 1024;
 
@@ -327,12 +329,31 @@ impl LocalZone {
         }
     }
 
+    /// The servers of the zone that [`note_servers`] has written down and that still run. They outlive the agent that
+    /// started them, so nothing else leads to them where there is no cgroup.
+    fn servers(&self) -> Vec<ProcessId> {
+        let bytes = fs::read(self.state.join(SERVERS_FILE)).unwrap_or_default();
+        let servers: Vec<ProcessId> = serde_json::from_slice(&bytes).unwrap_or_default();
+        servers.into_iter().filter(|server| server.alive()).collect()
+    }
+
     /// The record of a unit of this zone, when its process runs.
     #[must_use]
     pub fn unit(&self, unit: &UnitName) -> Option<record::ProcessRecord> {
         let (records, _) = record::read_all(&self.state).ok()?;
         records.into_iter().find(|record| record.unit.name == *unit && record.alive())
     }
+}
+
+/// Writes down which servers run in the zone whose state folder is `state` and are no units: the first process of
+/// each. Whoever breaks, heals or removes the zone finds them, whatever became of the agent.
+///
+/// # Errors
+/// [`EngineError::File`] when it cannot be written.
+pub fn note_servers(state: &Path, servers: &[ProcessId]) -> Result<(), EngineError> {
+    let path = state.join(SERVERS_FILE);
+    let bytes = serde_json::to_vec(servers).unwrap_or_default();
+    record::replace(&path, &bytes).map_err(EngineError::file("write", path))
 }
 
 /// What names everything that the run with this state folder makes, cgroups and namespaces: six hexadecimal digits.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use engine::local::{LocalOptions, LocalZones, Through, down, heal_all, mark_down};
+use engine::local::{LocalOptions, LocalZones, Through, down, heal_all, mark_down, note_servers};
 use engine::{Engine, EngineError, ProcessId};
 use model::{Bytes, MilliCpu, Phase};
 use world::{Clock, Tasks};
@@ -163,6 +163,27 @@ async fn a_zone_is_killed_and_frozen_by_its_cgroup() {
 async fn a_zone_is_killed_and_frozen_process_by_process_where_there_are_no_cgroups() {
     let place = Place::new("plain");
     break_and_heal(&place, &plain(&place)).await;
+}
+
+#[test]
+fn a_server_that_outlived_its_agent_is_ended_with_its_zone_where_there_are_no_cgroups() {
+    let place = Place::new("servers");
+    let zones = LocalZones::create(&plain(&place)).unwrap();
+    let mut server = Command::new("sleep").arg("9999").spawn().unwrap();
+    let mut stranger = Command::new("sleep").arg("9999").spawn().unwrap();
+    let gone = ProcessId { started: 1, ..process(stranger.id()) };
+    fs::create_dir_all(&zones.zones[0].state).unwrap();
+    note_servers(&zones.zones[0].state, &[process(server.id()), gone]).unwrap();
+    zones.kill_zone(&zone("b")).unwrap();
+    assert!(process(server.id()).alive(), "another zone's is left alone");
+    zones.kill_zone(&zone("a")).unwrap();
+    let ended = server.wait().unwrap();
+    let untouched = stranger.try_wait().unwrap().is_none();
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    zones.remove().unwrap();
+    assert!(!ended.success(), "{ended}");
+    assert!(untouched, "it merely got the number of a server that has ended");
 }
 
 #[test]
