@@ -164,12 +164,25 @@
     const state = alive ? tag(tone, shape, word) : tag("idle", "dash", `was ${word}`);
     cell.append(make("div", "unit", make("span", "name", unit.name), state));
     const facts = [unit.role];
+    // Of a database's node its term, vote and lag are what one looks for also when all is well.
+    const data = unit.role === "primary" || unit.role === "standby";
+    if (data && unit.detail && unit.healthy) facts.push(unit.detail);
     if (unit.restarts > 0) facts.push(plural(unit.restarts, "restart", "restarts"));
     cell.append(make("div", "facts", facts.join(" · ")));
     if (unit.detail && !unit.healthy) cell.append(make("div", "detail", unit.detail));
     const where = [unit.address && `listens on ${unit.address}`, known(unit.pid) && `process ${unit.pid}`, unit.detail];
     cell.title = where.filter(Boolean).join("\n");
     return cell;
+  }
+
+  // Beside a database's name: who may write, in which term, and who must have a write before it counts.
+  function standing(database) {
+    const facts = [`${database.phase}, term ${database.term}`, database.mode];
+    facts.push(database.primary ? `primary ${database.primary}` : "no primary");
+    const writes = database.primary && database.phase !== "promoting";
+    if (database.need > 0 && writes) facts.push(`acknowledged by ${database.need} of ${database.members.join(", ")}`);
+    if (!database.healthy && database.phase === "serving") facts.push("takes no writes now");
+    return ` · ${facts.join(" · ")}`;
   }
 
   function zones(status) {
@@ -187,11 +200,14 @@
       if (!byZone.has(unit.zone)) byZone.set(unit.zone, []);
       byZone.get(unit.zone).push(unit);
     }
+    const databases = new Map((status.databases ?? []).map((database) => [database.name, database]));
     const bodies = [];
     for (const [service, byZone] of services) {
       const all = [...byZone.values()].flat();
       const healthy = all.filter((unit) => unit.healthy && living.has(unit.zone)).length;
-      const title = make("th", "group", `${service}: ${healthy} of ${all.length} healthy`);
+      const database = databases.get(service);
+      const title = make("th", "group",
+        `${service}: ${healthy} of ${all.length} healthy${database ? standing(database) : ""}`);
       title.colSpan = Math.max(1, columns.length);
       title.scope = "rowgroup";
       const body = make("tbody", "", make("tr", "", title));

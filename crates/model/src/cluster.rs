@@ -27,6 +27,15 @@ pub mod keys {
     pub const COUNTERS: &str = "counters/";
     /// + number: [`crate::Plan`]; every plan ever applied, immutable.
     pub const PLANS: &str = "plans/";
+    /// + zone: [`crate::ZoneAddress`]; written by the zone's agent at its start and kept when it is away, so that a
+    /// node of a database is found again whoever starts first.
+    pub const ZONES: &str = "zones/";
+    /// + zone: [`crate::DataFrontRecord`]; written by the zone's agent.
+    pub const DATA_FRONTS: &str = "data-fronts/";
+    /// + database + `/record`: [`crate::Record`], written by its keepers and by `failover`; `/nodes/` + number:
+    /// [`crate::NodeDoc`], written by the node's keeper; `/status/` + number: what the keeper says of its node, for
+    /// people, written by its agent.
+    pub const DATABASES: &str = "databases/";
 }
 
 /// Where the application stands between two plans.
@@ -174,6 +183,17 @@ pub struct FrontRecord {
     pub busy: BTreeMap<UnitName, u32>,
     /// Requests so far, by service.
     pub counters: BTreeMap<ServiceName, ServiceCounters>,
+}
+
+/// What a zone's data front does, as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFrontRecord {
+    /// The zone.
+    pub zone: ZoneName,
+    /// Addresses it listens on.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses it should listen on and cannot, with the reason.
+    pub refused: Vec<(SocketAddr, String)>,
 }
 
 /// The address of a zone on this machine or network.

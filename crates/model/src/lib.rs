@@ -28,8 +28,8 @@ pub use app::{
     Resources, Run, Scale, Scope, Service,
 };
 pub use cluster::{
-    AgentRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord, UnitState, Want,
-    ZoneAddress, keys,
+    AgentRecord, DataFrontRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord,
+    UnitState, Want, ZoneAddress, keys,
 };
 pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
@@ -40,7 +40,7 @@ pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, 
 pub use replication::{
     Holding, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
 };
-pub use status::{ObjectiveStatus, Status, UnitStatus, ZoneStatus};
+pub use status::{DatabaseStatus, ObjectiveStatus, Status, UnitStatus, ZoneStatus};
 pub use template::{BadTemplate, NoUrl, Piece, Template, Values, Variable};
 pub use time::Moment;
 pub use verdict::{Fault, FaultKind, FaultTarget, Verdict};

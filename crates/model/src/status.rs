@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Phase, PlanNumber, ServiceName, UnitName, Verdict, ZoneName};
+use crate::{DatabaseName, Mode, Phase, PlanNumber, ServiceName, Term, UnitName, Verdict, ZoneName};
 
 /// The whole picture at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Status {
     pub zones: Vec<ZoneStatus>,
     /// Every unit, fronts included.
     pub units: Vec<UnitStatus>,
+    /// Every database of the plan. Absent in pictures of versions that ran none.
+    #[serde(default)]
+    pub databases: Vec<DatabaseStatus>,
     /// What was promised and what is.
     pub objectives: ObjectiveStatus,
     /// The newest drills, newest first.
@@ -51,13 +54,13 @@ pub struct UnitStatus {
     pub name: UnitName,
     /// Its zone.
     pub zone: ZoneName,
-    /// Its service; `edge` for fronts.
+    /// Its service or database; `edge` and `data` for fronts.
     pub service: ServiceName,
     /// Where it is in its life.
     pub state: Phase,
-    /// `replica` or `front`.
+    /// `replica` or `front`; of a database's node `primary` or `standby`.
     pub role: String,
-    /// Ready to get requests.
+    /// Ready to get requests; a standby: it receives what the primary writes.
     pub healthy: bool,
     /// Starts after an unasked end.
     pub restarts: u32,
@@ -67,6 +70,27 @@ pub struct UnitStatus {
     pub pid: Option<u32>,
     /// The last thing worth telling.
     pub detail: String,
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// Its name in the file.
+    pub name: DatabaseName,
+    /// How it keeps what it has acknowledged.
+    pub mode: Mode,
+    /// Counts its primaries; 0: there was none yet.
+    pub term: Term,
+    /// `starting`, `electing`, `promoting`, `serving`, `handing over`; `unknown` when the store says nothing readable.
+    pub phase: String,
+    /// The primary; `None`: there is none now.
+    pub primary: Option<UnitName>,
+    /// The standbys whose acknowledgement counts.
+    pub members: Vec<UnitName>,
+    /// How many of `members` must have a write on disk before it is acknowledged; 0: the primary's disk is enough.
+    pub need: u32,
+    /// It takes and acknowledges writes, as far as its primary's keeper says.
+    pub healthy: bool,
 }
 
 /// Objectives beside what is measured. What was not measured is `None`, never 0.

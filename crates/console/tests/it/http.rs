@@ -118,7 +118,7 @@ async fn a_script_gets_the_picture_as_json_and_can_change_nothing() {
     let body = answer.split("\r\n\r\n").nth(1).unwrap();
     let value: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!((value["kind"].as_str(), value["format_version"].as_u64()), (Some("status"), Some(1)));
-    assert_eq!(value["units"].as_array().unwrap().len(), 12);
+    assert_eq!(value["units"].as_array().unwrap().len(), 15);
     assert_eq!(value["units"][4]["state"], "unready");
     assert!(value["drills"][0]["stale_reads"].is_null(), "what was not measured is null");
     for method in ["POST", "PUT", "DELETE", "PATCH"] {

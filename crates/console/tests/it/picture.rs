@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::{
-    Fault, ObjectiveStatus, Phase, PlanNumber, ServiceName, Status, UnitName, UnitStatus, Verdict, ZoneName,
-    ZoneStatus,
+    DatabaseName, DatabaseStatus, Fault, Mode, ObjectiveStatus, Phase, PlanNumber, ServiceName, Status,
+    UnitName, UnitStatus, Verdict, ZoneName, ZoneStatus,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -43,6 +43,25 @@ fn unit(name: &str, zone: &str, service: &str, state: Phase, restarts: u32, deta
         address: Some("127.0.1.1:20001".parse().unwrap()),
         pid: Some(4711),
         detail: detail.to_owned(),
+    }
+}
+
+fn node(name: &str, zone: &str, role: &str, state: Phase, detail: &str) -> UnitStatus {
+    let healthy = zone != "c";
+    UnitStatus { role: role.to_owned(), healthy, ..unit(name, zone, "db", state, 0, detail) }
+}
+
+fn database() -> DatabaseStatus {
+    let node = |number| UnitName::new(&format!("db-{number}")).unwrap();
+    DatabaseStatus {
+        name: DatabaseName::new("db").unwrap(),
+        mode: Mode::Quorum,
+        term: 4,
+        phase: "serving".to_owned(),
+        primary: Some(node(1)),
+        members: vec![node(2), node(3)],
+        need: 1,
+        healthy: true,
     }
 }
 
@@ -100,10 +119,14 @@ pub(crate) fn busy() -> Status {
             unit("web-4", "a", "web", Phase::Ready, 2, ""),
             unit("web-5", "b", "web", Phase::Starting, 0, "waits for its first healthy probe"),
             unit("web-6", "c", "web", Phase::Stopped, 0, ""),
+            node("db-1", "a", "primary", Phase::Ready, "term 4"),
+            node("db-2", "b", "standby", Phase::Ready, "term 4, votes, lag 0B"),
+            node("db-3", "c", "standby", Phase::Ready, "its zone does not answer"),
             unit("worker-1", "a", "worker", Phase::Draining, 0, "3 requests left"),
             unit("worker-2", "b", "worker", Phase::Backoff, 4, "exit status 101, next start in 8 s"),
             unit("worker-3", "c", "worker", Phase::Failed, 9, "not healthy within 30 s"),
         ],
+        databases: vec![database()],
         objectives: ObjectiveStatus {
             availability_percent: Some(99.95),
             measured_percent: Some(99.987),
