@@ -22,8 +22,13 @@ const fn package(name: &'static str, brings: &'static str, why: &'static str) ->
     Package { name, brings, why }
 }
 
-/// What `up --isolate` and its drills use.
+/// What databases, `up --isolate` and its drills use.
 pub const RUN: &[Package] = &[
+    package(
+        "postgresql-15",
+        "/usr/lib/postgresql/15/bin/postgres",
+        "`databases:`, a server of its own for each node; Debian's cluster is not used",
+    ),
     package("iproute2", "ip", "network namespaces, one a zone, for `up --isolate`"),
     package("nftables", "nft", "dropping a zone's packets in the drill `zone --fault cut`"),
     package("util-linux", "nsenter", "starting processes inside a zone's network namespace"),
@@ -32,11 +37,6 @@ pub const RUN: &[Package] = &[
 /// What the tests use on top of [`RUN`].
 pub const TEST: &[Package] = &[
     package("procps", "ps", "checking that no process is left behind"),
-    package(
-        "postgresql-15",
-        "/usr/lib/postgresql/15/bin/postgres",
-        "the databases that fail over; the tests run servers of their own",
-    ),
     package("openssl", "openssl", "certificates of the database nodes in tests"),
     package("etcd-server", "etcd", "the store on a cluster of three members"),
     package("chromium", "chromium", "looking at the console as a person does"),
