@@ -41,6 +41,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Break something on purpose and measure what the users saw
     Drill(DrillArgs),
+    /// Hand a database over to another node, in order and without losing a write
+    Failover(FailoverArgs),
     /// Stop everything; data stays
     Down(DownArgs),
     /// Print a machine-readable description
@@ -167,6 +169,16 @@ pub struct DrillArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct FailoverArgs {
+    /// The database, by its name in the file
+    #[arg(value_name = "DB")]
+    pub database: String,
+    /// The zone or node that takes over, such as `b` or `db-2`; left out: the standby that is the least behind
+    #[arg(long, value_name = "ZONE|NODE")]
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct DownArgs {
     /// Also remove the data, after printing what
     #[arg(long)]
@@ -213,6 +225,12 @@ pub struct AgentArgs {
     /// Folder for this zone's state
     #[arg(long)]
     pub dir: PathBuf,
+    /// Folder with the run's authority and secrets
+    #[arg(long)]
+    pub identity: PathBuf,
+    /// Folder for the data of this zone's database nodes
+    #[arg(long)]
+    pub databases: PathBuf,
     /// State folder of a run on one machine, whose emulated zone this agent enters
     #[arg(long)]
     pub local: Option<PathBuf>,

@@ -77,7 +77,12 @@ fn row(arg: &Arg) -> String {
         let _ = write!(text, "; default `{}`", defaults.join(" "));
     }
     let short = arg.get_short().map_or(String::new(), |letter| format!("`-{letter}`, "));
-    format!("| {short}`{arg}` | {} |\n", text.replace('|', "\\|"))
+    // In a table a bar ends the cell, inside of code too.
+    format!(
+        "| {short}`{arg}` | {text} |\n",
+        arg = arg.to_string().replace('|', "\\|"),
+        text = text.replace('|', "\\|")
+    )
 }
 
 #[test]

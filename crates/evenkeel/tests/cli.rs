@@ -311,6 +311,10 @@ const AGENT: &[&str] = &[
     "token",
     "--console-token",
     "console",
+    "--identity",
+    "identity",
+    "--databases",
+    "databases",
     "--dir",
     "zone",
 ];

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::cli::DownArgs;
 use crate::exit::hinted;
 use crate::say;
+use crate::wire::place;
 use crate::wire::site::Site;
 use crate::wire::supervise;
 
@@ -37,8 +38,8 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
         }
         None => {
             let held = stop(site)?;
-            let kept = format!("; data is kept in `{}`", site.root().display());
-            say::talk(format_args!("stopped{}", if args.delete_data { "" } else { &kept }));
+            let kept = if args.delete_data { String::new() } else { kept(site)? };
+            say::talk(format_args!("stopped{kept}"));
             held
         }
     };
@@ -46,6 +47,13 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
         delete(site)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the data stays.
+fn kept(site: &Site) -> anyhow::Result<String> {
+    let outside = place::outside(site)?.filter(|folder| folder.exists());
+    let outside = outside.map_or(String::new(), |folder| format!(" and `{}`", folder.display()));
+    Ok(format!("; data is kept in `{}`{outside}", site.root().display()))
 }
 
 /// Asks the supervisor to end and gives the lock that it leaves.
@@ -84,25 +92,33 @@ fn delete(site: &Site) -> anyhow::Result<()> {
         "down",
         "run.json",
         "local.json",
+        "data.id",
         "store.token",
         "console.token",
+        "identity",
         "supervisor.log",
         // Last: a folder without it is not taken for ours, and what is left is found again.
         "lock",
     ];
+    // Before the file that names it, so that it is found again when it cannot be deleted.
+    if let Some(outside) = place::outside(site)? {
+        remove(&outside)?;
+    }
     for name in OURS {
-        let path = site.root().join(name);
-        if !path.exists() {
-            continue;
-        }
-        say::talk(format_args!("deleting {} ({})", path.display(), model::Bytes(size(&path))));
-        let outcome =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        outcome.with_context(|| format!("cannot delete `{}`", path.display()))?;
+        remove(&site.root().join(name))?;
     }
     // Anything else in it is not ours; then the folder stays.
     let _ = std::fs::remove_dir(site.root());
     Ok(())
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    say::talk(format_args!("deleting {} ({})", path.display(), model::Bytes(size(path))));
+    let outcome = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    outcome.with_context(|| format!("cannot delete `{}`", path.display()))
 }
 
 fn size(path: &Path) -> u64 {

@@ -4,6 +4,7 @@ mod check;
 mod down;
 mod drill;
 mod export;
+mod failover;
 mod logs;
 mod plan;
 mod serve;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, &site, cli.json),
         Command::Logs(args) => logs::run(&args, &site),
         Command::Drill(args) => drill::run(&args, &site, cli.json),
+        Command::Failover(args) => failover::run(&args, &site, cli.json),
         Command::Down(args) => down::run(&args, &site),
         Command::Export(what) => export::run(&what),
         Command::Agent(args) => serve::agent(args),

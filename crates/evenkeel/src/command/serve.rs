@@ -38,6 +38,8 @@ pub fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
         address: args.address,
         base: args.base,
         dir: args.dir,
+        identity: args.identity,
+        databases: args.databases,
         local: args.local,
         sabotage: Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries },
     };

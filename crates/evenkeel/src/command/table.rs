@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use model::{Phase, Status, UnitStatus};
+use model::{DatabaseStatus, Phase, Status, UnitStatus};
 
 /// Widest cell; longer text is cut with `…`.
 const CELL: usize = 22;
@@ -52,7 +52,31 @@ fn head(out: &mut String, status: &Status) {
     for entry in &status.entries {
         let _ = writeln!(out, "  http://{entry}/");
     }
+    for database in &status.databases {
+        let _ = writeln!(out, "{}", database_line(database));
+    }
     out.push('\n');
+}
+
+/// `db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it`
+fn database_line(database: &DatabaseStatus) -> String {
+    let DatabaseStatus { name, phase, term, mode, .. } = database;
+    let mut line = format!("{name}: {phase}, {}, term {term}", mode.word());
+    match &database.primary {
+        Some(primary) => line.push_str(&format!(", primary {primary}")),
+        None => line.push_str(", no primary"),
+    }
+    let members: Vec<&str> = database.members.iter().map(|member| member.as_str()).collect();
+    // Without a primary nothing is acknowledged at all.
+    if database.need > 0 && database.primary.is_some() && phase != "promoting" {
+        let need = database.need;
+        let has = if need == 1 { "has" } else { "have" };
+        line.push_str(&format!("; a write is acknowledged once {need} of {} {has} it", members.join(", ")));
+    }
+    if !database.healthy && phase == "serving" {
+        line.push_str("; takes no writes now");
+    }
+    line
 }
 
 fn grid(out: &mut String, status: &Status, colour: bool) {
@@ -96,7 +120,10 @@ fn grid(out: &mut String, status: &Status, colour: bool) {
 fn cell(unit: &UnitStatus) -> String {
     let mark = if unit.healthy { "●" } else { "○" };
     let restarts = if unit.restarts > 0 { format!(" ↻{}", unit.restarts) } else { String::new() };
-    let text = format!("{mark} {} {}{restarts}", unit.name, phase(unit.state));
+    // Which node is the primary is what one looks for; that it is well says the mark.
+    let data = matches!(unit.role.as_str(), "primary" | "standby");
+    let word = if data && unit.healthy { unit.role.as_str() } else { phase(unit.state) };
+    let text = format!("{mark} {} {word}{restarts}", unit.name);
     fit(&text, CELL)
 }
 

@@ -43,6 +43,48 @@ fn calm_fits_on_one_screen() {
     );
 }
 
+const DATA: &str = "plan 1; database db; zone a; zone b; zone c; agent a; agent b; agent c; db at 40 term 4 serving 1; \
+    keeper db-1 is open 2=0 3=0; keeper db-2 is streaming; keeper db-3 is streaming; data-a in a is ready; \
+    data front a listens";
+
+#[test]
+fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
+    check(
+        DATA,
+        |_| {},
+        expect![[r#"
+        shop  plan #1  reached   (one machine: not HA)
+        availability - (objective -)   requests 0 (400/s)   errors 0
+        db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it
+
+                  zone a (up)             zone b (up)             zone c (up)
+        data      ● data-a ready
+        db        ● db-1 primary          ● db-2 standby          ● db-3 standby
+
+        console: http://127.0.1.1:1/?token=x
+    "#]],
+    );
+    check(
+        &DATA
+            .replace("term 4 serving 1", "term 5 electing")
+            .replace("keeper db-3 is streaming", "keeper db-3 is standby"),
+        |_| {},
+        expect![[r#"
+            shop  plan #1  reached   (one machine: not HA)
+            availability - (objective -)   requests 0 (400/s)   errors 0
+            db: electing, quorum, term 5, no primary
+
+                      zone a (up)             zone b (up)             zone c (up)
+            data      ● data-a ready
+            db        ○ db-1 unready          ● db-2 standby          ○ db-3 unready
+              db-1: term 4, primary no more
+              db-3: term 4, receives nothing
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+}
+
 #[test]
 fn a_lost_zone_is_seen_without_colour() {
     check(

@@ -5,6 +5,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use database::instance::{find_bin, system_user};
 use model::{App, Plan, RolloutPhase, Status, UnitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 use world::Clock;
@@ -12,12 +13,13 @@ use world::Clock;
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
 use crate::say;
-use crate::wire::logs;
+use crate::wire::database::DATABASES_MAX;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
 use crate::wire::snapshot::Sabotage;
 use crate::wire::supervise::{Options, Supervisor};
+use crate::wire::{identity, keepers, logs};
 
 use super::status::{Look, console_links, to_json};
 use super::{block_on, check, plan, table};
@@ -82,6 +84,7 @@ fn prepare(args: &UpArgs) -> anyhow::Result<(Plan, Options)> {
         return Err(hinted(reading.not_run.join("\nerror: "), hint));
     }
     check_programs(&app, &base)?;
+    check_databases(&app)?;
     let plan = plan::make_local(&app)?;
     let sabotage = Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries };
     Ok((plan.clone(), Options { plan, base, isolate: args.isolate, sabotage }))
@@ -107,6 +110,34 @@ fn check_programs(app: &App, base: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The line that brings PostgreSQL on Debian. Its own service is of no use here, and no cluster is made for it.
+const INSTALL: &str = "sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql-15";
+
+/// As [`check_programs`], for what databases need.
+fn check_databases(app: &App) -> anyhow::Result<()> {
+    if app.databases.len() > DATABASES_MAX {
+        let text = format!("{} databases are more than {DATABASES_MAX}", app.databases.len());
+        return Err(hinted(text, "one machine has ports for so many; make two files of it"));
+    }
+    for database in &app.databases {
+        if let Err(error) = find_bin(u32::from(database.postgres)) {
+            let text =
+                format!("database `{}`: PostgreSQL {} cannot be run", database.name, database.postgres);
+            let install = INSTALL.replace("15", &database.postgres.to_string());
+            return Err(anyhow::Error::new(error).context(exit::Hinted::new(text, install)));
+        }
+    }
+    let root = rustix::process::geteuid().is_root();
+    if root && !app.databases.is_empty() && system_user(keepers::SYSTEM_USER).is_none() {
+        let text = format!(
+            "PostgreSQL does not run as root, and there is no system user `{}` for it",
+            keepers::SYSTEM_USER
+        );
+        return Err(hinted(text, format!("Debian's package makes one: {INSTALL}; or start as another user")));
+    }
+    Ok(())
+}
+
 async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
     let (record, store) = site.connect()?;
     if args.isolate != record.isolate {
@@ -121,6 +152,7 @@ async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::R
             "emulated zones are made at the start: `evenkeel down`, then `evenkeel up`",
         ));
     }
+    identity::make(&site.identity_dir(), &plan, std::time::SystemTime::now())?;
     match rollout::apply(&store, plan).await? {
         Applied::Same(number) => say::talk(format_args!("plan #{} is in force already", number.0)),
         Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
@@ -231,7 +263,8 @@ fn summary(status: &Status) -> String {
 }
 
 fn ready(status: &Status) -> bool {
-    status.rollout == "reached" && !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy)
+    let units = !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy);
+    status.rollout == "reached" && units && status.databases.iter().all(|database| database.healthy)
 }
 
 fn announcement(status: &Status, links: &[String]) -> String {

@@ -1,17 +1,18 @@
 //! The agent of one zone: holds the zone's lease, runs its units and its front, and leads when it is its turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::database::path::{DataReport, DataSnapshot};
 use anyhow::Context;
 use engine::local::LocalZones;
 use engine::{Engine, EngineOptions, Shim};
 use model::{
-    AgentRecord, Bytes, Deploy, FrontReport, FrontSnapshot, Healthcheck, MilliCpu, Moment, Probe, Resources,
-    Run, Scale, Service, ServiceName, Template, UnitName, UnitRecord, Want, ZoneName,
+    AgentRecord, DatabaseName, DatabaseUrl, FrontReport, FrontSnapshot, Moment, UnitName, UnitRecord,
+    ZoneName,
 };
 use store::{Store, Txn};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,14 +20,14 @@ use tokio::sync::watch;
 use world::{Clock, Limits, Stop, Tasks};
 
 use super::coordination::StoreAddress;
+use super::keepers::{self, Board};
 use super::mirror::{self, Mirror};
 use super::publish::{self, Link};
-use super::{console, member, release, report, snapshot};
+use super::{console, data, database, fronts, identity, member, release, report, snapshot};
 
-/// Time between two looks at the front's silence.
-const LOOK_MS: u64 = 100;
-/// A front that never reported this long after its process started is as good as frozen.
-const FIRST_REPORT_MS: u64 = 5_000;
+/// Units that use a database wait this long after the agent's start for another zone's address, so that their second
+/// way to the database is in their environment. A zone that is away longer is done without.
+const OTHER_ZONE_MS: u64 = 3_000;
 /// `down` and a host that shuts down do not wait longer for open requests, whatever `drain` says.
 const DRAIN_MAX_MS: u64 = 60_000;
 /// Ending units gracefully may take their drain time; this much more for the agent's own tasks.
@@ -42,6 +43,8 @@ pub struct Options {
     pub address: IpAddr,
     pub base: PathBuf,
     pub dir: PathBuf,
+    pub identity: PathBuf,
+    pub databases: PathBuf,
     pub local: Option<PathBuf>,
     pub sabotage: snapshot::Sabotage,
 }
@@ -56,7 +59,7 @@ struct Agent {
     store: Store,
     mirror: watch::Receiver<Arc<Mirror>>,
     engine: Arc<Engine>,
-    front: UnitName,
+    board: watch::Receiver<Board>,
     stop: Stop,
 }
 
@@ -74,26 +77,30 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let console_token =
         std::fs::read_to_string(&options.console_token).context("cannot read the console's token")?;
     let socket = publish::bind(&options.dir.join("front.sock"))?;
+    let data_socket = publish::bind(&options.dir.join("data.sock"))?;
     let console_listener =
         tokio::net::TcpListener::bind((options.address, 0)).await.context("no port for the console")?;
 
     let program: Arc<Path> = std::env::current_exe().context("cannot find this program's own file")?.into();
     let clock = Clock::real();
-    // The engine outlives the other tasks: units end last, when nobody hands it new wishes.
-    let (tasks, engine_tasks) = (Tasks::new(), Tasks::new());
+    // The engine outlives the other tasks: units end when nobody hands it new wishes. Databases end last: units use them
+    // until they have drained.
+    let (tasks, engine_tasks, keeper_tasks) = (Tasks::new(), Tasks::new(), Tasks::new());
     let store = access.open()?;
     let engine = Engine::start(engine_options(&options, &program)?, clock.clone(), &engine_tasks)
         .context("the engine cannot start")?;
     let engine = Arc::new(engine);
     let (mirror_out, mirror) = watch::channel(Arc::new(Mirror::default()));
-    let front = UnitName::new(&format!("edge-{}", options.zone))?;
+    let (board_out, board) = watch::channel(Board::default());
     let options = Arc::new(options);
-    let agent = Agent { options, program, clock, store, mirror, engine, front, stop: tasks.stop() };
+    let agent = Agent { options, program, clock, store, mirror, engine, board, stop: tasks.stop() };
 
     tasks.spawn("mirror", mirror::follow(agent.store.clone(), mirror_out, tasks.stop()));
     let (told, told_states) = watch::channel(false);
     start_member(&agent, &tasks, console_listener.local_addr()?, told_states);
-    start_front(&agent, &tasks, socket);
+    start_front(&agent, &tasks, socket)?;
+    start_data(&agent, &tasks, data_socket)?;
+    start_keepers(&agent, &keeper_tasks, board_out);
     start_console(&agent, &tasks, console_listener, console_token.trim().to_owned());
     tasks.spawn("units", carry_out(agent.clone()));
     tasks.spawn("states", write_states(agent.clone(), told));
@@ -108,6 +115,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         late.extend(left.iter().map(ToString::to_string));
     }
     late.extend(engine_tasks.shutdown(Limits::default()).await);
+    let grace_ms = keepers::STOP_MS + SHUTDOWN_MARGIN_MS;
+    late.extend(keeper_tasks.shutdown(Limits { grace_ms, ..Limits::default() }).await);
     if !late.is_empty() {
         tracing::warn!(?late, "did not stop in time");
     }
@@ -177,13 +186,48 @@ fn start_member(agent: &Agent, tasks: &Tasks, console: SocketAddr, mut told_stat
         .spawn("lead", zone::lead(options, agent.store.clone(), agent.clock.clone(), tasks.stop(), standing));
 }
 
-fn start_front(agent: &Agent, tasks: &Tasks, socket: tokio::net::UnixListener) {
+fn start_front(agent: &Agent, tasks: &Tasks, socket: tokio::net::UnixListener) -> anyhow::Result<()> {
+    let front = fronts::name(fronts::EDGE, &agent.options.zone).context("the zone's name is too long")?;
     let (snapshots, latest) = watch::channel(Arc::new(FrontSnapshot::default()));
     let (link_out, link) = watch::channel(Link::default());
     tasks.spawn("snapshots", make_snapshots(agent.clone(), snapshots));
     tasks.spawn("front link", publish::serve(socket, latest, link_out, agent.clock.clone(), tasks.stop()));
-    tasks.spawn("front watch", watch_front(agent.clone(), link.clone()));
+    let (engine, clock) = (agent.engine.clone(), agent.clock.clone());
+    tasks.spawn("front watch", fronts::watch(engine, front, link.clone(), clock, tasks.stop()));
     tasks.spawn("front record", write_front(agent.clone(), link));
+    Ok(())
+}
+
+/// The front for databases, and what is told of it and of the zone's data nodes.
+fn start_data(agent: &Agent, tasks: &Tasks, socket: tokio::net::UnixListener) -> anyhow::Result<()> {
+    let front = fronts::name(fronts::DATA, &agent.options.zone).context("the zone's name is too long")?;
+    let (snapshots, latest) = watch::channel(Arc::new(DataSnapshot::default()));
+    let (link_out, link) = watch::channel(Link::<DataReport>::default());
+    let (engine, store, clock) = (agent.engine.clone(), agent.store.clone(), agent.clock.clone());
+    let data = data::Data {
+        zone: agent.options.zone.clone(),
+        address: agent.options.address,
+        mirror: agent.mirror.clone(),
+        board: agent.board.clone(),
+    };
+    tasks.spawn("data snapshots", data::snapshots(data.clone(), snapshots, tasks.stop()));
+    tasks.spawn("data link", publish::serve(socket, latest, link_out, clock.clone(), tasks.stop()));
+    tasks.spawn("data record", data::write(data, link.clone(), store, clock.clone(), tasks.stop()));
+    tasks.spawn("data watch", fronts::watch(engine, front, link, clock, tasks.stop()));
+    Ok(())
+}
+
+fn start_keepers(agent: &Agent, tasks: &Tasks, board: watch::Sender<Board>) {
+    let options = keepers::Options {
+        zone: agent.options.zone.clone(),
+        address: agent.options.address,
+        dir: agent.options.dir.clone(),
+        databases: agent.options.databases.clone(),
+        identity: agent.options.identity.clone(),
+    };
+    let (store, clock, mirror) = (agent.store.clone(), agent.clock.clone(), agent.mirror.clone());
+    let own = (tasks.spawner(), tasks.stop());
+    tasks.spawn("keepers", keepers::run(options, store, clock, mirror, board, own));
 }
 
 fn start_console(agent: &Agent, tasks: &Tasks, listener: tokio::net::TcpListener, token: String) {
@@ -214,18 +258,22 @@ impl Agent {
 /// The store's wishes for this zone go to the engine. Before the first picture nothing is wished for: units that
 /// an earlier agent left running go on.
 async fn carry_out(mut agent: Agent) {
-    let mut last = None;
+    let began = agent.clock.now();
+    let (mut last, mut known) = (None, None);
+    let mut passwords = BTreeMap::new();
     while agent.next_picture(1_000).await {
         let picture = agent.picture();
         if picture.revision == 0 {
             continue;
         }
-        let mine =
-            picture.units.values().map(|(unit, _)| unit).filter(|unit| unit.zone == agent.options.zone);
-        let mut wanted: Vec<UnitRecord> = mine.cloned().collect();
-        wanted.extend(front_unit(&agent));
-        let released: BTreeSet<UnitName> = release::released(&picture, &agent.options.zone);
-        let next = Some((wanted, released));
+        let patient = agent.clock.now().ms_since(began) < OTHER_ZONE_MS;
+        // A unit that is started without them is refused and counts as crashed: rather a moment later.
+        let Some(urls) = urls(&agent, &picture, patient, &mut passwords) else { continue };
+        if known.as_ref() != Some(&urls) {
+            agent.engine.know(urls.clone());
+            known = Some(urls);
+        }
+        let next = Some(wishes(&agent, &picture));
         if next != last {
             if let Some((wanted, released)) = next.clone() {
                 agent.engine.want(wanted);
@@ -234,6 +282,43 @@ async fn carry_out(mut agent: Agent) {
             last = next;
         }
     }
+}
+
+/// The units of this zone, its fronts among them, and which of them no front holds any more.
+fn wishes(agent: &Agent, picture: &Mirror) -> (Vec<UnitRecord>, BTreeSet<UnitName>) {
+    let Options { zone, dir, .. } = &*agent.options;
+    let mine = picture.units.values().map(|(unit, _)| unit).filter(|unit| unit.zone == *zone);
+    let mut wanted: Vec<UnitRecord> = mine.cloned().collect();
+    wanted.extend(fronts::edge(zone, &agent.program, dir));
+    if database::plan(picture).is_some_and(|plan| !plan.databases.is_empty()) {
+        wanted.extend(fronts::data(zone, &agent.program, dir));
+    }
+    (wanted, release::released(picture, zone))
+}
+
+/// What `${db.url}` becomes here; `None`: not all of it is known yet. Passwords are read once.
+fn urls(
+    agent: &Agent,
+    picture: &Mirror,
+    patient: bool,
+    passwords: &mut BTreeMap<DatabaseName, String>,
+) -> Option<BTreeMap<DatabaseName, DatabaseUrl>> {
+    let planned = database::plan(picture).map(|plan| plan.databases.as_slice()).unwrap_or_default();
+    for name in planned.iter().map(|planned| &planned.database.name) {
+        if passwords.contains_key(name) {
+            continue;
+        }
+        match identity::application_password(&agent.options.identity, name) {
+            Ok(password) => drop(passwords.insert(name.clone(), password)),
+            Err(error) => {
+                // The keeper's trouble too, which tells it aloud; here it would be told at each picture.
+                tracing::debug!(database = %name, error = format!("{error:#}"), "units wait for its password");
+                return None;
+            }
+        }
+    }
+    let own = (&agent.options.zone, agent.options.address);
+    database::urls(picture, own, patient, |name| passwords.get(name).cloned())
 }
 
 async fn make_snapshots(mut agent: Agent, out: watch::Sender<Arc<FrontSnapshot>>) {
@@ -249,44 +334,10 @@ async fn make_snapshots(mut agent: Agent, out: watch::Sender<Arc<FrontSnapshot>>
     }
 }
 
-/// A frozen front is ended; the engine starts another at once. A late look of the agent's own proves nothing about
-/// the front: it was the agent that was stopped, so it only starts the watch afresh.
-async fn watch_front(agent: Agent, link: watch::Receiver<Link<FrontReport>>) {
-    let states = agent.engine.states();
-    let mut looked = agent.clock.now();
-    let mut since: Option<(u32, Moment)> = None;
-    loop {
-        tokio::select! {
-            biased;
-            () = agent.stop.requested() => return,
-            () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
-        }
-        let now = agent.clock.now();
-        let stalled = now.ms_since(looked) > 3 * LOOK_MS;
-        looked = now;
-        let pid = states.borrow().iter().find(|state| state.name == agent.front).and_then(|state| state.pid);
-        let Some(pid) = pid else { continue };
-        if stalled || since.is_none_or(|(known, _)| known != pid) {
-            since = Some((pid, now));
-        }
-        let watched_ms = since.map_or(0, |(_, start)| now.ms_since(start));
-        let heard = link.borrow().heard;
-        let silent = match heard {
-            Some(at) => now.ms_since(at).min(watched_ms) > publish::SILENCE_MS,
-            None => watched_ms > FIRST_REPORT_MS,
-        };
-        if silent {
-            tracing::warn!(front = %agent.front, pid, "front does not report; ending it");
-            agent.engine.kill(&agent.front, "did not report");
-            since = None;
-        }
-    }
-}
-
 async fn write_front(mut agent: Agent, link: watch::Receiver<Link<FrontReport>>) {
     let mut written = Moment::default();
     let mut seen = 0;
-    while agent.next_picture(LOOK_MS).await {
+    while agent.next_picture(fronts::LOOK_MS).await {
         let picture = agent.picture();
         let now = agent.clock.now();
         // Its own last write must be in the picture before the next one is judged.
@@ -343,36 +394,4 @@ async fn write_states(mut agent: Agent, told: watch::Sender<bool>) {
             written = now;
         }
     }
-}
-
-/// The front as a unit of this zone: the agent's own program, supervised like any other unit.
-fn front_unit(agent: &Agent) -> Option<UnitRecord> {
-    let socket = agent.options.dir.join("front.sock");
-    let log = agent.options.dir.join("access.log");
-    let words =
-        [agent.program.to_str()?, "front", "--socket", socket.to_str()?, "--access-log", log.to_str()?];
-    Some(UnitRecord {
-        name: agent.front.clone(),
-        zone: agent.options.zone.clone(),
-        service: Service {
-            name: ServiceName::new("edge").ok()?,
-            run: Run::Command(words.iter().map(|word| Template::plain(word)).collect()),
-            environment: std::collections::BTreeMap::new(),
-            healthcheck: Healthcheck {
-                probe: Probe::Running,
-                interval: model::Duration(1_000),
-                timeout: model::Duration(500),
-                retries: 2,
-                start_timeout: model::Duration(10_000),
-            },
-            // The data path must not be throttled by a limit of ours; memory is bounded by the front's own limits.
-            resources: Resources { cpus: MilliCpu(64_000), memory: Bytes(512 << 20) },
-            scale: Scale { min: 1, max: 1, target: None },
-            load: None,
-            rps_per_cpu: None,
-            deploy: Deploy { max_unavailable: 0, drain: model::Duration(6_000) },
-        },
-        version: 1,
-        want: Want::Run,
-    })
 }

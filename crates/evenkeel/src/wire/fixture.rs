@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ::database::keeper::{KeeperStatus, Standing};
 use model::{
-    AgentRecord, AppName, Availability, Bytes, Deploy, Duration, Fault, FrontRecord, Healthcheck, Ingress,
-    LeaderRecord, MilliCpu, Money, Objectives, Phase, Plan, PlanNumber, PlannedService, Probe, Resources,
-    Rollout, RolloutPhase, Run, Scale, Service, ServiceCounters, ServiceName, Template, UnitName, UnitRecord,
-    UnitState, Verdict, Want, ZoneName,
+    AgentRecord, AppName, Availability, Bytes, DataFrontRecord, Database, DatabaseName, Deploy, Duration,
+    Fault, FrontRecord, Healthcheck, Ingress, LeaderRecord, MilliCpu, Mode, Money, NodeId, Objectives, Phase,
+    Plan, PlanNumber, PlannedDatabase, PlannedNode, PlannedService, Probe, Quorum, Record, ReignPhase,
+    Resources, Rollout, RolloutPhase, Run, Scale, Service, ServiceCounters, ServiceName, Template, UnitName,
+    UnitRecord, UnitState, Verdict, Want, WhenAlone, ZoneName,
 };
 
+use super::database::DataNode;
 use super::mirror::Mirror;
 
 pub fn zone(name: &str) -> ZoneName {
@@ -77,9 +80,66 @@ pub fn plan(number: u64) -> Plan {
     }
 }
 
+/// A planned database with a node in each of the zones a, b and c.
+pub fn database(name: &str) -> PlannedDatabase {
+    let node = |(number, home)| PlannedNode { name: unit(&format!("{name}-{number}")), zone: zone(home) };
+    PlannedDatabase {
+        database: Database {
+            name: DatabaseName::new(name).unwrap(),
+            postgres: 15,
+            storage: Bytes(1 << 30),
+            standbys: 2,
+            writes: None,
+            when_alone: WhenAlone::Block,
+        },
+        nodes: [(1, "a"), (2, "b"), (3, "c")].map(node).to_vec(),
+        mode: Mode::Quorum,
+        version: 1,
+    }
+}
+
+pub fn data_node(name: &str) -> DataNode {
+    let (database, node) = name.rsplit_once('-').unwrap();
+    DataNode { database: DatabaseName::new(database).unwrap(), node: NodeId(node.parse().unwrap()) }
+}
+
+/// A record of three nodes: `serving 1`, `serving 1 to 2`, `electing`, `promoting 2`. Each of the other two counts, and
+/// one of them must have a write.
+pub fn record(term: u64, phase: &[&str]) -> Record {
+    let id = |text: &str| NodeId(text.parse().unwrap());
+    let (phase, primary) = match phase {
+        ["serving", node] => (ReignPhase::Serving { primary: id(node), handover: None }, id(node)),
+        ["serving", node, "to", to] => {
+            (ReignPhase::Serving { primary: id(node), handover: Some(id(to)) }, id(node))
+        }
+        ["promoting", node] => (ReignPhase::Promoting { primary: id(node) }, id(node)),
+        ["electing"] => (ReignPhase::Electing { preferred: None }, NodeId(1)),
+        other => panic!("what is {other:?}?"),
+    };
+    let members = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != primary).collect();
+    Record { term, phase, quorums: vec![Quorum { primary, term, members, need: 1 }], history: Vec::new() }
+}
+
+/// What a keeper says: the state of its server, and of each standby that it knows `2=0`, how far it is behind.
+pub fn keeper(server: &str, lags: &[&str]) -> KeeperStatus {
+    let standing = |text: &&str| {
+        let (node, lag) = text.split_once('=').unwrap();
+        Standing { node: NodeId(node.parse().unwrap()), lag_bytes: lag.parse().unwrap(), counts: true }
+    };
+    KeeperStatus {
+        server: serde_json::from_value(server.into()).unwrap(),
+        promised: 4,
+        standbys: lags.iter().map(standing).collect(),
+        server_pid: Some(77),
+        ..KeeperStatus::default()
+    }
+}
+
 /// The picture that a story tells. Its sentences end with `;`:
 /// `plan 1`, `leader a`, `agent a`, `unit web-1 in a` (then perhaps `drains since 7`), `web-1 in a is ready`,
-/// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`, `front a is refused 80`.
+/// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`, `front a is refused 80`,
+/// `database db` (planned), `zone a` (its address is known), `db at 40 term 4 serving 1` (revision; see [`record`]),
+/// `keeper db-1 is open` (then perhaps `2=0 3=5`, see [`keeper`]), `data front a listens`.
 #[track_caller]
 pub fn picture(story: &str) -> Mirror {
     let mut mirror = Mirror { revision: 100, ..Mirror::default() };
@@ -117,6 +177,25 @@ fn tell(mirror: &mut Mirror, words: &[&str]) -> bool {
             mirror.states.insert(unit(name), state);
         }
         ["front", name, rest @ ..] => return front(mirror, name, rest),
+        ["database", name] => {
+            let (rollout, _) = mirror.rollout.as_mut().unwrap();
+            rollout.plan.databases.push(database(name));
+        }
+        ["zone", name] => drop(mirror.zones.insert(zone(name), ip(name))),
+        [name, "at", revision, "term", term, phase @ ..] => {
+            let record = (record(term.parse().unwrap(), phase), revision.parse().unwrap());
+            mirror.databases.entry(DatabaseName::new(name).unwrap()).or_default().record = Some(record);
+        }
+        ["keeper", name, "is", server, lags @ ..] => {
+            let node = data_node(name);
+            let statuses = &mut mirror.databases.entry(node.database).or_default().statuses;
+            statuses.insert(node.node, keeper(server, lags));
+        }
+        ["data", "front", name, "listens"] => {
+            let listen = vec![SocketAddr::new(ip(name), 6432)];
+            let front = DataFrontRecord { zone: zone(name), listen, refused: Vec::new() };
+            mirror.data_fronts.insert(zone(name), front);
+        }
         _ => return false,
     }
     true

@@ -2,10 +2,13 @@
 //! looking at the last one while the store is gone (static stability).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use database::keeper::KeeperStatus;
 use model::{
-    AgentRecord, FrontRecord, LeaderRecord, Rollout, UnitName, UnitRecord, UnitState, Verdict, ZoneName, keys,
+    AgentRecord, DataFrontRecord, DatabaseName, FrontRecord, LeaderRecord, NodeId, Record, Rollout, UnitName,
+    UnitRecord, UnitState, Verdict, ZoneAddress, ZoneName, keys,
 };
 use serde::de::DeserializeOwned;
 use store::{Entry, Event, Revision, Store, StoreError};
@@ -31,10 +34,25 @@ pub struct Mirror {
     pub states: BTreeMap<UnitName, UnitState>,
     /// What fronts do.
     pub fronts: BTreeMap<ZoneName, FrontRecord>,
+    /// Where zones are, those whose agent is away included.
+    pub zones: BTreeMap<ZoneName, IpAddr>,
+    /// What fronts for databases do.
+    pub data_fronts: BTreeMap<ZoneName, DataFrontRecord>,
+    /// What keepers have written.
+    pub databases: BTreeMap<DatabaseName, DatabaseDocs>,
     /// Drill results, oldest first.
     pub verdicts: BTreeMap<String, Verdict>,
     /// Documents that cannot be read, by key: another version may have written them, and they are left out.
     pub unread: BTreeMap<String, Unread>,
+}
+
+/// What is known of one database.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseDocs {
+    /// Its record and the revision that made it so.
+    pub record: Option<(Record, Revision)>,
+    /// What the keepers say of their nodes.
+    pub statuses: BTreeMap<NodeId, KeeperStatus>,
 }
 
 /// A document that cannot be read.
@@ -83,9 +101,34 @@ impl Mirror {
         } else if key.starts_with(keys::FRONTS) {
             let front = self.read::<FrontRecord>(entry);
             self.fronts.extend(front.map(|front| (front.zone.clone(), front)));
+        } else if key.starts_with(keys::ZONES) {
+            let zone = self.read::<ZoneAddress>(entry);
+            self.zones.extend(zone.map(|zone| (zone.zone, zone.address)));
+        } else if key.starts_with(keys::DATA_FRONTS) {
+            let front = self.read::<DataFrontRecord>(entry);
+            self.data_fronts.extend(front.map(|front| (front.zone.clone(), front)));
+        } else if let Some(key) = key.strip_prefix(keys::DATABASES) {
+            self.put_database(key, entry);
         } else if let Some(number) = key.strip_prefix(keys::VERDICTS) {
             let verdict = self.read::<Verdict>(entry);
             self.verdicts.extend(verdict.map(|verdict| (number.to_owned(), verdict)));
+        }
+    }
+
+    /// `db/record`, `db/status/2`; what keepers tell each other alone is passed over.
+    fn put_database(&mut self, key: &str, entry: &Entry) {
+        let Some((name, rest)) = key.split_once('/') else { return };
+        let Ok(name) = DatabaseName::new(name) else { return };
+        if rest == "record" {
+            let record = self.read::<Record>(entry).map(|record| (record, entry.modified));
+            self.databases.entry(name).or_default().record = record;
+        } else if let Some(node) = rest.strip_prefix("status/").and_then(|number| number.parse().ok()) {
+            let status = self.read::<KeeperStatus>(entry);
+            self.databases
+                .entry(name)
+                .or_default()
+                .statuses
+                .extend(status.map(|status| (NodeId(node), status)));
         }
     }
 

@@ -77,6 +77,32 @@ fn every_kind_of_document_finds_its_place_and_leaves_it() {
 }
 
 #[test]
+fn what_keepers_write_finds_its_place_and_what_they_tell_each_other_is_passed_over() {
+    block_on(async {
+        let told = picture(
+            "plan 1; zone a; data front a listens; db at 40 term 4 serving 1; keeper db-1 is open 2=0",
+        );
+        let (name, docs) = told.databases.first_key_value().unwrap();
+        let mut followed = Followed::start();
+        let zone = model::ZoneAddress { zone: zone("a"), address: told.zones[&zone("a")] };
+        followed.write("zones/a", &zone).await;
+        followed.write("data-fronts/a", &told.data_fronts[&zone.zone]).await;
+        let record = followed.write("databases/db/record", &docs.record.as_ref().unwrap().0).await;
+        followed.write("databases/db/nodes/1", &model::NodeDoc::default()).await;
+        followed.write("databases/Not A Name/record", &1).await;
+        let last = followed.write("databases/db/status/1", &docs.statuses[&NodeId(1)]).await;
+        let seen = followed.at(last).await;
+        assert_eq!((&seen.zones, &seen.data_fronts), (&told.zones, &told.data_fronts));
+        assert_eq!(seen.databases.keys().collect::<Vec<_>>(), [name]);
+        // The data front's snapshot is as new as this revision.
+        assert_eq!(seen.databases[name].record, docs.record.clone().map(|(known, _)| (known, record)));
+        assert_eq!(seen.databases[name].statuses, docs.statuses);
+        assert!(seen.unread.is_empty(), "{:?}", seen.unread);
+        followed.end().await;
+    });
+}
+
+#[test]
 fn what_another_version_wrote_hides_nothing_else() {
     block_on(async {
         let mut followed = Followed::start();

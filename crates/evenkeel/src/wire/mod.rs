@@ -3,16 +3,24 @@
 pub mod agent;
 pub mod console;
 pub mod coordination;
+pub mod data;
+pub mod database;
 pub mod fault;
 #[cfg(test)]
 pub mod fixture;
 pub mod front;
+pub mod fronts;
+pub mod handover;
+pub mod identity;
+pub mod keepers;
 pub mod kept;
 pub mod lines;
 pub mod logs;
 pub mod member;
 pub mod mirror;
 pub mod picture;
+pub mod picture_data;
+pub mod place;
 pub mod publish;
 pub mod release;
 pub mod report;

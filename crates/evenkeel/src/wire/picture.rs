@@ -8,6 +8,7 @@ use model::{
 };
 
 use super::mirror::Mirror;
+use super::{fronts, picture_data};
 
 /// How many drills are shown.
 const DRILLS_MAX: usize = 20;
@@ -32,8 +33,15 @@ pub fn build(mirror: &Mirror, rps: Option<f64>, unix_ms: u64) -> Status {
     status.entries = entries(mirror);
     status.units = mirror.units.values().map(|(unit, _)| unit_status(mirror, unit)).collect();
     let known = |state: &&UnitState| !mirror.units.contains_key(&state.name);
-    let extra = mirror.states.values().filter(known).filter(|state| state.service.as_str() == "edge");
-    status.units.extend(extra.map(|state| front_status(mirror, state)));
+    for state in mirror.states.values().filter(known) {
+        match state.service.as_str() {
+            fronts::EDGE => status.units.push(front_status(mirror, state)),
+            fronts::DATA => status.units.push(picture_data::front(mirror, state)),
+            _ => {}
+        }
+    }
+    status.units.extend(picture_data::units(mirror));
+    status.databases = picture_data::databases(mirror);
     status.objectives = objectives(mirror, rps);
     status
 }

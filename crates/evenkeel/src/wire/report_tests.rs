@@ -1,6 +1,6 @@
 use model::ServiceCounters;
 
-use super::super::fixture::{picture, state, zone};
+use super::super::fixture::{data_node, ip, keeper, picture, record, state, zone};
 use super::*;
 
 /// What the agent of zone a writes when its units are as `now` tells.
@@ -106,4 +106,53 @@ fn a_front_that_is_new_or_opened_a_port_is_told_about_at_once() {
     check_due("front b serves 9", &report(9, 5), 0, true);
     check_due("front a serves 9; front a counts 5 0; front a is closed", &report(9, 5), 0, true);
     check_due("front a serves 9; front a counts 5 0; front a is refused 80", &report(9, 5), 0, true);
+}
+
+/// The keys that the agent of zone a writes when the keeper of db-1 says `now` and its data front listens.
+#[track_caller]
+fn check_data(story: &str, now: Option<KeeperStatus>, expected: &[&str]) {
+    let board: Board =
+        now.map(|status| (data_node("db-1"), std::sync::Arc::new(status))).into_iter().collect();
+    let listen = vec![std::net::SocketAddr::new(ip("a"), 6432)];
+    let report = DataReport { listen, ..DataReport::default() };
+    let link = Link { report, heard: Some(model::Moment(1)) };
+    let ops = data(&picture(story), (&zone("a"), ip("a")), &board, &link);
+    let told: Vec<String> = ops
+        .iter()
+        .map(|op| match op {
+            Op::Put { key, lease, .. } => {
+                assert!(lease.is_none(), "it outlives its agent");
+                format!("put {key}")
+            }
+            Op::Delete { key } => format!("delete {key}"),
+        })
+        .collect();
+    assert_eq!(told, expected, "{story}");
+}
+
+const DATA: &str = "plan 1; database db; zone a; data front a listens; keeper db-1 is open";
+
+#[test]
+fn what_the_store_knows_of_data_nodes_is_written_once_and_made_good_when_lost() {
+    check_data(DATA, Some(keeper("open", &[])), &[]);
+    check_data(DATA, Some(keeper("fenced", &[])), &["put databases/db/status/1"]);
+    let with_record = KeeperStatus { record: Some(record(4, &["serving", "1"])), ..keeper("open", &[]) };
+    check_data(DATA, Some(with_record), &[]);
+    check_data("plan 1", None, &["put zones/a", "put data-fronts/a"]);
+}
+
+#[test]
+fn a_zone_that_moved_says_so() {
+    let mut moved = picture(DATA);
+    moved.zones.insert(zone("a"), ip("c"));
+    let ops = data(&moved, (&zone("a"), ip("a")), &Board::new(), &Link::default());
+    assert!(matches!(ops.as_slice(), [Op::Put { key, .. }] if key == "zones/a"), "{ops:?}");
+}
+
+#[test]
+fn a_node_that_is_no_longer_planned_is_forgotten_and_no_other() {
+    let gone = DATA.replace("database db", "database other");
+    check_data(&gone, None, &["delete databases/db/status/1"]);
+    check_data(DATA, None, &[]);
+    check_data("zone a; data front a listens; keeper db-1 is open", None, &[]);
 }

@@ -5,7 +5,10 @@
 //!           run.json       what the supervisor started
 //!           store.token    0600            console.token  0600
 //!           store/         the store's data, log and lock, which names its process
-//!           zones/a/       the agent of zone a: its lock, log, front.sock, units/
+//!           identity/      0700: this run's authority and secrets
+//!           data.id        run by root: the name of its folder below /var/lib/evenkeel
+//!           zones/a/       the agent of zone a: its lock, log, front.sock, data.sock, units/, node/ (its certificate),
+//!                          databases/ (not when run by root)
 //!           down/a         a drill holds zone a down
 //! ```
 
@@ -124,6 +127,16 @@ impl Site {
 
     pub fn console_token(&self) -> PathBuf {
         self.root.join("console.token")
+    }
+
+    /// Who is who in this run: see `identity`.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.root.join("identity")
+    }
+
+    /// See `place`.
+    pub fn data_id(&self) -> PathBuf {
+        self.root.join("data.id")
     }
 
     pub fn supervisor_log(&self) -> PathBuf {

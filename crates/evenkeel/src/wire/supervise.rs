@@ -20,7 +20,9 @@ use world::{Clock, Restart};
 
 use crate::exit::{Hinted, hinted, last_told};
 
+use super::identity;
 use super::logs;
+use super::place;
 use super::rollout::{self, Applied};
 use super::site::{RunRecord, Site, write_whole};
 use super::snapshot::Sabotage;
@@ -31,8 +33,8 @@ const STORE_START: Duration = Duration::from_secs(10);
 const STORE_END: Duration = Duration::from_secs(5);
 /// Time between two looks at children.
 const LOOK: Duration = Duration::from_millis(100);
-/// Agents end their units within the drain time; then they are ended the hard way.
-const STOP_LIMIT: Duration = Duration::from_secs(75);
+/// Agents end their units within the drain time and then their databases; after this they are ended the hard way.
+const STOP_LIMIT: Duration = Duration::from_secs(110);
 /// A child that crashes again and again is started again after up to 5 s.
 const RESTART: Restart = Restart { at_once: 3, first_ms: 200, cap_ms: 5_000, good_run_ms: 10_000 };
 /// A supervisor that starts this soon after `status` or another look at the folder's lock waits for the look to end.
@@ -130,6 +132,7 @@ impl Supervisor {
         site.remove_token()?;
         store::Token::create(&site.store_token()).context("cannot make the store's token")?;
         write_whole(&site.console_token(), random_token()?.as_bytes())?;
+        identity::make(&site.identity_dir(), &options.plan, std::time::SystemTime::now())?;
         let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
         let zones = LocalZones::create(&local).context("cannot make the emulated zones")?;
         let mut supervisor = Supervisor {
@@ -251,6 +254,8 @@ impl Supervisor {
         option("base", text(&self.options.base)?);
         option("dir", text(&local.state)?);
         option("local", text(self.site.root())?);
+        option("identity", text(&self.site.identity_dir())?);
+        option("databases", text(&place::of(&self.site, zone)?)?);
         if self.options.sabotage.no_health {
             words.push("--break-health".to_owned());
         }

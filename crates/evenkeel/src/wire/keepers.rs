@@ -1,0 +1,301 @@
+//! Runs the keepers of a zone: one for each data node that the plan gives it, started once, started again when it ends.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use database::instance::system_user;
+use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus};
+use engine::local::{ProcessId, note_servers};
+use model::{Moment, ZoneName};
+use store::Store;
+use tokio::sync::watch;
+use world::{Clock, Limits, Spawner, Stop, Tasks};
+
+use crate::exit::hinted;
+
+use super::database::{Change, DataNode, Wanted, wanted};
+use super::identity;
+use super::mirror::Mirror;
+use super::place;
+
+/// Time between two looks when nothing changes.
+const LOOK_MS: u64 = 500;
+/// Wait before a keeper that could not be started, or has ended, is tried again: the one before may still be ending.
+const AGAIN_MS: u64 = 1_000;
+/// Time between two looks at the zone's certificate.
+const CERTIFICATE_MS: u64 = 3_600_000;
+/// An orderly stop of a server may take half a minute, when a checkpoint is large.
+pub const STOP_MS: u64 = 35_000;
+/// The system user that PostgreSQL runs as when everything else runs as root. Debian's package makes it.
+pub const SYSTEM_USER: &str = "postgres";
+
+/// What the keepers of this zone say, by node. A node that is here and has no keeper yet says why.
+pub type Board = BTreeMap<DataNode, Arc<KeeperStatus>>;
+
+/// Where and for whom.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The zone.
+    pub zone: ZoneName,
+    /// Its address.
+    pub address: IpAddr,
+    /// The zone's own folder: its certificate, and the note of its servers.
+    pub dir: PathBuf,
+    /// Below it lies each node's data.
+    pub databases: PathBuf,
+    /// The run's identity.
+    pub identity: PathBuf,
+}
+
+/// A node's keeper, or the wait for one.
+struct Kept {
+    wanted: Wanted,
+    keeper: Option<KeeperHandle>,
+    again: Moment,
+}
+
+struct Keepers {
+    options: Options,
+    store: Store,
+    clock: Clock,
+    spawner: Spawner,
+    board: watch::Sender<Board>,
+    kept: BTreeMap<DataNode, Kept>,
+    /// Keepers that end: each stops its server, beside the others.
+    ending: Tasks,
+    noted: Vec<u32>,
+    certificate_due: Moment,
+}
+
+/// Keeps the keepers of a zone as the plan wants them until `stop`, then stops their servers in order.
+pub async fn run(
+    options: Options,
+    store: Store,
+    clock: Clock,
+    mut mirror: watch::Receiver<Arc<Mirror>>,
+    board: watch::Sender<Board>,
+    tasks: (Spawner, Stop),
+) {
+    let (spawner, stop) = tasks;
+    let mut statuses = board.subscribe();
+    let mut keepers = Keepers {
+        options,
+        store,
+        clock,
+        spawner,
+        board,
+        kept: BTreeMap::new(),
+        ending: Tasks::new(),
+        noted: Vec::new(),
+        certificate_due: Moment::default(),
+    };
+    loop {
+        let pause = Duration::from_millis(LOOK_MS);
+        tokio::select! {
+            biased;
+            () = stop.requested() => break,
+            changed = mirror.changed() => {
+                if changed.is_err() {
+                    // The picture will not change any more: this agent is ending.
+                    stop.requested().await;
+                    break;
+                }
+            }
+            _ = statuses.changed() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        let picture = mirror.borrow_and_update().clone();
+        if let Some(wanted) = wanted(&picture, &keepers.options.zone) {
+            keepers.reconcile(wanted);
+        }
+        keepers.note(&statuses.borrow_and_update().clone());
+    }
+    keepers.end().await;
+}
+
+impl Keepers {
+    fn reconcile(&mut self, wanted: BTreeMap<DataNode, Option<Wanted>>) {
+        let gone: Vec<DataNode> =
+            self.kept.keys().filter(|node| !wanted.contains_key(node)).cloned().collect();
+        for node in gone {
+            tracing::info!(%node, "no longer planned; stopping its server, its data stays");
+            self.take_away(&node);
+        }
+        let now = self.clock.now();
+        let renewed = now >= self.certificate_due && !wanted.is_empty() && self.certificate(now);
+        for (node, next) in wanted {
+            // Where the others are is not known yet: what runs goes on.
+            let Some(next) = next else { continue };
+            if let Some(kept) = self.kept.get_mut(&node) {
+                let change = kept.wanted.change(&next, node.node);
+                kept.wanted = next;
+                let ended = kept.keeper.as_ref().is_some_and(|k| k.status().has_changed().is_err());
+                if ended {
+                    tracing::error!(%node, "its keeper ended unasked; starting another");
+                }
+                match change {
+                    Change::Server => self.take_down(&node, now),
+                    Change::Keeper => self.let_go(&node, now),
+                    Change::Nothing if ended || renewed => self.let_go(&node, now),
+                    Change::Nothing => {}
+                }
+            } else {
+                self.board.send_modify(|board| drop(board.insert(node.clone(), Arc::default())));
+                self.kept.insert(node.clone(), Kept { wanted: next, keeper: None, again: now });
+            }
+            self.start_if_due(&node, now);
+        }
+    }
+
+    fn start_if_due(&mut self, node: &DataNode, now: Moment) {
+        let Some(kept) = self.kept.get(node) else { return };
+        if kept.keeper.is_some() || now < kept.again {
+            return;
+        }
+        let started = self
+            .keeper_options(node, &kept.wanted)
+            .and_then(|options| Ok(keeper::start(options, self.store.clone(), self.clock.clone())?));
+        match started {
+            Ok(keeper) => {
+                tracing::info!(%node, "keeper started");
+                let follow = forward(node.clone(), keeper.status(), self.board.clone());
+                self.spawner.spawn(format!("status of {node}"), follow);
+                self.set(node, Some(keeper), now);
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                let known = self.board.borrow().get(node).is_some_and(|status| status.detail == text);
+                if !known {
+                    tracing::error!(%node, error = text, "keeper cannot be started; trying again");
+                    let status = KeeperStatus { detail: text, ..KeeperStatus::default() };
+                    self.board.send_modify(|board| drop(board.insert(node.clone(), Arc::new(status))));
+                }
+                self.set(node, None, now.plus(AGAIN_MS));
+            }
+        }
+    }
+
+    fn set(&mut self, node: &DataNode, keeper: Option<KeeperHandle>, again: Moment) {
+        if let Some(kept) = self.kept.get_mut(node) {
+            kept.keeper = keeper;
+            kept.again = again;
+        }
+    }
+
+    fn keeper_options(&self, node: &DataNode, wanted: &Wanted) -> anyhow::Result<KeeperOptions> {
+        let Options { zone, address, dir, databases, identity } = &self.options;
+        let user = if rustix::process::geteuid().is_root() {
+            Some(system_user(SYSTEM_USER).ok_or_else(|| {
+                let text =
+                    format!("PostgreSQL does not run as root, and there is no system user `{SYSTEM_USER}`");
+                hinted(text, "Debian's package `postgresql-15` makes it")
+            })?)
+        } else {
+            None
+        };
+        place::make(databases).with_context(|| format!("cannot make `{}`", databases.display()))?;
+        let secrets = identity::database(identity, &node.database)?;
+        let (tls, _) = identity::node(identity, (zone, *address), &dir.join("node"), self.wall())?;
+        Ok(KeeperOptions {
+            database: wanted.database.clone(),
+            application: wanted.application.clone(),
+            node: node.node,
+            places: wanted.places.clone(),
+            dir: databases.join(node.to_string()),
+            user,
+            tls: Some(tls),
+            secrets: secrets.secrets,
+            peers_key: secrets.peers_key,
+        })
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.unix_ms())
+    }
+
+    /// Looks whether the zone's certificate must be renewed; `true` when it was, and keepers have to read it.
+    fn certificate(&mut self, now: Moment) -> bool {
+        self.certificate_due = now.plus(CERTIFICATE_MS);
+        let Options { zone, address, dir, identity, .. } = &self.options;
+        match identity::node(identity, (zone, *address), &dir.join("node"), self.wall()) {
+            Ok((_, renewed)) => renewed,
+            Err(error) => {
+                // A third of its life is left; whoever starts a keeper is told as well.
+                tracing::error!(%zone, error = format!("{error:#}"), "no certificate for this zone's data nodes");
+                false
+            }
+        }
+    }
+
+    /// Ends the keeper and leaves the server to the next one.
+    fn let_go(&mut self, node: &DataNode, now: Moment) {
+        self.set(node, None, now);
+    }
+
+    /// Ends the keeper and its server; another one follows.
+    fn take_down(&mut self, node: &DataNode, now: Moment) {
+        let Some(kept) = self.kept.get_mut(node) else { return };
+        kept.again = now;
+        if let Some(keeper) = kept.keeper.take() {
+            self.ending.spawn(format!("stop of {node}"), keeper.stop());
+        }
+    }
+
+    /// Ends the keeper and its server for good.
+    fn take_away(&mut self, node: &DataNode) {
+        self.take_down(node, Moment::default());
+        self.kept.remove(node);
+        self.board.send_modify(|board| drop(board.remove(node)));
+    }
+
+    /// Writes down which servers run, for whoever has to find them without their agent.
+    fn note(&mut self, board: &Board) {
+        let mut pids: Vec<u32> = board.values().filter_map(|status| status.server_pid).collect();
+        pids.sort_unstable();
+        if pids == self.noted {
+            return;
+        }
+        let servers: Vec<ProcessId> = pids.iter().filter_map(|pid| ProcessId::of(*pid)).collect();
+        match note_servers(&self.options.dir, &servers) {
+            Ok(()) => self.noted = pids,
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "servers are not noted"),
+        }
+    }
+
+    async fn end(mut self) {
+        let nodes: Vec<DataNode> = self.kept.keys().cloned().collect();
+        for node in nodes {
+            self.take_down(&node, Moment::default());
+        }
+        self.ending.shutdown(Limits { grace_ms: STOP_MS, ..Limits::default() }).await;
+    }
+}
+
+/// Carries what one keeper says to the board, at once, until the keeper ends.
+async fn forward(
+    node: DataNode,
+    mut status: watch::Receiver<Arc<KeeperStatus>>,
+    board: watch::Sender<Board>,
+) {
+    status.mark_changed();
+    while status.changed().await.is_ok() {
+        let next = status.borrow_and_update().clone();
+        board.send_if_modified(|board| match board.get_mut(&node) {
+            Some(known) => {
+                let newer = *known != next;
+                *known = next;
+                newer
+            }
+            // No longer planned: what it says while it ends is for nobody.
+            None => false,
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "keepers_tests.rs"]
+mod tests;

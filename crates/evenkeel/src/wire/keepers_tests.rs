@@ -1,0 +1,18 @@
+use super::super::fixture::{data_node, keeper};
+use super::*;
+
+#[tokio::test]
+async fn what_a_keeper_says_is_on_the_board_until_its_node_is_no_longer_planned() {
+    let node = data_node("db-1");
+    let (board, mut seen) = watch::channel(Board::from([(node.clone(), Arc::default())]));
+    let (keeper_out, status) = watch::channel(Arc::new(keeper("streaming", &[])));
+    let tasks = Tasks::new();
+    tasks.spawn("forward", forward(node.clone(), status, board.clone()));
+    seen.wait_for(|board| board[&node].server_pid == Some(77)).await.unwrap();
+    board.send_modify(|board| drop(board.remove(&node)));
+    seen.mark_unchanged();
+    keeper_out.send_replace(Arc::new(keeper("stopped", &[])));
+    drop(keeper_out);
+    assert_eq!(tasks.shutdown(Limits::default()).await, Vec::<String>::new());
+    assert!(seen.borrow().is_empty() && !seen.has_changed().unwrap(), "an ending keeper is not news");
+}

@@ -1,0 +1,101 @@
+use expect_test::{Expect, expect};
+
+use super::super::fixture::picture;
+use super::*;
+
+#[track_caller]
+fn check(story: &str, expect: Expect) {
+    let mirror = picture(&format!("plan 1; database db; zone a; zone b; zone c; {story}"));
+    let mut lines = Vec::new();
+    for one in databases(&mirror) {
+        let members: Vec<&str> = one.members.iter().map(UnitName::as_str).collect();
+        let primary = one.primary.as_ref().map_or("none", UnitName::as_str);
+        let well = if one.healthy { "healthy" } else { "unhealthy" };
+        let (phase, term, need) = (&one.phase, one.term, one.need);
+        lines.push(format!("{} {phase} {term} {primary}, {need} of {members:?}, {well}", one.name));
+    }
+    for one in units(&mirror) {
+        let well = if one.healthy { "healthy" } else { "unhealthy" };
+        let at = one.address.map_or(String::new(), |at| format!(" at {at}"));
+        let (role, state) = (&one.role, one.state);
+        lines.push(format!("{} {role} {state:?} {well}{at}: {}", one.name, one.detail));
+    }
+    expect.assert_eq(&lines.join("\n"));
+}
+
+const CALM: &str = "agent a; agent b; agent c; db at 40 term 4 serving 1; keeper db-1 is open 2=0 3=2048; \
+                    keeper db-2 is streaming; keeper db-3 is streaming";
+
+#[test]
+fn in_calm_everybody_sees_who_writes_who_votes_and_who_is_behind() {
+    check(
+        CALM,
+        expect![[r#"
+            db serving 4 db-1, 1 of ["db-2", "db-3"], healthy
+            db-1 primary Ready healthy at 127.0.1.1:15433: term 4
+            db-2 standby Ready healthy at 127.0.2.1:15434: term 4, votes, lag 0B
+            db-3 standby Ready healthy at 127.0.3.1:15435: term 4, votes, lag 2K"#]],
+    );
+}
+
+#[test]
+fn a_primary_whose_zone_is_silent_is_not_said_to_serve() {
+    check(
+        &CALM.replace("agent a;", ""),
+        expect![[r#"
+            db serving 4 db-1, 1 of ["db-2", "db-3"], unhealthy
+            db-1 primary Ready unhealthy at 127.0.1.1:15433: its zone does not answer
+            db-2 standby Ready healthy at 127.0.2.1:15434: term 4, votes
+            db-3 standby Ready healthy at 127.0.3.1:15435: term 4, votes"#]],
+    );
+}
+
+#[test]
+fn without_a_standby_that_must_have_a_write_none_is_acknowledged_and_that_is_said() {
+    check(
+        "agent a; agent b; db at 40 term 4 serving 1; keeper db-1 is open; keeper db-2 is standby; \
+         keeper db-3 is streaming",
+        expect![[r#"
+            db serving 4 db-1, 1 of ["db-2", "db-3"], unhealthy
+            db-1 primary Ready healthy at 127.0.1.1:15433: term 4
+            db-2 standby Unready unhealthy at 127.0.2.1:15434: term 4, votes, receives nothing
+            db-3 standby Ready unhealthy at 127.0.3.1:15435: its zone does not answer"#]],
+    );
+}
+
+#[test]
+fn at_the_first_start_nothing_is_claimed() {
+    check(
+        "agent a; agent b; agent c; keeper db-1 is making",
+        expect![[r#"
+            db starting 0 none, 0 of [], unhealthy
+            db-1 standby Starting unhealthy at 127.0.1.1:15433: term 4, its data is being made
+            db-2 standby Starting unhealthy at 127.0.2.1:15434: its keeper has not said anything yet
+            db-3 standby Starting unhealthy at 127.0.3.1:15435: its keeper has not said anything yet"#]],
+    );
+}
+
+#[test]
+fn between_two_primaries_there_is_none() {
+    for (phase, told) in [("electing", "electing"), ("promoting 2", "promoting")] {
+        let mirror = picture(&format!("plan 1; database db; db at 40 term 5 {phase}"));
+        let one = &databases(&mirror)[0];
+        assert_eq!((one.phase.as_str(), one.healthy, one.term), (told, false, 5));
+    }
+    let over = picture("plan 1; database db; db at 40 term 5 serving 1 to 2");
+    assert_eq!(databases(&over)[0].phase, "handing over");
+}
+
+#[test]
+fn a_data_front_that_cannot_have_its_port_is_not_well() {
+    let mut mirror = picture("plan 1; agent a; data front a listens; data-a in a is ready");
+    let state = mirror.states.values().next().unwrap().clone();
+    assert!(front(&mirror, &state).healthy);
+    let known = mirror.data_fronts.values_mut().next().unwrap();
+    known.refused = vec![(known.listen.remove(0), "address already in use".to_owned())];
+    let told = front(&mirror, &state);
+    assert_eq!(
+        (told.healthy, told.detail.as_str()),
+        (false, "cannot listen on 127.0.1.1:6432: address already in use")
+    );
+}
