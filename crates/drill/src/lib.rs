@@ -35,5 +35,5 @@ pub use decide_record::{Blamed, Failure, FaultFacts, Kind, Outcome, Record};
 pub use error::DrillError;
 pub use journal::JOURNAL_NAME;
 pub use options::{Options, Paths};
-pub use render::{exit_code, render, to_json};
+pub use render::{exit_code, render, render_database, to_json};
 pub use run::{Failed, Progress, Report, Stage, run, run_report};

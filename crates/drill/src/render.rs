@@ -54,6 +54,44 @@ pub fn render(report: &Report, colour: bool) -> String {
     out
 }
 
+/// The verdict of a database drill for a terminal.
+#[must_use]
+pub fn render_database(verdict: &Verdict, colour: bool) -> String {
+    let mut out = String::new();
+    // Writing into a `String` cannot fail.
+    let _ = write_database(&mut out, verdict, colour);
+    out
+}
+
+fn write_database(out: &mut String, v: &Verdict, colour: bool) -> fmt::Result {
+    writeln!(out, "{} {}: {}", v.fault, v.target, headline(v, colour))?;
+    if let Some(why) = &v.not_run {
+        return writeln!(out, "  {why}");
+    }
+    writeln!(
+        out,
+        "  {} statements, {} went wrong, {} of these on their way when it struck",
+        count(v.requests),
+        count(v.failed),
+        count(v.unsavable)
+    )?;
+    writeln!(
+        out,
+        "  {} acknowledged writes, {} lost; {} stale reads",
+        count(v.acked_writes),
+        count(v.lost_writes),
+        count(v.stale_reads)
+    )?;
+    writeln!(out, "  writes: p50 {}, p99 {}, slowest {}", ms(v.p50_ms), ms(v.p99_ms), ms(v.max_ms))?;
+    writeln!(
+        out,
+        "  without an acknowledged write (rto): {}; every node well again after {}",
+        ms(v.rto_ms),
+        ms(v.full_count_ms)
+    )?;
+    v.missed.iter().try_for_each(|missed| writeln!(out, "missed: {missed}"))
+}
+
 fn write_report(out: &mut String, report: &Report, colour: bool) -> fmt::Result {
     let verdict = &report.verdict;
     writeln!(out, "{} {}: {}", verdict.fault, verdict.target, headline(verdict, colour))?;

@@ -50,7 +50,7 @@ pub enum Command {
     Export(Export),
     /// Run one zone: what each host runs
     #[command(hide = true)]
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
     /// Run one front: started by the agent
     #[command(hide = true)]
     Front(FrontArgs),
@@ -132,6 +132,8 @@ pub enum Target {
     Zone,
     /// One front
     Front,
+    /// The server of a database's primary
+    Primary,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -149,7 +151,7 @@ pub struct DrillArgs {
     /// What to break
     #[arg(value_enum)]
     pub fault: Target,
-    /// Which one, such as `b`, `web-2` or `edge-a`; left out: chosen by the seed
+    /// Which one, such as `b`, `web-2`, `edge-a` or a database's name; left out: chosen by the seed
     pub target: Option<String>,
     /// How to break it
     #[arg(long = "fault", value_enum, default_value_t = Kind::Kill, value_name = "HOW")]

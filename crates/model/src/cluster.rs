@@ -27,14 +27,13 @@ pub mod keys {
     pub const COUNTERS: &str = "counters/";
     /// + number: [`crate::Plan`]; every plan ever applied, immutable.
     pub const PLANS: &str = "plans/";
-    /// + zone: [`crate::ZoneAddress`]; written by the zone's agent at its start and kept when it is away, so that a
-    /// node of a database is found again whoever starts first.
+    /// + zone: [`crate::ZoneAddress`]; written by the zone's agent at its start and kept when it is away.
     pub const ZONES: &str = "zones/";
     /// + zone: [`crate::DataFrontRecord`]; written by the zone's agent.
     pub const DATA_FRONTS: &str = "data-fronts/";
-    /// + database + `/record`: [`crate::Record`], written by its keepers and by `failover`; `/nodes/` + number:
-    /// [`crate::NodeDoc`], written by the node's keeper; `/status/` + number: what the keeper says of its node, for
-    /// people, written by its agent.
+    /// Of each database: `NAME/record` is [`crate::Record`], written by its keepers and by `failover`; `NAME/nodes/N` is
+    /// [`crate::NodeDoc`], written by the node's keeper; `NAME/status/N` is what the keeper says of its node, for people,
+    /// written by its agent.
     pub const DATABASES: &str = "databases/";
 }
 

@@ -16,5 +16,5 @@ pub struct Parts {
 
 impl Parts {
     /// Those of this version.
-    pub const BUILT: Parts = Parts { databases: false };
+    pub const BUILT: Parts = Parts { databases: true };
 }

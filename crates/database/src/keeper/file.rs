@@ -86,7 +86,7 @@ impl KeeperFile {
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&draft, &self.path)?;
-        let folder = self.path.parent().map_or_else(|| Path::new("."), |folder| folder);
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         File::open(folder)?.sync_all()
     }
 }

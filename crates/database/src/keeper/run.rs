@@ -17,7 +17,7 @@ use super::local::Local;
 use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
-use crate::instance::{InstanceError, Settings, StopHow};
+use crate::instance::{Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
 use crate::{Action, Alone, Memory, Server, View, choose};
 
@@ -65,7 +65,7 @@ impl KeeperHandle {
 /// [`KeeperError`] when its folder, file or PostgreSQL cannot be had.
 pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<KeeperHandle, KeeperError> {
     let tasks = Tasks::new();
-    let peers = peers::start(peers_of(&options)?, &tasks, clock.clone())?;
+    let peers = peers::start(peers_of(&options)?, &tasks.spawner(), clock.clone())?;
     let keys = Keys::new(options.name());
     let alone = match options.database.database.when_alone {
         model::WhenAlone::Block => Alone::Block,
@@ -360,7 +360,7 @@ impl Keeper {
     async fn end(mut self) {
         let Some(running) = self.local.running.take() else { return };
         let stopped = running.stop(StopHow::Fast, STOP).await;
-        if let Err(error) = stopped.map_err(InstanceError::from) {
+        if let Err(error) = stopped {
             warn!(error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
             let _ = self.local.instance.kill().await;
         }

@@ -13,6 +13,13 @@ use crate::{EngineError, marker, wait};
 /// Rounds of signalling processes one by one; each catches what the one before had forked.
 const ROUNDS: u32 = 10;
 
+/// Signals `root` and every process that came of it; twice, for what is forked in between.
+pub fn signal_tree(root: ProcessId, signal: Signal) {
+    for _ in 0..2 {
+        process::with_descendants(root).into_iter().for_each(|process| process.signal(signal));
+    }
+}
+
 impl LocalZones {
     /// Ends every process of the zone (agent, fronts, units) at once. Unless a mark says otherwise
     /// ([`super::mark_down`]) the supervisor starts it again.

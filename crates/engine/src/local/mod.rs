@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::process::ProcessId;
 pub use cgroup::{Cgroups, Through, UnitCgroup, ZoneCgroup};
-pub use fault::heal_all;
+pub use fault::{heal_all, signal_tree};
 pub use mark::{DownMark, clear_down, down, mark_down};
 pub use net::{NETWORK, Wiring, enter};
 

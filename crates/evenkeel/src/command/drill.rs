@@ -23,7 +23,7 @@ use crate::wire::kept;
 use crate::wire::mirror::{self, Mirror};
 use crate::wire::site::Site;
 
-use super::block_on;
+use super::{block_on, drill_primary};
 
 /// The first picture comes at once, or the store is gone.
 const PICTURE_LIMIT: Duration = Duration::from_secs(5);
@@ -54,6 +54,12 @@ async fn measure(
     tasks.spawn("status", console::follow(mirror.clone(), status_out, Clock::real(), tasks.stop()));
 
     let fault = Fault { target: target(args.fault), kind: kind(args.kind) };
+    if fault.target == FaultTarget::Primary {
+        let stop = ask_to_stop(tasks)?;
+        let scene = drill_primary::Scene { args, site, fault, picture: &picture, status, stop };
+        let verdict = drill_primary::run(scene, |progress| tell(&progress)).await?;
+        return finish(store, json, &verdict, || drill::render_database(&verdict, colour())).await;
+    }
     let victim = choose(args, &picture, fault.target)?;
     let event_ms = args.duration * 1_000;
     let zones =
@@ -73,17 +79,30 @@ async fn measure(
     options.status = Some(status);
 
     let report = drill::run_report(options, local, |progress| tell(&progress)).await.map_err(explain)?;
+    finish(store, json, &report.verdict, || drill::render(&report, colour())).await
+}
+
+fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Keeps the verdict, shows it, and gives the exit code it stands for.
+async fn finish(
+    store: &Store,
+    json: bool,
+    verdict: &Verdict,
+    render: impl FnOnce() -> String,
+) -> anyhow::Result<ExitCode> {
     if std::io::stderr().is_terminal() {
         say::talk("");
     }
-    keep(store, &report.verdict).await;
+    keep(store, verdict).await;
     if json {
-        say::data(format_args!("{}\n", drill::to_json(&report.verdict)))?;
+        say::data(format_args!("{}\n", drill::to_json(verdict)))?;
     } else {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        say::data(drill::render(&report, colour))?;
+        say::data(render())?;
     }
-    Ok(ExitCode::from(drill::exit_code(&report.verdict)))
+    Ok(ExitCode::from(drill::exit_code(verdict)))
 }
 
 fn target(target: Target) -> FaultTarget {
@@ -91,6 +110,7 @@ fn target(target: Target) -> FaultTarget {
         Target::Process => FaultTarget::Process,
         Target::Zone => FaultTarget::Zone,
         Target::Front => FaultTarget::Front,
+        Target::Primary => FaultTarget::Primary,
     }
 }
 
@@ -142,6 +162,8 @@ fn choose(args: &DrillArgs, picture: &Mirror, target: FaultTarget) -> anyhow::Re
             let units = picture.units.values().map(|(unit, _)| unit).filter(|unit| alive(&unit.zone));
             units.map(|unit| Victim::Unit(unit.name.clone(), unit.zone.clone())).collect()
         }
+        // Its own course: `drill_primary`.
+        FaultTarget::Primary => Vec::new(),
         FaultTarget::Front => picture.fronts.keys().filter(|zone| alive(zone)).filter_map(front_of).collect(),
     };
     let name = |victim: &Victim| match victim {

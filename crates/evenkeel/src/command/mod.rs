@@ -3,6 +3,7 @@
 mod check;
 mod down;
 mod drill;
+mod drill_primary;
 mod export;
 mod failover;
 mod logs;

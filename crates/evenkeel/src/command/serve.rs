@@ -28,7 +28,7 @@ fn log() {
 }
 
 /// `evenkeel agent`.
-pub fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
+pub fn agent(args: Box<AgentArgs>) -> anyhow::Result<ExitCode> {
     log();
     let options = agent::Options {
         zone: ZoneName::new(&args.zone)?,

@@ -21,6 +21,7 @@ pub mod mirror;
 pub mod picture;
 pub mod picture_data;
 pub mod place;
+pub mod primary;
 pub mod publish;
 pub mod release;
 pub mod report;

@@ -1,0 +1,88 @@
+//! `evenkeel drill primary`: strikes the primary of a database under load and says what was lost, and for how long
+//! nobody could write.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use drill::Progress;
+use drill::database::{DatabaseDrill, Load, Options, Target, run_database};
+use engine::local::LocalZones;
+use model::{DatabaseName, Fault, Status, Verdict};
+use tokio::sync::watch;
+use world::Stop;
+
+use crate::cli::DrillArgs;
+use crate::exit::hinted;
+use crate::wire::mirror::Mirror;
+use crate::wire::primary::PrimaryFault;
+use crate::wire::site::Site;
+use crate::wire::{database, identity};
+
+/// Load before the fault, in milliseconds.
+const CALM_MS: u64 = 3_000;
+/// Load after healing, in milliseconds.
+const SETTLE_MS: u64 = 3_000;
+/// Of the rate that was asked for, so much are single writes whose acknowledgements are counted; the rest is sessions
+/// that read what they wrote, transfers, and transactions over lists.
+const WRITES_SHARE: f64 = 0.5;
+
+/// What a drill of a database works on.
+pub struct Scene<'a> {
+    pub args: &'a DrillArgs,
+    pub site: &'a Site,
+    pub fault: Fault,
+    pub picture: &'a Mirror,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub stop: Stop,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When there is no such database, or no verdict.
+pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> anyhow::Result<Verdict> {
+    let Scene { args, site, fault, picture, status, stop } = scene;
+    let plan = database::plan(picture).context("nothing is planned")?;
+    let names: Vec<&DatabaseName> = plan.databases.iter().map(|planned| &planned.database.name).collect();
+    let wanted = |name: &&DatabaseName| args.target.as_ref().is_none_or(|text| text == name.as_str());
+    let Some(index) = names.iter().position(wanted) else {
+        let list: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let hint = match list.is_empty() {
+            true => "the file has no `databases:`".to_owned(),
+            false => format!("there are: {}", list.join(", ")),
+        };
+        let asked = args.target.clone().unwrap_or_default();
+        return Err(hinted(format!("there is no database `{asked}`"), hint));
+    };
+    let name = names[index].clone();
+    let zones =
+        LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
+    let addresses = picture.zones.values().map(|address| database::front_address(*address, index));
+    let target = Target {
+        addresses: addresses.collect(),
+        user: plan.app.to_string(),
+        password: Some(identity::application_password(&site.identity_dir(), &name)?),
+        database: plan.app.to_string(),
+    };
+    let rate = f64::from(args.rate);
+    let workload = Options {
+        registers: Load { clients: 8, rate_per_s: rate * WRITES_SHARE },
+        sessions: Load { clients: 4, rate_per_s: rate * (1.0 - WRITES_SHARE) / 2.0 },
+        bank: Load { clients: 2, rate_per_s: rate * (1.0 - WRITES_SHARE) / 4.0 },
+        lists: Load { clients: 4, rate_per_s: rate * (1.0 - WRITES_SHARE) / 4.0 },
+        seed: args.seed,
+        ..Options::new(target)
+    };
+    let drill = DatabaseDrill {
+        workload,
+        calm_ms: CALM_MS,
+        event_ms: args.duration * 1_000,
+        settle_ms: SETTLE_MS,
+        objectives: plan.objectives.clone(),
+        status: Some((name.clone(), status.clone())),
+        stop,
+    };
+    let fault = PrimaryFault::new(fault, name, zones, status);
+    let (verdict, _) = run_database(drill, fault, progress).await?;
+    Ok(verdict)
+}
