@@ -90,6 +90,9 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The authority that signs all nodes, PEM.
     pub ca: PathBuf,
+    /// Applications must come with TLS too. Without it they may also come in clear, which is for a run whose zones are
+    /// all on one machine.
+    pub applications: bool,
 }
 
 /// The passwords of the roles that have one; the same on all nodes, as roles are replicated.
@@ -324,6 +327,7 @@ impl Instance {
             sockets: self.sockets.to_str().expect("text"),
             conf: &self.conf_text,
             tls: self.options.tls.is_some(),
+            tls_applications: self.options.tls.as_ref().is_some_and(|tls| tls.applications),
             database: self.options.application.as_str(),
             application: self.options.application.as_str(),
             os_user: &self.os_user,

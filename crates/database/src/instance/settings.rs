@@ -169,6 +169,7 @@ pub(super) struct Facts<'a> {
     pub sockets: &'a str,
     pub conf: &'a str,
     pub tls: bool,
+    pub tls_applications: bool,
     pub database: &'a str,
     pub application: &'a str,
     pub os_user: &'a str,
@@ -315,7 +316,8 @@ pub(super) fn hba(facts: &Facts<'_>, settings: &Settings) -> String {
     line(&["host", "all", &format!("{KEEPER},{REPLICATION},{REWIND}"), "all", "reject"]);
     if settings.open {
         let (database, role) = (format!("\"{}\"", facts.database), format!("\"{}\"", facts.application));
-        line(&[host, &database, &role, "all", "scram-sha-256"]);
+        let way = if facts.tls_applications { "hostssl" } else { "host" };
+        line(&[way, &database, &role, "all", "scram-sha-256"]);
     }
     line(&["host", "all", "all", "all", "reject"]);
     text

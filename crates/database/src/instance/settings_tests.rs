@@ -9,6 +9,7 @@ fn facts(tls: bool) -> Facts<'static> {
         sockets: "/s/run",
         conf: "/s/it's",
         tls,
+        tls_applications: tls,
         database: "shop",
         application: "shop",
         os_user: "root",
@@ -50,6 +51,13 @@ fn with_tls_nobody_comes_in_without_it_and_nodes_show_a_certificate() {
         assert!(line.ends_with("reject"), "{line}");
     }
     assert!(text.contains("hostssl replication evenkeel_replication all scram-sha-256 clientcert=verify-ca"));
+}
+
+#[test]
+fn on_one_machine_applications_may_come_in_clear_and_nodes_still_not() {
+    let text = hba(&Facts { tls_applications: false, ..facts(true) }, &standby(true, true));
+    assert!(text.contains("\nhost \"shop\" \"shop\" all scram-sha-256\n"), "{text}");
+    assert!(text.contains("\nhostssl replication "), "{text}");
 }
 
 #[test]

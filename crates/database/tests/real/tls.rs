@@ -19,7 +19,7 @@ fn certificates(folder: &Path) -> TlsFiles {
     openssl(folder, &format!("req {key} -subj /CN=node -keyout node.key -out node.csr"));
     openssl(folder, "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out node.crt");
     let file = |name: &str| folder.join(name);
-    TlsFiles { cert: file("node.crt"), key: file("node.key"), ca: file("ca.crt") }
+    TlsFiles { cert: file("node.crt"), key: file("node.key"), ca: file("ca.crt"), applications: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]

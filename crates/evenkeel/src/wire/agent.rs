@@ -224,6 +224,7 @@ fn start_keepers(agent: &Agent, tasks: &Tasks, board: watch::Sender<Board>) {
         dir: agent.options.dir.clone(),
         databases: agent.options.databases.clone(),
         identity: agent.options.identity.clone(),
+        one_machine: agent.options.local.is_some(),
     };
     let (store, clock, mirror) = (agent.store.clone(), agent.clock.clone(), agent.mirror.clone());
     let own = (tasks.spawner(), tasks.stop());

@@ -112,7 +112,12 @@ pub fn node(
     now: SystemTime,
 ) -> anyhow::Result<(TlsFiles, bool)> {
     let authority = Authority::open(dir).context("cannot read this run's authority")?;
-    let files = TlsFiles { cert: into.join(CERT_FILE), key: into.join(KEY_FILE), ca: into.join(CA_FILE) };
+    let files = TlsFiles {
+        cert: into.join(CERT_FILE),
+        key: into.join(KEY_FILE),
+        ca: into.join(CA_FILE),
+        applications: true,
+    };
     // What a certificate does not say in a form that is read here: for which address it is.
     let note = into.join("address");
     let is_for = std::fs::read_to_string(&note).unwrap_or_default();

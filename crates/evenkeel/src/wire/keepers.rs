@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use database::instance::system_user;
+use database::instance::{TlsFiles, system_user};
 use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus};
 use engine::local::{ProcessId, note_servers};
 use model::{Moment, ZoneName};
@@ -49,6 +49,8 @@ pub struct Options {
     pub databases: PathBuf,
     /// The run's identity.
     pub identity: PathBuf,
+    /// All zones are on this machine: what applications and the database say to each other crosses no network.
+    pub one_machine: bool,
 }
 
 /// A node's keeper, or the wait for one.
@@ -187,7 +189,7 @@ impl Keepers {
     }
 
     fn keeper_options(&self, node: &DataNode, wanted: &Wanted) -> anyhow::Result<KeeperOptions> {
-        let Options { zone, address, dir, databases, identity } = &self.options;
+        let Options { zone, address, dir, databases, identity, one_machine } = &self.options;
         let user = if rustix::process::geteuid().is_root() {
             Some(system_user(SYSTEM_USER).ok_or_else(|| {
                 let text =
@@ -207,7 +209,7 @@ impl Keepers {
             places: wanted.places.clone(),
             dir: databases.join(node.to_string()),
             user,
-            tls: Some(tls),
+            tls: Some(TlsFiles { applications: !one_machine, ..tls }),
             secrets: secrets.secrets,
             peers_key: secrets.peers_key,
         })
