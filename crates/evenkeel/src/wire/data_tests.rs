@@ -49,6 +49,9 @@ async fn a_keepers_news_reach_the_data_front_at_once() {
     let middle = took[took.len() / 2];
     let _ = std::fs::remove_file(&path);
     assert_eq!(tasks.shutdown(Limits::default()).await, Vec::<String>::new());
-    eprintln!("from the keeper to the front's socket: {middle:?}, at most {:?}", took.last());
+    crate::say::talk(format_args!(
+        "from the keeper to the front's socket: {middle:?}, at most {:?}",
+        took.last()
+    ));
     assert!(middle < WITHIN, "{middle:?}");
 }

@@ -26,6 +26,8 @@ use super::place;
 const LOOK_MS: u64 = 500;
 /// Wait before a keeper that could not be started, or has ended, is tried again: the one before may still be ending.
 const AGAIN_MS: u64 = 1_000;
+/// The same for one that takes over from a keeper that was just let go: it is gone as soon as its tasks have ended.
+const REPLACE_MS: u64 = 100;
 /// Time between two looks at the zone's certificate.
 const CERTIFICATE_MS: u64 = 3_600_000;
 /// An orderly stop of a server may take half a minute, when a checkpoint is large.
@@ -142,7 +144,8 @@ impl Keepers {
                 match change {
                     Change::Server => self.take_down(&node, now),
                     Change::Keeper => self.let_go(&node, now),
-                    Change::Nothing if ended || renewed => self.let_go(&node, now),
+                    Change::Nothing if ended => self.set(&node, None, now.plus(AGAIN_MS)),
+                    Change::Nothing if renewed => self.let_go(&node, now),
                     Change::Nothing => {}
                 }
             } else {
@@ -155,7 +158,9 @@ impl Keepers {
 
     fn start_if_due(&mut self, node: &DataNode, now: Moment) {
         let Some(kept) = self.kept.get(node) else { return };
-        if kept.keeper.is_some() || now < kept.again {
+        // One that still stops its server holds the node's folder.
+        let ending = || self.ending.names().contains(&stop_of(node));
+        if kept.keeper.is_some() || now < kept.again || ending() {
             return;
         }
         let started = self
@@ -235,7 +240,7 @@ impl Keepers {
 
     /// Ends the keeper and leaves the server to the next one.
     fn let_go(&mut self, node: &DataNode, now: Moment) {
-        self.set(node, None, now);
+        self.set(node, None, now.plus(REPLACE_MS));
     }
 
     /// Ends the keeper and its server; another one follows.
@@ -243,7 +248,7 @@ impl Keepers {
         let Some(kept) = self.kept.get_mut(node) else { return };
         kept.again = now;
         if let Some(keeper) = kept.keeper.take() {
-            self.ending.spawn(format!("stop of {node}"), keeper.stop());
+            self.ending.spawn(stop_of(node), keeper.stop());
         }
     }
 
@@ -275,6 +280,11 @@ impl Keepers {
         }
         self.ending.shutdown(Limits { grace_ms: STOP_MS, ..Limits::default() }).await;
     }
+}
+
+/// The name of the task that stops a node's server.
+fn stop_of(node: &DataNode) -> String {
+    format!("stop of {node}")
 }
 
 /// Carries what one keeper says to the board, at once, until the keeper ends.

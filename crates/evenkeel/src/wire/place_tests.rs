@@ -21,7 +21,7 @@ fn data_in_a_users_own_folder_is_for_that_user_alone() {
 #[test]
 fn roots_data_lies_where_another_user_can_pass_and_a_new_state_folder_does_not_find_the_old_ones() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: not root, so PostgreSQL need not drop to another user");
+        crate::say::talk("SKIPPED: not root, so PostgreSQL need not drop to another user");
         return;
     }
     let state = folder("state");
