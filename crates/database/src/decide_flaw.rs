@@ -45,6 +45,8 @@ pub enum Flaw {
     RewindForeign,
     /// Traces of a reign that never served stay.
     KeepOrphan,
+    /// Half a record, received before a reign was joined, counts as that reign's.
+    CountTorn,
     /// The record is written whatever became of it meanwhile.
     BlindWrite,
 }
@@ -70,5 +72,6 @@ pub const FLAWS: &[Flaw] = &[
     Flaw::FollowBlindly,
     Flaw::RewindForeign,
     Flaw::KeepOrphan,
+    Flaw::CountTorn,
     Flaw::BlindWrite,
 ];

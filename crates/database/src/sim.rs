@@ -15,6 +15,8 @@
 mod act;
 mod disk;
 mod random;
+#[cfg(test)]
+pub(crate) use random::calm;
 pub use random::{Failure, Outcome, random};
 mod world;
 

@@ -32,6 +32,13 @@ impl World {
                 self.node_mut(id).keeper = Keeper { seen, ..Keeper::default() };
             }
             Move::Feed(id) => self.feed(id),
+            Move::Tear(id) => {
+                self.budget.tears -= 1;
+                let node = self.node_mut(id);
+                if let Some(run) = &mut node.run {
+                    run.torn = Some(node.durable.lineage);
+                }
+            }
             Move::Quit(id) => {
                 if let Some(run) = &mut self.node_mut(id).run {
                     run.receiving = None;
@@ -97,6 +104,7 @@ impl World {
         node.disk = disk;
         if let Some(run) = &mut node.run {
             run.receiving = Some(from);
+            run.torn = None;
         }
         if let Some(theirs) = &mut self.node_mut(from.node).run {
             theirs.underway.insert(id, (from.term, end));
@@ -245,6 +253,7 @@ impl World {
         let Some(run) = node.run.as_mut().filter(|run| !run.primary) else { return };
         run.primary = true;
         run.receiving = None;
+        run.torn = None;
         node.disk.open = false;
         node.disk.promote(reign, number);
         self.written = number;

@@ -102,6 +102,7 @@ pub fn random(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>>
         breaks: 4,
         misses: 12,
         losses,
+        tears: 20,
         terms: u64::MAX,
     };
     let world = World::new(nodes, alone, budget, flaw);
@@ -126,7 +127,7 @@ pub fn random(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>>
 /// # Panics
 /// When it does not come to that, which the random schedules would show.
 #[cfg(test)]
-pub(super) fn calm(nodes: u8, alone: Alone, flaw: Flaw) -> World {
+pub(crate) fn calm(nodes: u8, alone: Alone, flaw: Flaw) -> World {
     let mut player = Player::new(0, World::new(nodes, alone, Budget::NOTHING, flaw));
     player.peace().expect("a cluster to begin with");
     let ids = player.world.ids();
@@ -215,7 +216,8 @@ impl Player {
             410..650 => Move::Feed(id),
             650..700 => Move::Quit(id),
             700..890 => Move::Hear(id, other),
-            890..990 => Move::Write(id),
+            890..970 => Move::Write(id),
+            970..990 => Move::Tear(id),
             990..997 => Move::Break(id),
             997.. => Move::Lose(id),
         })
@@ -245,6 +247,7 @@ impl Player {
                 let still = |from: NodeId| self.frozen_servers.has(id) || self.frozen_servers.has(from);
                 world.feeds(id) && from.is_some_and(|from| linked(id, from.node) && !still(from.node))
             }
+            Move::Tear(id) => world.tears(id) && self.may(Move::Feed(id)),
             Move::Quit(id) => {
                 let ends =
                     |run: &super::Run| run.receiving.is_some() && run.receiving != of(id).disk.upstream;

@@ -8,6 +8,9 @@ use crate::{
 };
 use model::{Lsn, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
 
+/// How far half a record reaches, measured in whole ones.
+const TORN: u16 = 3;
+
 /// A running server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {
@@ -25,6 +28,9 @@ pub struct Run {
     pub underway: BTreeMap<NodeId, (Term, u16)>,
     /// It has made a checkpoint since it was promoted.
     pub checkpointed: bool,
+    /// What it has received ends in half a record; the newest reign whose log that was. A start forgets it, and so does
+    /// the next record from wherever.
+    pub torn: Option<Term>,
 }
 
 /// A keeper that has decided and not yet acted.
@@ -68,14 +74,25 @@ pub struct Budget {
     pub misses: u16,
     /// Disks that are lost for good, with all that is on them.
     pub losses: u16,
+    /// Records of which only a part arrives.
+    pub tears: u16,
     /// The highest term.
     pub terms: Term,
 }
 
 impl Budget {
     /// Nothing but what keepers and servers do by themselves.
-    pub const NOTHING: Budget =
-        Budget { writes: 0, kills: 0, delays: 0, stale_looks: 0, breaks: 0, misses: 0, losses: 0, terms: 0 };
+    pub const NOTHING: Budget = Budget {
+        writes: 0,
+        kills: 0,
+        delays: 0,
+        stale_looks: 0,
+        breaks: 0,
+        misses: 0,
+        losses: 0,
+        tears: 0,
+        terms: 0,
+    };
 }
 
 /// One thing that happens.
@@ -98,6 +115,8 @@ pub enum Move {
     Drop(NodeId),
     /// The server's receiver connects, or the next record arrives.
     Feed(NodeId),
+    /// A part of the next record arrives: a large one, that reaches further than several others.
+    Tear(NodeId),
     /// The receiver of a server that should receive nothing more ends.
     Quit(NodeId),
     /// The first learns how far the second is.
@@ -201,6 +220,13 @@ impl World {
         }
     }
 
+    /// By how much half a record seems to reach further. Within one reign it is no further than the whole record.
+    fn torn(&self, id: NodeId) -> u16 {
+        let Node { durable, run, .. } = self.node(id);
+        let of = run.as_ref().and_then(|run| run.torn).filter(|of| *of != durable.lineage);
+        if of.is_some() && self.flaw == Flaw::CountTorn { TORN } else { 0 }
+    }
+
     fn server(&self, id: NodeId) -> Server {
         let Node { disk, run, .. } = self.node(id);
         match (disk.state, run) {
@@ -210,7 +236,7 @@ impl World {
             (State::Whole, Some(run)) => {
                 let sync = Sync { set: disk.sync, in_force: run.stale_sync.is_empty() };
                 if !run.primary {
-                    let end = Some(Lsn(u64::from(disk.end())));
+                    let end = Some(Lsn(u64::from(disk.end() + self.torn(id))));
                     let receiving = run.receiving.is_some();
                     return Server::Standby { upstream: disk.upstream, receiving, end, sync };
                 }
@@ -308,6 +334,9 @@ impl World {
         }
         if self.feeds(id) {
             moves.push(Move::Feed(id));
+            if self.tears(id) {
+                moves.push(Move::Tear(id));
+            }
         }
         for (other, underway) in &run.underway {
             if run.told.get(other) != Some(underway) {
@@ -334,6 +363,12 @@ impl World {
             && source.disk.slots == from.term
             && node.disk.is_fed_by(&source.disk)
             && (more || !known || run.receiving.is_none())
+    }
+
+    /// Whether a part of a record may arrive at `id`.
+    pub(super) fn tears(&self, id: NodeId) -> bool {
+        let connected = self.node(id).run.as_ref().is_some_and(|run| run.receiving.is_some());
+        self.budget.tears > 0 && connected && self.feeds(id)
     }
 
     /// What of all that must always hold does not.
