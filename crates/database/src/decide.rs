@@ -59,8 +59,9 @@ pub fn choose(view: &View, judgement: &Judgement) -> Option<(&'static str, Actio
 #[must_use]
 pub fn choose_with(view: &View, judgement: &Judgement, flaw: Flaw) -> Option<(&'static str, Action)> {
     let scene = Scene::new(view, judgement, flaw);
-    // A record older than what this node has promised is from the past: a store restored from a backup, a stale read.
-    if scene.term() < view.durable.promised && view.record.is_some() {
+    // A record older than what this node has promised is from the past: a store restored from a backup, a stale read. So
+    // is none at all: a store that was emptied ends no primary.
+    if scene.term() < view.durable.promised {
         return None;
     }
     RULES.iter().find_map(|rule| (rule.acts)(&scene).map(|action| (rule.name, action)))

@@ -9,6 +9,19 @@ use model::{NodeDoc, NodeId, Nodes, Position, Record, ReignPhase as Phase, Term}
 /// How many reigns the record remembers. A node that was away for more of them is copied anew.
 const HISTORY_MAX: usize = 64;
 
+/// Forgets the oldest reigns, but none whose quorum must still be settled: without it those that have its log could not
+/// say where they stand, and elections that failed often enough would make the next one impossible.
+fn prune(record: &mut Record) {
+    let mut excess = record.history.len().saturating_sub(HISTORY_MAX);
+    let Record { quorums, history, .. } = record;
+    history.retain(|reign| {
+        let needed = quorums.iter().any(|quorum| quorum.term == reign.term);
+        let stays = needed || excess == 0;
+        excess -= usize::from(!stays);
+        stays
+    });
+}
+
 /// What the rules work on.
 pub struct Scene<'a> {
     pub(crate) view: &'a View,
@@ -92,8 +105,7 @@ impl<'a> Scene<'a> {
     /// Writes the record, resting on the documents of `nodes`.
     pub(crate) fn write(&self, mut record: Record, nodes: Nodes) -> Option<Action> {
         let kept = self.view.record.as_ref();
-        let excess = record.history.len().saturating_sub(HISTORY_MAX);
-        record.history.drain(..excess);
+        prune(&mut record);
         let revision_of =
             |node: NodeId| self.view.docs.get(&node).map_or(0, |kept: &Kept<NodeDoc>| kept.revision);
         let unchanged = nodes.iter().map(|node| (node, revision_of(node))).collect();

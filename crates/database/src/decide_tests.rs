@@ -5,7 +5,7 @@ use expect_test::expect_file;
 
 use super::RULES;
 use crate::{Alone, Step, step};
-use model::{NodeId, Nodes, Quorum};
+use model::{Lsn, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase};
 
 /// The page of rules is made from the table.
 #[test]
@@ -67,6 +67,39 @@ fn blocked_writes_wait_for_those_that_count() {
     assert_eq!(step(&now, Nodes::NONE, Alone::Block), None);
     let degraded = step(&now, Nodes::NONE, Alone::Degrade).unwrap();
     assert!(degraded.record_first && degraded.to.need == 0, "{degraded:?}");
+}
+
+/// Elections that fail one after the other must not make the next one impossible.
+#[test]
+fn the_log_that_must_be_settled_is_known_after_a_hundred_reigns_that_came_to_nothing() {
+    let reign = |term: u64, served| Reign { term, node: NodeId(1), base: 1, fork: Lsn(50), served };
+    let mut record = Record {
+        term: 100,
+        phase: ReignPhase::Promoting { primary: NodeId(2) },
+        quorums: vec![Quorum { primary: NodeId(1), term: 2, members: nodes(&[2, 3]), need: 1 }],
+        history: (1..=100).map(|term| reign(term, term <= 2)).collect(),
+    };
+    record.history[0].base = 0;
+    let world = crate::sim::World::new(3, Alone::Block, crate::sim::Budget::NOTHING, crate::Flaw::None);
+    let mut view = world.view_of(NodeId(3));
+    view.durable.promised = 100;
+    view.record = Some(crate::Kept { value: record, revision: 7 });
+    let judgement = crate::Judgement { suspects: true, agree: nodes(&[1, 2, 3]), ..Default::default() };
+    let Some((_, crate::Action::Write { record, .. })) = super::choose(&view, &judgement) else { panic!() };
+    assert_eq!((record.term, record.history.len()), (101, 64), "it does not grow without end");
+    // A node that was away, or holds more than all others, was last fed in term 2.
+    let place = crate::position(&record, 2, Lsn(60));
+    assert_eq!(place, Some(Position { term: 2, lsn: Lsn(60) }));
+}
+
+/// Somebody empties the store, or it is restored from nothing: that ends no server.
+#[test]
+fn without_a_record_a_primary_goes_on() {
+    let mut world = crate::sim::calm(3, Alone::Block, crate::Flaw::None);
+    (world.record, world.docs) = (None, Default::default());
+    for node in [1, 2, 3].map(NodeId) {
+        assert_eq!(super::choose(&world.view_of(node), &crate::Judgement::default()), None, "{node}");
+    }
 }
 
 #[test]
