@@ -7,7 +7,7 @@ use model::{NodeId, Quorum, Term};
 
 use super::error::KeeperError;
 use super::local::Local;
-use crate::instance::{Instance, InstanceError, Rewound, StopHow};
+use crate::instance::{DbState, Instance, InstanceError, Rewound, StopHow};
 use crate::{Action, Durable, Upstream};
 
 /// SQL that answers from memory.
@@ -93,7 +93,13 @@ impl Local {
         }
         self.not_before = None;
         self.forget_server();
-        self.save(|own| (own.open, own.slots) = (false, 0))?;
+        // Before the start, or a crash between the two would take a log that goes on for the copy it once was. Whose log
+        // it is has been written down before. Commits wait for nobody's acknowledgement until there is a quorum: a server
+        // that starts with "none is awaited" learns late that one is.
+        self.save(|own| {
+            (own.open, own.slots, own.fresh, own.quorum) = (false, 0, None, None);
+            own.replaced.clear();
+        })?;
         let slots = self.instance.data().join("pg_replslot");
         let unreadable = |cause| InstanceError::File { what: "empty", path: slots.clone(), cause };
         for slot in fs::read_dir(&slots).map_err(unreadable)?.filter_map(Result::ok) {
@@ -101,7 +107,7 @@ impl Local {
         }
         self.apply()?;
         self.running = Some(self.instance.start()?);
-        self.save(|own| own.fresh = None)
+        Ok(())
     }
 
     /// Names the upstream. Nobody is fed by a node that is fed in another term: its slots go first.
@@ -109,6 +115,9 @@ impl Local {
         if upstream.is_some() && self.running.is_some() && self.own.slots != 0 {
             self.drop_slots(self.own.slots).await?;
             self.save(|own| own.slots = 0)?;
+        }
+        if upstream.is_some() {
+            self.note_received().await;
         }
         self.save(|own| own.set_upstream(upstream))?;
         self.apply()?;
@@ -151,15 +160,22 @@ impl Local {
                 self.instance.create_slot(&self.slot_name(node, quorum.term)?, QUICK).await?;
             }
         }
-        self.sync_given(before);
-        self.save(|own| own.quorum = Some(quorum))?;
-        self.apply()
+        self.give(quorum)
     }
 
     /// Ends the server and removes the files of timelines that its log has not reached.
     async fn forget(&mut self, durable: Durable) -> Result<(), KeeperError> {
+        // Only a standby that stopped in order has written down which timeline it is in; what is behind it would go too.
+        if let Some(running) = self.running.clone() {
+            running.stop(StopHow::Fast, STOP).await?;
+        }
         self.end().await?;
         let control = self.instance.control().await?;
+        if control.state != DbState::ShutDownInRecovery {
+            return Err(KeeperError::NotNow(
+                "the server did not stop in order; starting it again".to_owned(),
+            ));
+        }
         let reached = control.timeline.max(control.min_recovery_timeline);
         let folder = self.instance.data().join("pg_wal");
         let unreadable = |cause| InstanceError::File { what: "clean", path: folder.clone(), cause };

@@ -1,5 +1,6 @@
 //! The keeper's own file: what it has promised, and what its server's settings are made of.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,6 +24,12 @@ pub(super) struct Own {
     upstream: Option<(NodeId, Term)>,
     /// The quorum the server was given last.
     pub quorum: Option<Quorum>,
+    /// The `need` of quorums that some process of the server may still go by.
+    #[serde(default)]
+    pub replaced: BTreeSet<u32>,
+    /// A copy or a rewind has begun, and it is not written down here yet whose log it brought.
+    #[serde(default)]
+    pub making: bool,
     /// Applications may connect.
     pub open: bool,
     /// Copied or rewound from the primary of this term and not started since.

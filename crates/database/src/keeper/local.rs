@@ -1,10 +1,10 @@
 //! The local server as the rules see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{NodeId, Quorum, Term};
+use model::{Lsn, NodeId, Quorum, Term};
 use tokio::time::Instant;
 
 use super::error::KeeperError;
@@ -25,6 +25,10 @@ const LOOKS_MAX: u32 = 3;
 const START_AGAIN: Duration = Duration::from_secs(1);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
+/// Looks whether connections that were told to end have done so, and the pause between two.
+const RENEW_LOOKS: u32 = 50;
+/// See [`RENEW_LOOKS`].
+const RENEW_PAUSE: Duration = Duration::from_millis(5);
 
 /// The node's server, its settings and the keeper's file.
 pub(super) struct Local {
@@ -37,8 +41,10 @@ pub(super) struct Local {
     pub busy: Option<&'static str>,
     /// The quorum of the settings is in force; what came before it may be until then.
     in_force: bool,
-    /// The quorum before: leaving "nobody" or another `need` takes more to confirm.
-    before: Option<Quorum>,
+    /// The settings on the disk, or those that the server has loaded, may not be what `own` says.
+    unapplied: bool,
+    /// What the server had received when it was last told of its upstream; `None`: not known.
+    joined_at: Option<Option<Lsn>>,
     /// Looks in a row that failed, of a server that has answered since its start.
     failed_looks: u32,
     answered: bool,
@@ -79,7 +85,9 @@ impl Local {
             file,
             busy: None,
             in_force: false,
-            before: None,
+            // A keeper that crashed may have saved its file and not yet written the settings.
+            unapplied: true,
+            joined_at: None,
             failed_looks: 0,
             last: None,
             fork: None,
@@ -137,8 +145,10 @@ impl Local {
         Ok(Acks::AnyOf { need: quorum.need, names: names? })
     }
 
-    /// Writes the settings that the keeper's file stands for, and has a running server load them.
-    pub fn apply(&self) -> Result<(), KeeperError> {
+    /// Writes the settings that the keeper's file stands for, and has a running server load them. When it fails, nothing
+    /// is decided before it has been done: the file says what must be so, not that it is.
+    pub fn apply(&mut self) -> Result<(), KeeperError> {
+        self.unapplied = true;
         let upstream = self.own.upstream().map(|upstream| self.source(upstream)).transpose()?;
         let settings = Settings {
             role: Role::Standby { upstream },
@@ -151,15 +161,19 @@ impl Local {
         if let Some(running) = &self.running {
             running.reload();
         }
+        self.unapplied = false;
         Ok(())
     }
 
-    /// A quorum is given to the server: not in force before it is confirmed.
-    pub fn sync_given(&mut self, before: Option<Quorum>) {
-        if self.in_force {
-            self.before = before;
-        }
+    /// A quorum is given to the server: not in force before it is confirmed. What may be in force until then is kept on
+    /// the disk, because the next keeper has to know it too.
+    pub fn give(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
         self.in_force = false;
+        self.save(|own| {
+            let before = own.quorum.replace(quorum);
+            own.replaced.extend(before.map(|before| before.need));
+        })?;
+        self.apply()
     }
 
     /// Makes sure that every process goes by the quorum in the settings; walsenders that may not are ended.
@@ -167,35 +181,49 @@ impl Local {
         let wanted = self.acks(self.own.quorum.as_ref())?;
         let check = self.instance.confirm_sync(&wanted, CONFIRM).await?;
         if !check.in_force {
+            // A reload that was lost with an earlier keeper is never seen otherwise.
+            self.apply()?;
             return Err(KeeperError::NotNow("PostgreSQL has not read its settings yet".to_owned()));
         }
-        let (before, now) =
-            (self.before.map(|quorum| quorum.need), self.own.quorum.map(|quorum| quorum.need));
-        let same_need = before.is_none() || before == now;
+        let now = self.own.quorum.map(|quorum| quorum.need);
+        let same_need = self.own.replaced.iter().all(|need| Some(*need) == now);
         if !check.strangers.is_empty() || !same_need {
-            // They come back within 0.1 s and know the new settings from their start.
-            let mut names = Vec::new();
-            let terms: Vec<Term> = self.own.quorum.iter().map(|quorum| quorum.term).collect();
-            for (node, term) in
-                self.options.places.keys().flat_map(|node| terms.iter().map(move |term| (node, term)))
-            {
-                names.push(self.standby_name(*node, *term)?);
-            }
-            self.instance.terminate_walsenders(&names, CONFIRM).await?;
+            self.renew_walsenders().await?;
         }
         if !check.strangers.is_empty() {
             return Err(KeeperError::NotNow(format!("{} may still acknowledge", check.strangers.join(", "))));
         }
-        if before == Some(0) && now != Some(0) {
+        if self.own.replaced.contains(&0) && now != Some(0) {
             // Whether commits wait at all is told to backends by the checkpointer, which reads its settings before a
             // checkpoint; the second one begins after the first has ended.
             for _ in 0..2 {
                 self.instance.checkpoint(Duration::from_secs(60)).await?;
             }
         }
+        self.save(|own| own.replaced.clear())?;
         self.in_force = true;
-        self.before = None;
         Ok(())
+    }
+
+    /// Ends those that stream and returns when all of them are gone: one that was signalled may yet let a commit go by
+    /// what it had read before. They come back within 0.1 s and know the new settings from their start.
+    async fn renew_walsenders(&self) -> Result<(), KeeperError> {
+        let running = |seen: Observation| -> BTreeSet<(u32, u64)> {
+            seen.senders.iter().map(|sender| (sender.pid, sender.since_unix_ms)).collect()
+        };
+        let old = running(self.instance.observe(CONFIRM).await?);
+        let mut names = Vec::new();
+        for (node, quorum) in self.options.places.keys().zip(std::iter::repeat(self.own.quorum)) {
+            names.extend(quorum.map(|quorum| self.standby_name(*node, quorum.term)).transpose()?);
+        }
+        self.instance.terminate_walsenders(&names, CONFIRM).await?;
+        for _ in 0..RENEW_LOOKS {
+            if running(self.instance.observe(CONFIRM).await?).is_disjoint(&old) {
+                return Ok(());
+            }
+            tokio::time::sleep(RENEW_PAUSE).await;
+        }
+        Err(KeeperError::NotNow("a connection to a standby does not end".to_owned()))
     }
 
     /// The server now.
@@ -203,7 +231,8 @@ impl Local {
         if self.busy.is_some() {
             return Ok(Server::Busy);
         }
-        if self.instance.half()?.is_some() {
+        // A copy that had ended when the keeper crashed is nobody's log before the keeper's file says whose.
+        if self.own.making || self.instance.half()?.is_some() {
             return Ok(Server::Half);
         }
         if !self.instance.data().join("PG_VERSION").exists() {
@@ -213,15 +242,53 @@ impl Local {
             self.bury().await;
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
         }
+        if self.unapplied {
+            self.apply()?;
+        }
         match self.instance.observe(LOOK).await {
             Ok(seen) => {
                 (self.failed_looks, self.answered) = (0, true);
+                self.cut(&seen);
+                if self.is_torn(&seen) {
+                    tracing::info!(
+                        "what was received ends in the middle of a record; starting again to see where"
+                    );
+                    self.end().await?;
+                    return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
+                }
                 let server = self.server_of(&seen)?;
                 self.last = Some(seen);
                 Ok(server)
             }
             Err(error) => self.no_answer(error).await,
         }
+    }
+
+    /// Ends a receiver that should not be: the startup process, busy with replay, would do it late.
+    fn cut(&self, seen: &Observation) {
+        if seen.in_recovery
+            && self.own.upstream().is_none()
+            && let Some(receiver) = &seen.receiver
+        {
+            self.instance.end_receiver(receiver);
+        }
+    }
+
+    /// Whether what was received may end in half a record of an older reign than the last one that was joined. As a part
+    /// of a log it is nothing: the new primary has written other records there. But it reaches as far as they do, and
+    /// would count as one of them. A start finds the last whole record.
+    fn is_torn(&self, seen: &Observation) -> bool {
+        let cut_off = seen.in_recovery && self.own.upstream().is_none() && seen.receiver.is_none();
+        let nothing_new = self.joined_at.is_none_or(|then| then == seen.received);
+        cut_off && nothing_new && seen.received > seen.replayed
+    }
+
+    /// The upstream is about to become another: what has been received until now is not from there.
+    pub async fn note_received(&mut self) {
+        self.joined_at = match &self.running {
+            Some(_) => self.instance.observe(LOOK).await.ok().map(|seen| seen.received),
+            None => Some(None),
+        };
     }
 
     /// A server has ended. One that never answered is not started again at once.
@@ -260,6 +327,8 @@ impl Local {
         self.fork = None;
         (self.failed_looks, self.answered) = (0, false);
         self.in_force = false;
+        // The next one has received nothing yet.
+        self.joined_at = Some(None);
     }
 
     fn server_of(&mut self, seen: &Observation) -> Result<Server, KeeperError> {
@@ -267,8 +336,11 @@ impl Local {
         if seen.in_recovery {
             let receiving = seen.receiver.is_some();
             let upstream = self.own.upstream();
-            // What was received since the start is known at once; before that, only what replay has found.
-            let settled = !receiving && upstream.is_none() && (seen.received.is_some() || seen.replay_waits);
+            // What was received since the start is known at once; before that, only what replay has found. Replay may
+            // go on between the two questions of one look, so the look before must have found it waiting already.
+            let waited = self.last.as_ref().is_some_and(|last| last.in_recovery && last.replay_waits);
+            let known = seen.received.is_some() || (seen.replay_waits && waited);
+            let settled = !receiving && upstream.is_none() && known;
             let end = seen.has_up_to().filter(|_| settled);
             return Ok(Server::Standby { upstream, receiving, end, sync });
         }

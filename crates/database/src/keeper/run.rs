@@ -218,12 +218,20 @@ impl Keeper {
         }
         if let Some(term) = finished.fresh {
             let saved = self.local.save(|own| {
-                own.fresh = Some(term);
+                (own.fresh, own.making) = (Some(term), false);
                 own.set_upstream(None);
             });
             if let Err(error) = saved {
                 self.tell_failure(&error);
             }
+        }
+        // Nothing was touched: the log is what it was. A copy may have failed when the new data was there already.
+        if finished.failed.is_some()
+            && finished.name == "rewind"
+            && matches!(self.local.instance.half(), Ok(None))
+            && let Err(error) = self.local.save(|own| own.making = false)
+        {
+            self.tell_failure(&error);
         }
         match &finished.failed {
             Some(error) => self.tell_failure(error),
@@ -307,6 +315,9 @@ impl Keeper {
             Work::Init | Work::Checkpoint => None,
         };
         let name = work.name();
+        if source.is_some() {
+            self.local.save(|own| own.making = true)?;
+        }
         let running = match work {
             Work::Checkpoint => {
                 self.checkpointing = true;

@@ -84,6 +84,43 @@ async fn a_keeper_that_crashes_takes_its_server_over_again_and_nobody_notices() 
     site.end().await;
 }
 
+/// The file said "cut off" while the settings still named the primary: the node took that for a fact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_crashed_between_its_file_and_the_settings_makes_up_for_it() {
+    let Some(mut site) = Site::three("a crash before the settings").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, record) = site.primary().unwrap();
+    let standby = record.current().unwrap().members.iter().next().unwrap();
+    site.crash_keeper(standby);
+    site.change_file(standby, |file| file["upstream"] = serde_json::Value::Null);
+    site.start(standby);
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().0, primary);
+    is(count(&site).await, 5);
+    site.end().await;
+}
+
+/// The copy had ended and nobody had written down yet whose it is: it is made again, not taken for the old log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_keeper_crashed_before_it_said_whose_it_is_is_made_again() {
+    let Some(mut site) = Site::three("a crash behind a copy").await else { return };
+    write(&site, 0, 5).await;
+    let (_, record) = site.primary().unwrap();
+    let standby = record.current().unwrap().members.iter().next().unwrap();
+    let pid = site.server_pid(standby);
+    site.crash_keeper(standby);
+    site.change_file(standby, |file| file["making"] = true.into());
+    site.start(standby);
+    site.until("a new copy", |site| {
+        let now = site.status(standby).server_pid;
+        now.is_some_and(|now| now as i32 != pid)
+    })
+    .await;
+    site.calm().await;
+    is(count(&site).await, 5);
+    site.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_store_writes_go_on() {
     let Some(site) = Site::three("a store that is away").await else { return };

@@ -235,6 +235,14 @@ impl Site {
         self.keepers.remove(&node).unwrap().stop().await;
     }
 
+    /// Changes the keeper's own file, as it would be when its keeper had crashed at another moment.
+    pub fn change_file(&self, node: NodeId, change: impl FnOnce(&mut serde_json::Value)) {
+        let path = self.folder.join(self.places[&node].unit.as_str()).join("keeper.json");
+        let mut file = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut file);
+        fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    }
+
     /// All that a node had is gone.
     pub fn lose_disk(&self, node: NodeId) {
         fs::remove_dir_all(self.folder.join(self.places[&node].unit.as_str())).unwrap();
