@@ -21,7 +21,8 @@ use super::opening::{self, BEAT_BYTES, Key};
 /// An address that could not be had is tried again after this long, in milliseconds.
 const LISTEN_AGAIN_MS: u64 = 250;
 /// Connections that have not shown that they hold the key. One more shows the oldest of them out, so that strangers who
-/// only sit there cannot keep a peer from being heard. Those that have are as many as there are peers.
+/// only sit there cannot keep a peer from being heard: that takes as many new ones within one round trip, again and again,
+/// and then ends with the flood. Those that have are as many as there are peers.
 pub(super) const STRANGERS_MAX: usize = 32;
 /// A stranger must show that it holds the key within this time, in milliseconds: more than the dialler gives us.
 const HELLO_MS: u64 = 2_000;
