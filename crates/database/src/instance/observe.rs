@@ -140,8 +140,12 @@ pub struct Audit {
 
 /// One round trip. Every part is cheap: catalogs of a few rows, shared memory, and (without a receiver) one folder.
 /// `r` is looked at once, as a promotion may come between two looks; what follows works in both roles.
+/// PostgreSQL answers from left to right: that there is no receiver and that replay waits is asked before how far both
+/// have come. A receiver that is still connecting has no row in its own view, but may have read the password already.
 const LOOK: &str = "WITH q AS MATERIALIZED (SELECT pg_is_in_recovery() AS r), \
-  v AS MATERIALIZED (SELECT * FROM pg_stat_wal_receiver) \
+  v AS MATERIALIZED (SELECT a.pid, coalesce(w.status, 'starting') AS status, received_tli, sender_host, sender_port, \
+    slot_name, conninfo, last_msg_receipt_time FROM pg_stat_activity a LEFT JOIN pg_stat_wal_receiver w USING (pid) \
+    WHERE a.backend_type = 'walreceiver') \
   SELECT json_build_object( \
   'in_recovery', r, \
   'timeline', CASE WHEN NOT r THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint \
@@ -150,10 +154,10 @@ const LOOK: &str = "WITH q AS MATERIALIZED (SELECT pg_is_in_recovery() AS r), \
   'checkpoint_timeline', (SELECT timeline_id FROM pg_control_checkpoint()), \
   'inserted', CASE WHEN NOT r THEN pg_current_wal_insert_lsn() END, \
   'flushed', CASE WHEN NOT r THEN pg_current_wal_flush_lsn() END, \
-  'received', CASE WHEN r THEN pg_last_wal_receive_lsn() END, \
-  'replayed', CASE WHEN r THEN pg_last_wal_replay_lsn() END, \
   'replay_waits', EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
     AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval')), \
+  'received', CASE WHEN r THEN pg_last_wal_receive_lsn() END, \
+  'replayed', CASE WHEN r THEN pg_last_wal_replay_lsn() END, \
   'receiver', (SELECT json_build_object('pid', pid, 'status', status, 'timeline', received_tli, \
     'sender_host', sender_host, 'sender_port', sender_port, 'slot', slot_name, \
     'name', substring(conninfo from 'application_name=([a-z0-9_-]+)'), \
