@@ -1,27 +1,22 @@
 //! What the shop answers.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::journal::Journal;
+use crate::orders::{self, Book};
 
 /// Longest request body in bytes.
 const BODY_MAX: usize = 64 * 1024;
-/// Longest id of an order in bytes.
-const ID_MAX: usize = 200;
-/// Orders that can still be looked up; older ones are in the journal alone.
-const ORDERS_KEPT: usize = 100_000;
 /// Requests that may wait for a slot; beyond that the shop says that it is full.
 const WAITING_MAX: usize = 1024;
 /// The longest `/slow`, in milliseconds.
@@ -30,7 +25,7 @@ const SLOW_MAX_MS: u64 = 30_000;
 const SLOW_DEFAULT_MS: u64 = 1_200;
 
 /// What is sold: name and price in cents.
-const PRODUCTS: &[(&str, u32)] =
+pub(crate) const PRODUCTS: &[(&str, u32)] =
     &[("kettle", 2_990), ("teapot", 3_450), ("mug", 890), ("tea", 640), ("strainer", 420), ("timer", 1_250)];
 
 /// How much one replica can do.
@@ -45,25 +40,11 @@ pub(crate) struct Capacity {
 /// One replica.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    journal: Journal,
-    unit: String,
+    pub(crate) book: Book,
+    pub(crate) unit: String,
     capacity: Capacity,
     slots: Semaphore,
     waiting: Semaphore,
-    orders: Mutex<Orders>,
-}
-
-#[derive(Debug, Default)]
-struct Orders {
-    items: HashMap<String, String>,
-    /// Ids, oldest first.
-    order: VecDeque<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Order {
-    id: String,
-    item: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,14 +64,13 @@ struct Product {
 }
 
 impl Shop {
-    pub(crate) fn new(journal: Journal, unit: String, capacity: Capacity) -> Arc<Shop> {
+    pub(crate) fn new(book: Book, unit: String, capacity: Capacity) -> Arc<Shop> {
         Arc::new(Shop {
-            journal,
+            book,
             unit,
             capacity,
             slots: Semaphore::new(capacity.slots),
             waiting: Semaphore::new(capacity.slots + WAITING_MAX),
-            orders: Mutex::default(),
         })
     }
 }
@@ -102,12 +82,18 @@ pub(crate) fn router(shop: Arc<Shop>) -> Router {
         .route("/products", get(products))
         .route("/slow", get(slow))
         .route("/cart", post(cart))
-        .route("/orders", post(order))
-        .route("/orders/{id}", get(find))
+        .route("/orders", post(orders::order))
+        .route("/orders/count", get(orders::count))
+        .route("/orders/{id}", get(orders::find))
         .layer(from_fn_with_state(shop.clone(), slot))
         .layer(DefaultBodyLimit::max(BODY_MAX));
-    // Outside the slots: a replica that is busy is not a sick one.
-    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(bounded).with_state(shop)
+    // Outside the slots: a replica that is busy is not a sick one. And `/healthz` asks no database: a failover would
+    // take out every replica at once, and with them the pages that need none.
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(orders::ready))
+        .merge(bounded)
+        .with_state(shop)
 }
 
 /// Waits for a slot and holds it until the answer is ready.
@@ -127,7 +113,7 @@ async fn slot(State(shop): State<Arc<Shop>>, request: Request, next: Next) -> Re
     answer
 }
 
-fn refuse(status: StatusCode, why: &str) -> Response {
+pub(crate) fn refuse(status: StatusCode, why: &str) -> Response {
     (status, Json(json!({ "error": why }))).into_response()
 }
 
@@ -173,41 +159,4 @@ async fn cart(Json(cart): Json<Cart>) -> Response {
         }
     }
     Json(json!({ "items": cart.items.len(), "total_cents": total })).into_response()
-}
-
-/// Carries out an order, whether or not its id has been here before.
-async fn order(State(shop): State<Arc<Shop>>, Json(order): Json<Order>) -> Response {
-    if order.id.is_empty() || order.id.len() > ID_MAX || order.id.chars().any(char::is_control) {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "`id` must be a text of 1 to 200 bytes");
-    }
-    if !PRODUCTS.iter().any(|(name, _)| *name == order.item) {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "`item` is not sold here");
-    }
-    if let Err(error) = shop.journal.append(&order.id, &shop.unit) {
-        eprintln!("error: cannot write the journal: {error}");
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the order could not be written down");
-    }
-    let id = order.id.clone();
-    shop.orders.lock().unwrap_or_else(PoisonError::into_inner).add(order);
-    (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
-}
-
-async fn find(State(shop): State<Arc<Shop>>, Path(id): Path<String>) -> Response {
-    match shop.orders.lock().unwrap_or_else(PoisonError::into_inner).items.get(&id) {
-        Some(item) => Json::<Value>(json!({ "id": id, "item": item })).into_response(),
-        None => refuse(StatusCode::NOT_FOUND, "this replica knows no such order"),
-    }
-}
-
-impl Orders {
-    fn add(&mut self, order: Order) {
-        if self.items.insert(order.id.clone(), order.item).is_none() {
-            self.order.push_back(order.id);
-        }
-        if self.order.len() > ORDERS_KEPT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.items.remove(&oldest);
-        }
-    }
 }

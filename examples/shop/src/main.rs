@@ -2,28 +2,41 @@
 //!
 //! It is an application as evenkeel finds it, and knows nothing of evenkeel. Each order it carries out is one line
 //! in its journal, written before the answer, also when the same id comes twice: it hides nothing, so a drill can
-//! count lost and double effects.
+//! count lost and double effects. With `DATABASE_URL` in its environment orders are rows of a PostgreSQL table
+//! instead, committed before the answer, and a repeated id counts up.
 
+mod address;
 mod app;
+mod database;
 mod journal;
+mod orders;
+mod pool;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use crate::address::Address;
 use crate::app::{Capacity, Shop};
+use crate::database::Database;
 use crate::journal::Journal;
+use crate::orders::{Book, Kept};
 
 /// Open requests may take this long after a stop was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(30);
 
-/// A small web shop that keeps a journal of its orders.
+/// Where the database is. In the environment, as it holds a password and every user can read arguments.
+const DATABASE_URL: &str = "DATABASE_URL";
+
+/// A small web shop that keeps a journal of its orders, or keeps them in the database of DATABASE_URL.
 #[derive(Parser, Debug)]
 #[command(version)]
 struct Args {
@@ -33,9 +46,9 @@ struct Args {
     /// Port to listen on; 0 takes any free one
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// File that each carried-out order is appended to
-    #[arg(long, value_name = "PATH")]
-    journal: PathBuf,
+    /// File that each carried-out order is appended to; not used with DATABASE_URL
+    #[arg(long, value_name = "PATH", required = std::env::var_os(DATABASE_URL).is_none())]
+    journal: Option<PathBuf>,
     /// Name of this replica in the journal and on the page
     #[arg(long, default_value = "shop")]
     unit: String,
@@ -75,7 +88,18 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let journal = Journal::open(&args.journal)?;
+    // Its tasks end with this function.
+    let mut background = JoinSet::new();
+    let book = match (std::env::var_os(DATABASE_URL), &args.journal) {
+        (Some(address), _) => {
+            let database = Arc::new(Database::new(Address::parse(&address)?));
+            let theirs = database.clone();
+            background.spawn(async move { theirs.prepare().await });
+            Book::Database(database)
+        }
+        (None, Some(journal)) => Book::Journal(Journal::open(journal)?, Mutex::new(Kept::default())),
+        (None, None) => anyhow::bail!("neither `--journal` nor `{DATABASE_URL}` says where orders are kept"),
+    };
     let listener = TcpListener::bind((args.address, args.port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", args.address, args.port))?;
@@ -85,7 +109,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     println!("listening on http://{}", listener.local_addr().context("no local address")?);
 
     let capacity = Capacity { slots: args.slots as usize, service_time: args.service_time };
-    let router = app::router(Shop::new(journal, args.unit, capacity));
+    let router = app::router(Shop::new(book, args.unit, capacity));
     let (asked, mut was_asked) = tokio::sync::watch::channel(false);
     let stop = async move {
         tokio::select! {

@@ -1,0 +1,224 @@
+//! A few connections to the database, opened when they are needed and opened again after they broke.
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_postgres::{Client, NoTls};
+
+use crate::address::Address;
+
+/// Connections of one replica. At 20 orders/s and 10 ms each one would do; nine replicas hold 36, and PostgreSQL takes
+/// 100 in its default.
+const CONNECTIONS_MAX: usize = 4;
+/// The first pause after no host took us in; it doubles ...
+const BACKOFF_FIRST: Duration = Duration::from_millis(25);
+/// ... up to this: orders wait meanwhile, and a failover takes about a second.
+const BACKOFF_MAX: Duration = Duration::from_millis(400);
+/// What was sent and is not confirmed by the other side's kernel for so long breaks the connection: a network that was
+/// cut says nothing.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(3);
+
+/// The connections of one replica.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    address: Address,
+    permits: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Vec<Connection>,
+    /// The host that is tried first: the one that took us in last.
+    host: usize,
+    backoff: Duration,
+    not_before: Instant,
+    /// What was said about the last failure, so that it is said once.
+    told: Option<String>,
+}
+
+struct Connection {
+    client: Client,
+    /// Moves the bytes. Aborted with the connection, whatever it waits for: the socket is closed then.
+    _driver: JoinSet<()>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+/// A connection in use. Dropped, it is closed, as nobody knows what still comes over it; see [`Lease::give_back`].
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    pool: &'a Pool,
+    connection: Connection,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// Why there is no connection. Nothing was sent.
+#[derive(Debug)]
+pub(crate) struct NoConnection(pub(crate) String);
+
+impl Pool {
+    /// Opens nothing yet.
+    pub(crate) fn new(address: Address) -> Pool {
+        let state = State {
+            idle: Vec::new(),
+            host: 0,
+            backoff: BACKOFF_FIRST,
+            not_before: Instant::now(),
+            told: None,
+        };
+        Pool { address, permits: Semaphore::new(CONNECTIONS_MAX), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is open as far as anybody can know. While no host takes us in, it tries on until `deadline`;
+    /// a server that answers and refuses us (a wrong password, no such database) is believed at once.
+    pub(crate) async fn take(&self, deadline: Instant) -> Result<Lease<'_>, NoConnection> {
+        let busy = || NoConnection("all connections to the database are busy".to_owned());
+        let permit = match timeout_at(deadline, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(busy()),
+        };
+        loop {
+            // The runtime looks at its sockets meanwhile, so that a connection that the server ended while nobody used
+            // it is known before an order is sent over it and its outcome lost.
+            tokio::task::yield_now().await;
+            if let Some(connection) = self.idle() {
+                return Ok(Lease { pool: self, connection, _permit: permit });
+            }
+            let not_before = self.state().not_before;
+            if not_before > Instant::now() {
+                sleep_until(not_before.min(deadline)).await;
+                if Instant::now() < deadline {
+                    continue;
+                }
+            }
+            match self.open(deadline).await {
+                Ok(connection) => return Ok(Lease { pool: self, connection, _permit: permit }),
+                Err((why, refused)) if refused || Instant::now() >= deadline => {
+                    return Err(NoConnection(why));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn idle(&self) -> Option<Connection> {
+        let mut state = self.state();
+        // The newest first: it has been idle for the shortest time.
+        std::iter::from_fn(|| state.idle.pop()).find(|connection| !connection.client.is_closed())
+    }
+
+    /// Tries every host once. An error carries whether a server refused us.
+    async fn open(&self, deadline: Instant) -> Result<Connection, (String, bool)> {
+        let hosts = &self.address.hosts;
+        let first = self.state().host;
+        let mut last = ("no time was left to connect to the database".to_owned(), false);
+        for index in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
+            let now = Instant::now();
+            if now >= deadline {
+                break;
+            }
+            let mut config = hosts[index].config.clone();
+            // Both again here: the library limits only the TCP handshake, and a frozen server still shakes hands.
+            config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
+            let until = deadline.min(now + self.address.connect_timeout);
+            let (why, refused) = match timeout_at(until, config.connect(NoTls)).await {
+                Ok(Ok((client, connection))) => {
+                    let mut driver = JoinSet::new();
+                    // Its error is also that of the statement that waits for it.
+                    driver.spawn(async move { drop(connection.await) });
+                    self.connected(index);
+                    return Ok(Connection { client, _driver: driver });
+                }
+                Ok(Err(error)) => (describe(&error), is_refusal(&error)),
+                Err(_) => (format!("no answer within {} ms", (until - now).as_millis()), false),
+            };
+            // Of several hosts, one that answers says more than one that is gone.
+            if refused || !last.1 {
+                last = (format!("the database at {}: {why}", hosts[index].name), refused);
+            }
+        }
+        self.failed(&last.0);
+        Err(last)
+    }
+
+    fn connected(&self, host: usize) {
+        let mut state = self.state();
+        (state.host, state.backoff) = (host, BACKOFF_FIRST);
+        if state.told.take().is_some() {
+            eprintln!("the database answers at {}", self.address.hosts[host].name);
+        }
+    }
+
+    fn failed(&self, why: &str) {
+        let mut state = self.state();
+        state.not_before = Instant::now() + state.backoff;
+        state.backoff = (state.backoff * 2).min(BACKOFF_MAX);
+        if state.told.is_none() {
+            eprintln!("error: {why}; trying again");
+        }
+        state.told = Some(why.to_owned());
+    }
+
+    /// A connection broke in use: whatever broke it has most likely broken the idle ones, some without a sign.
+    pub(crate) fn distrust(&self) {
+        self.state().idle.clear();
+    }
+
+    /// The server in use takes no writes; the next connection goes to the next host.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.idle.clear();
+        state.host = (state.host + 1) % self.address.hosts.len();
+    }
+}
+
+impl Lease<'_> {
+    pub(crate) fn client(&self) -> &Client {
+        &self.connection.client
+    }
+
+    /// Nothing is open on it: others may use it.
+    pub(crate) fn give_back(self) {
+        if !self.connection.client.is_closed() {
+            self.pool.state().idle.push(self.connection);
+        }
+    }
+}
+
+/// A server answered that it will not have us, and will say so again: a wrong name or password (class 28), or no such
+/// database (3D).
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("28") || code.code().starts_with("3D"))
+}
+
+/// The server's own words with their code, or the chain of causes.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return format!("{} ({})", said.message(), said.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = inner.source();
+    }
+    text
+}
