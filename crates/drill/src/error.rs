@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::breaking::BreakError;
+use crate::database::WorkloadError;
 
 /// Why a drill has no verdict. None of these says anything about the application; whatever had been broken was
 /// healed, except for [`DrillError::NotHealed`].
@@ -56,6 +57,9 @@ pub enum DrillError {
     /// The load on a database could not be made, or what survived could not be read.
     #[error(transparent)]
     Database(#[from] crate::database::WorkloadError),
+    /// The orders in a database could not be read, so that effects could not be counted.
+    #[error("cannot read the orders in the database")]
+    Orders(#[source] WorkloadError),
     /// The load generator could not start or did not end.
     #[error("cannot run the load generator")]
     Load(#[source] std::io::Error),

@@ -1,7 +1,8 @@
 //! The order journals: what the application really carried out, written by it before it answered.
 //!
 //! One line for each execution, `{"id":"..","at_ms":..,"unit":".."}`. An id in two lines, of one journal or of two,
-//! was carried out twice; an acknowledged id in none is lost.
+//! was carried out twice; an acknowledged id in none is lost. An application that keeps its orders in a database is
+//! asked there, with the same evidence: [`read_orders`](crate::database::read_orders).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,14 +24,15 @@ struct Line {
     id: String,
 }
 
-/// How often each id was carried out, over all journals.
+/// How often each id was carried out, over all journals, or as a database has it
+/// ([`read_orders`](crate::database::read_orders)).
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Executions {
+pub struct Executions {
     counts: BTreeMap<String, u32>,
-    /// Journals read.
-    pub(crate) journals: usize,
-    /// Lines that are no journal lines: the id in one, if it was acknowledged, counts as lost.
-    pub(crate) damaged: u64,
+    /// Journals read; 0 where a database was.
+    pub journals: usize,
+    /// Lines or rows that are none: the id in one, if it was acknowledged, counts as lost.
+    pub damaged: u64,
 }
 
 impl Executions {
@@ -66,9 +68,24 @@ impl Executions {
         }
     }
 
+    /// Takes in that `id` was carried out so often; 0 times is damage.
+    pub(crate) fn count(&mut self, id: String, times: u32) {
+        match times {
+            0 => self.damaged += 1,
+            times => *self.counts.entry(id).or_default() += times,
+        }
+    }
+
+    /// How often `id` was carried out.
+    #[must_use]
+    pub fn times(&self, id: &str) -> u32 {
+        self.counts.get(id).copied().unwrap_or(0)
+    }
+
     /// Compares with what was acknowledged. Ids that were carried out once and never acknowledged are fine: their
     /// callers were told of a failure.
-    pub(crate) fn compare(&self, acked: impl Iterator<Item = String>) -> Effects {
+    #[must_use]
+    pub fn compare(&self, acked: impl Iterator<Item = String>) -> Effects {
         let lost = acked.filter(|id| !self.counts.contains_key(id)).collect();
         let doubled = self.counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| id.clone()).collect();
         Effects { lost, doubled }

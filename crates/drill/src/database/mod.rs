@@ -18,8 +18,9 @@
 //! found is the database's and not the pooler's).
 //!
 //! Entry points: [`Workload::prepare`] makes the tables, [`Workload::start`] with [`Options`] gives a [`Handle`],
-//! [`Handle::stop`] the [`History`], [`read_final`] the [`FinalState`], and [`judge`] the [`Judgement`]; [`run_database`] does all of that around a fault. [`rebuild`]
-//! reads a history back from its journal when the drill itself died.
+//! [`Handle::stop`] the [`History`], [`read_final`] the [`FinalState`], and [`judge`] the [`Judgement`];
+//! [`run_database`] does all of that around a fault. [`rebuild`] reads a history back from its journal when the drill
+//! itself died. [`read_orders`] counts the orders of an application that keeps them in such a database.
 
 mod clients;
 mod course;
@@ -35,6 +36,7 @@ mod decide_register;
 mod decide_sessions;
 mod error;
 mod journal;
+mod orders;
 mod session;
 mod workload;
 
@@ -52,5 +54,6 @@ pub use decide_register::{DirectReport, RegisterReport};
 pub use decide_sessions::SessionReport;
 pub use error::{Class, WorkloadError};
 pub use journal::rebuild;
+pub use orders::read_orders;
 pub use session::Target;
 pub use workload::{Handle, Load, Options, Workload, read_final};

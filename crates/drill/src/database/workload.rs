@@ -346,7 +346,11 @@ fn final_state(answers: &[Rows], statements: &[String]) -> Result<Option<FinalSt
 }
 
 /// Runs every statement; the rows of each.
-async fn all(link: &mut Link, statements: &[String], deadline: Instant) -> Result<Vec<Rows>, WorkloadError> {
+pub(super) async fn all(
+    link: &mut Link,
+    statements: &[String],
+    deadline: Instant,
+) -> Result<Vec<Rows>, WorkloadError> {
     if let Err(outcome) = link.ready(deadline).await {
         let why = match outcome {
             Outcome::Failed { why } | Outcome::Unknown { why, .. } => why,
@@ -372,7 +376,7 @@ async fn all(link: &mut Link, statements: &[String], deadline: Instant) -> Resul
 }
 
 /// Waits a little before the next try, or gives the error back when the time is up.
-async fn again(error: WorkloadError, deadline: Instant) -> Result<(), WorkloadError> {
+pub(super) async fn again(error: WorkloadError, deadline: Instant) -> Result<(), WorkloadError> {
     if Instant::now() + AGAIN_AFTER >= deadline {
         return Err(error);
     }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod losses;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sound;
