@@ -43,6 +43,8 @@ pub struct Options {
     pub target: Target,
     /// Where the sessions read; `None`: where they write.
     pub read_target: Option<Target>,
+    /// Clients begin at different addresses of [`Options::target`], one after another; else all at the first.
+    pub spread: bool,
     /// Writers of unique ids, one statement each.
     pub registers: Load,
     /// Transactions over lists that grow.
@@ -73,6 +75,7 @@ impl Options {
         Options {
             target,
             read_target: None,
+            spread: false,
             registers: Load { clients: 8, rate_per_s: 100.0 },
             lists: Load { clients: 4, rate_per_s: 40.0 },
             bank: Load { clients: 2, rate_per_s: 40.0 },
@@ -271,7 +274,7 @@ impl Handle {
                 number,
                 via,
                 work,
-                link: Link::new(target.clone(), 0),
+                link: Link::new(target.clone(), if self.options.spread { number as usize } else { 0 }),
                 reads: reads
                     .filter(|_| matches!(work, Work::Session { .. }))
                     .map(|reads| Link::new(reads.clone(), number as usize)),
