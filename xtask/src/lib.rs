@@ -7,6 +7,7 @@ pub mod bench;
 pub mod demo;
 pub mod install;
 pub mod run;
+pub mod soak;
 pub mod test;
 pub mod tidy;
 pub mod timings;

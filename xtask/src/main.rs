@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, demo, test, tidy, timings};
+use xtask::{bench, demo, soak, test, tidy, timings};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -15,6 +15,8 @@ cargo xtask COMMAND
   tidy                 the house rules: layers, purity of `decide*`, sizes, banned calls
   bench [NAME] [CASE].. [--json] [--rounds N] [--seconds N] [--keep]
                        measure, beside peers where there are some; without a name: list
+  soak database [--faults N] [--seed S] [--help]
+                       break a database again and again under load, and judge what it kept
   timings [cold] [change] [test]
                        how long builds and tests take, against their budgets
   help                 this
@@ -44,6 +46,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "ci" => test::ci()?,
         "tidy" => return tidy(),
         "bench" => bench::bench(rest)?,
+        "soak" => soak::soak(rest)?,
         "timings" => timings::timings(rest)?,
         "help" | "--help" | "-h" => println!("{HELP}"),
         other => bail!("`{other}` is no task\nhint: `cargo xtask help` lists them"),

@@ -1,0 +1,160 @@
+//! A soak of the database: `cargo xtask soak database --faults 300 --seed 1`. See [`HELP`].
+
+mod soak;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use soak::backing::Which;
+use soak::journal::{self, Line, Table};
+use soak::plan::{KINDS, Kind};
+use soak::{Soak, run};
+use tokio::signal::unix::{SignalKind, signal};
+use world::{Stop, Tasks};
+
+const HELP: &str = "\
+soak_database [OPTIONS]   breaks a database of three nodes again and again under load, and judges it
+
+  --faults N              so many faults in all (default 20)
+  --seed S                fixes their order and times (default 1)
+  --kinds A,B             only these; `--kinds list` lists them (default: all)
+  --store etcd|embedded   under the keepers (default: three members of etcd where it is installed)
+  --round N               faults between two judgements (default 20)
+  --journal FILE          appends what happened, as JSON lines
+  --resume FILE           goes on with the journal's sequence where it stopped, in the same journal
+  --table FILE            only shows the table of a journal
+  --strict                ends with 4 also when a figure was missed
+  --break-sync            breaks the product on purpose, to see the soak turn red
+
+Ends with 0; 4 when anything was lost or wrong, or the database did not become whole again; 1 on an error of the soak
+itself. SIGTERM and SIGINT end it after the fault under way, and what was done is judged. EVENKEEL_LOG=FILE keeps what
+the keepers log.";
+
+/// What the command line asks for.
+struct Wanted {
+    soak: Soak,
+    table: Option<PathBuf>,
+    strict: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(wanted) = parse(&arguments)? else {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    log_to_file()?;
+    if let Some(path) = &wanted.table {
+        return Ok(finish(&journal::read(path)?, None, wanted.strict));
+    }
+    let (stopper, stop) = Stop::pair();
+    let tasks = Tasks::new();
+    let (mut end, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tasks.spawn("signals", async move {
+        tokio::select! {
+            biased;
+            _ = end.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        eprintln!("ending after the fault under way");
+        stopper.request();
+    });
+    let ended = run(&wanted.soak, &stop).await?;
+    let lines = match &wanted.soak.journal {
+        Some(path) => journal::read(path)?,
+        None => ended.lines,
+    };
+    Ok(finish(&lines, ended.stuck.as_deref(), wanted.strict))
+}
+
+/// Shows the table; the exit code.
+fn finish(lines: &[Line], stuck: Option<&str>, strict: bool) -> ExitCode {
+    let table = Table::of(lines);
+    print!("{}", table.render());
+    let (broken, missed) = (table.broken(), table.missed());
+    broken.iter().for_each(|line| println!("BROKEN {line}"));
+    missed.iter().for_each(|line| println!("MISSED {line}"));
+    if let Some(stuck) = stuck {
+        eprintln!("{stuck}");
+    }
+    match broken.is_empty() && stuck.is_none() && (missed.is_empty() || !strict) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(4),
+    }
+}
+
+/// `None`: help is wanted.
+fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
+    let store = if soak::etcd_installed() { Which::Etcd } else { Which::Embedded };
+    let kinds = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let mut soak =
+        Soak { faults: 20, from: 0, seed: 1, kinds, store, round: 20, journal: None, broken: false };
+    let (mut table, mut strict) = (None, false);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().with_context(|| format!("`{argument}` needs a value"));
+        match argument.as_str() {
+            "--faults" => soak.faults = value()?.parse().context("`--faults` needs a number")?,
+            "--seed" => soak.seed = value()?.parse().context("`--seed` needs a number")?,
+            "--round" => soak.round = value()?.parse().context("`--round` needs a number")?,
+            "--kinds" => soak.kinds = kinds_of(value()?)?,
+            "--store" => soak.store = store_of(value()?)?,
+            "--journal" => soak.journal = Some(value()?.into()),
+            "--resume" => resume(&mut soak, value()?.into())?,
+            "--table" => table = Some(value()?.into()),
+            "--strict" => strict = true,
+            "--break-sync" => soak.broken = true,
+            "--help" | "-h" => return Ok(None),
+            other => bail!("`{other}` is no option\nhint: `--help` lists them"),
+        }
+    }
+    Ok(Some(Wanted { soak, table, strict }))
+}
+
+fn kinds_of(names: &str) -> Result<Vec<Kind>> {
+    names.split(',').map(Kind::of).collect()
+}
+
+fn store_of(name: &str) -> Result<Which> {
+    match name {
+        "etcd" => Ok(Which::Etcd),
+        "embedded" => Ok(Which::Embedded),
+        other => bail!("`{other}` is no store\nhint: there are `etcd` and `embedded`"),
+    }
+}
+
+/// Takes seed, kinds and place from a journal.
+fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
+    let lines = journal::read(&path)?;
+    let Some(Line::Start { seed, kinds, store, .. }) = lines.first() else {
+        bail!("the journal has no start")
+    };
+    (soak.seed, soak.kinds, soak.store) = (*seed, kinds_of(&kinds.join(","))?, store_of(store)?);
+    let last = lines.iter().filter_map(|line| match line {
+        Line::Round(round) => Some(round.first + round.faults),
+        _ => None,
+    });
+    soak.from = last.max().unwrap_or_default();
+    soak.journal = Some(path);
+    Ok(())
+}
+
+fn log_to_file() -> Result<()> {
+    let Some(path) = std::env::var_os("EVENKEEL_LOG") else { return Ok(()) };
+    let file = std::fs::File::options().append(true).create(true).open(&path);
+    let file = file.with_context(|| format!("cannot write `{}`", PathBuf::from(path).display()))?;
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! What happened, as JSON lines that are appended to, and the table made of them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// Raised when older readers would misread what is written.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+pub enum Line {
+    /// A run begins, or goes on.
+    Start { format_version: u32, unix_ms: u64, seed: u64, kinds: Vec<String>, store: String, cpus: usize },
+    /// A fault of a round that was judged.
+    Fault(FaultLine),
+    /// A round was judged: what its clients saw against what survived.
+    Round(RoundLine),
+}
+
+/// One fault and what it did. Times in milliseconds; `None`: it never came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FaultLine {
+    /// Place in the seed's sequence.
+    pub index: u64,
+    /// Which.
+    pub kind: String,
+    /// How long something was frozen or away by our hand.
+    pub away_ms: u64,
+    /// The node that was hit, where it was one.
+    pub node: Option<u8>,
+    /// Term before.
+    pub term_before: u64,
+    /// Term once whole again.
+    pub term_after: u64,
+    /// From the fault to the next acknowledged write through the fronts; it may have been in flight.
+    pub next_ack_ms: Option<f64>,
+    /// The longest time without an acknowledged write through the fronts until whole again, counted from the fault.
+    pub gap_ms: Option<f64>,
+    /// From the fault until every node serves or streams and counts again.
+    pub whole_ms: Option<f64>,
+    /// The same from when the last thing of ours was back.
+    pub rejoin_ms: Option<f64>,
+    /// Writes acknowledged around it that are gone.
+    pub lost: u64,
+    /// Answers of success around it that waited for no standby.
+    pub false_acks: u64,
+}
+
+/// One judged round.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoundLine {
+    /// Its first fault's place in the sequence.
+    pub first: u64,
+    /// Its faults.
+    pub faults: u64,
+    /// How long it took in seconds.
+    pub seconds: f64,
+    /// Acknowledged register writes.
+    pub acked: u64,
+    /// Of these, those that went straight to a node.
+    pub acked_directly: u64,
+    /// Those nobody knows about.
+    pub unknown: u64,
+    /// Acknowledged writes that are gone: registers and appends to lists.
+    pub lost: u64,
+    /// Answers of success that waited for no standby.
+    pub false_acks: u64,
+    /// What the checkers say, one sentence for each.
+    pub problems: Vec<String>,
+    /// Processes that wanted to run at its end, averaged over a minute.
+    pub load_average: String,
+}
+
+/// Appends lines; each is handed to the kernel before the soak goes on.
+pub struct Journal(Option<File>);
+
+impl Journal {
+    /// Appends to `path`, readable by its owner alone; `None`: nowhere.
+    pub fn open(path: Option<&Path>) -> Result<Journal> {
+        let Some(path) = path else { return Ok(Journal(None)) };
+        let mut options = File::options();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.append(true).create(true).open(path);
+        Ok(Journal(Some(file.with_context(|| format!("cannot write `{}`", path.display()))?)))
+    }
+
+    /// Adds one line.
+    pub fn add(&mut self, line: &Line) -> Result<()> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        file.write_all(&bytes).context("cannot write the journal")
+    }
+}
+
+/// Reads a journal. A last line that was cut off is left out.
+pub fn read(path: &Path) -> Result<Vec<Line>> {
+    let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut lines = Vec::new();
+    for text in BufReader::new(file).lines() {
+        lines.extend(serde_json::from_str::<Line>(&text?).ok());
+    }
+    let starts = matches!(lines.first(), Some(Line::Start { format_version, .. }) if *format_version == FORMAT_VERSION);
+    ensure!(starts, "`{}` is no journal of a soak", path.display());
+    Ok(lines)
+}
+
+/// What is promised on three members of etcd, in milliseconds: kind, median, 99th percentile of the write gap.
+const LIMITS: &[(&str, Option<f64>, f64)] = &[
+    ("primary-kill", Some(500.0), 1_500.0),
+    ("primary-kill+store-freeze", Some(500.0), 1_500.0),
+    ("primary-freeze", None, 2_500.0),
+    ("node-freeze", None, 2_500.0),
+    ("switchover", None, 500.0),
+];
+/// Everybody is back by then, in milliseconds.
+const REJOIN_MS: f64 = 10_000.0;
+
+/// What all lines come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// On three members of etcd, for which alone figures are promised.
+    etcd: bool,
+    kinds: BTreeMap<String, Vec<FaultLine>>,
+    rounds: Vec<RoundLine>,
+}
+
+impl Table {
+    /// Of a journal.
+    pub fn of(lines: &[Line]) -> Table {
+        let mut table = Table::default();
+        for line in lines {
+            match line {
+                Line::Start { store, .. } => table.etcd = store == "etcd",
+                Line::Fault(fault) => table.kinds.entry(fault.kind.clone()).or_default().push(fault.clone()),
+                Line::Round(round) => table.rounds.push(round.clone()),
+            }
+        }
+        table
+    }
+
+    /// Faults in it.
+    pub fn faults(&self) -> usize {
+        self.kinds.values().map(Vec::len).sum()
+    }
+
+    /// What was promised without any figure, and not kept: one sentence each.
+    pub fn broken(&self) -> Vec<String> {
+        let mut broken: Vec<String> = self.rounds.iter().flat_map(|round| round.problems.clone()).collect();
+        for fault in self.kinds.values().flatten().filter(|fault| fault.whole_ms.is_none()) {
+            broken.push(format!("not whole again after fault {}, {}", fault.index, fault.kind));
+        }
+        broken
+    }
+
+    /// Promised figures that were missed: one sentence each.
+    pub fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        if !self.etcd {
+            return missed;
+        }
+        for (kind, p50, p99) in LIMITS {
+            let gaps = self.sorted(kind, |fault| fault.gap_ms);
+            for (name, share, limit) in [("p50", 0.5, *p50), ("p99", 0.99, Some(*p99))] {
+                if let (Some(found), Some(limit)) = (quantile(&gaps, share), limit)
+                    && found > limit
+                {
+                    missed
+                        .push(format!("{kind}: {name} of the write gap is {found:.0} ms, above {limit} ms"));
+                }
+            }
+        }
+        for kind in self.kinds.keys() {
+            if let Some(longest) = self.sorted(kind, |fault| fault.rejoin_ms).last()
+                && *longest > REJOIN_MS
+            {
+                missed.push(format!("{kind}: whole again after {longest:.0} ms, above {REJOIN_MS} ms"));
+            }
+        }
+        missed
+    }
+
+    fn sorted(&self, kind: &str, value: impl Fn(&FaultLine) -> Option<f64>) -> Vec<f64> {
+        let mut all: Vec<f64> = self.kinds.get(kind).into_iter().flatten().filter_map(value).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// For people.
+    pub fn render(&self) -> String {
+        let mut text = format!(
+            "{:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>5} {:>6}\n",
+            "milliseconds", "n", "gap p50", "p99", "max", "rejoin p50", "max", "lost", "false"
+        );
+        for (kind, faults) in &self.kinds {
+            let gaps = self.sorted(kind, |fault| fault.gap_ms);
+            let rejoins = self.sorted(kind, |fault| fault.rejoin_ms);
+            let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
+            text.push_str(&format!(
+                "{kind:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>5} {:>6}\n",
+                faults.len(),
+                show(quantile(&gaps, 0.5)),
+                show(quantile(&gaps, 0.99)),
+                show(gaps.last().copied()),
+                show(quantile(&rejoins, 0.5)),
+                show(rejoins.last().copied()),
+                faults.iter().map(|fault| fault.lost).sum::<u64>(),
+                faults.iter().map(|fault| fault.false_acks).sum::<u64>(),
+            ));
+        }
+        let sum = |value: fn(&RoundLine) -> u64| self.rounds.iter().map(value).sum::<u64>();
+        text.push_str(&format!(
+            "{} faults in {} judged rounds: {} writes acknowledged ({} past the fronts), {} unknown, {} lost, {} false \
+             acknowledgements, {} violations\n",
+            self.faults(),
+            self.rounds.len(),
+            sum(|round| round.acked),
+            sum(|round| round.acked_directly),
+            sum(|round| round.unknown),
+            sum(|round| round.lost),
+            sum(|round| round.false_acks),
+            sum(|round| round.problems.len() as u64),
+        ));
+        text
+    }
+}
+
+/// The nearest rank; of few values the 99th percentile is the largest.
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}

@@ -1,0 +1,284 @@
+//! A database that is broken again and again under load, and judged.
+//!
+//! Three keepers with real PostgreSQL servers and a data front each, on loopback, in this process; a store beside them.
+//! Faults come one after another in an order that a seed fixes, each once the database is whole again. They come in
+//! rounds: of each round the workload's history is held against what survived, and only a round that was judged is in
+//! the journal.
+
+pub mod backing;
+mod etcd;
+pub mod journal;
+mod nemesis;
+pub mod plan;
+mod process;
+pub mod site;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use drill::database::{
+    Action, FinalState, Handle, History, Judgement, Load, Options, Via, Workload, judge, read_final,
+};
+use world::Stop;
+
+use backing::Which;
+use journal::{FORMAT_VERSION, FaultLine, Journal, Line, RoundLine};
+use nemesis::Done;
+use plan::{Fault, Kind};
+use site::{NODES, Site};
+
+pub use etcd::installed as etcd_installed;
+
+/// Whole again by then, or the soak ends: far beyond any figure that is promised.
+const WHOLE: Duration = Duration::from_secs(90);
+/// Before the first fault of a round and between faults, so that there is a calm to compare with.
+const PAUSE: Duration = Duration::from_millis(700);
+/// Tables are made, and read at the end, by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Soak {
+    /// Faults in all, those of an earlier run included.
+    pub faults: u64,
+    /// The first fault of this run.
+    pub from: u64,
+    /// Fixes order and times.
+    pub seed: u64,
+    /// Which faults.
+    pub kinds: Vec<Kind>,
+    /// On which store.
+    pub store: Which,
+    /// Faults of one round.
+    pub round: u64,
+    /// Where lines are appended.
+    pub journal: Option<PathBuf>,
+    /// The product is broken on purpose before each fault: the soak must turn red.
+    pub broken: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, Default)]
+pub struct Ended {
+    /// What was written to the journal.
+    pub lines: Vec<Line>,
+    /// The database did not become whole again: what its keepers said, and where its logs are.
+    pub stuck: Option<String>,
+}
+
+/// Runs until all faults are made, `stop` is requested, or the database stays broken.
+///
+/// # Errors
+/// When something of the soak itself does not work: a program is missing, the journal cannot be written.
+pub async fn run(soak: &Soak, stop: &Stop) -> Result<Ended> {
+    let mut journal = Journal::open(soak.journal.as_deref())?;
+    let mut ended = Ended::default();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    add(
+        &mut journal,
+        &mut ended,
+        Line::Start {
+            format_version: FORMAT_VERSION,
+            unix_ms: since_epoch.as_millis() as u64,
+            seed: soak.seed,
+            kinds: soak.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+            store: format!("{:?}", soak.store).to_lowercase(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        },
+    )?;
+    let mut site = Site::start(soak.store).await?;
+    let mut next = soak.from;
+    while next < soak.faults && !stop.is_requested() && ended.stuck.is_none() {
+        let last = (next + soak.round.max(1)).min(soak.faults);
+        let round = Round::play(soak, &mut site, next..last, stop).await?;
+        next += round.faults.len().max(1) as u64;
+        for line in round.faults {
+            add(&mut journal, &mut ended, Line::Fault(line))?;
+        }
+        add(&mut journal, &mut ended, Line::Round(round.line))?;
+        ended.stuck = round.stuck;
+    }
+    if ended.stuck.is_none() {
+        site.end().await;
+    }
+    Ok(ended)
+}
+
+fn add(journal: &mut Journal, ended: &mut Ended, line: Line) -> Result<()> {
+    journal.add(&line)?;
+    ended.lines.push(line);
+    Ok(())
+}
+
+/// A round that was judged.
+struct Round {
+    faults: Vec<FaultLine>,
+    line: RoundLine,
+    stuck: Option<String>,
+}
+
+/// A fault that was made, before its round is judged.
+struct Made {
+    line: FaultLine,
+    done: Done,
+    whole_us: Option<u64>,
+}
+
+impl Round {
+    async fn play(soak: &Soak, site: &mut Site, indexes: std::ops::Range<u64>, stop: &Stop) -> Result<Round> {
+        let began = Instant::now();
+        let first = indexes.start;
+        let options = Options { seed: soak.seed ^ first, spread: true, ..Options::new(site.target()) };
+        Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
+        let load = Workload::start(options)?;
+        for node in NODES {
+            load.write_directly(&site.straight(node), Load { clients: 1, rate_per_s: 20.0 })?;
+        }
+        let (mut made, mut stuck) = (Vec::new(), None);
+        for index in indexes {
+            tokio::time::sleep(PAUSE).await;
+            let one = Made::make(soak, site, &load, Fault::at(soak.seed, index, &soak.kinds)).await?;
+            let whole = one.whole_us.is_some();
+            made.push(one);
+            if !whole {
+                let folder = site.keep().display().to_string();
+                stuck = Some(format!("{}the logs are in {folder}", site.tell()));
+            }
+            if !whole || stop.is_requested() {
+                break;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+        let history = load.stop().await;
+        let mut survived = read_final(&site.servers(), PATIENCE).await;
+        if stuck.is_some() && survived.is_err() {
+            // Nothing can be held against a database that answers nobody.
+            survived = Ok(FinalState::default());
+        }
+        let survived = survived.context("what survived cannot be read")?;
+        let judgement = tokio::task::block_in_place(|| judge(&history, &survived));
+        let acks = front_acks(&history);
+        let mut faults: Vec<FaultLine> = made.iter().map(|one| one.measured(&acks)).collect();
+        blame(&history, &survived, &made, &mut faults);
+        let line = round_line(first, faults.len() as u64, began.elapsed(), &judgement);
+        for problem in &line.problems {
+            eprintln!("PROBLEM {problem}");
+        }
+        Ok(Round { faults, line, stuck })
+    }
+}
+
+impl Made {
+    async fn make(soak: &Soak, site: &mut Site, load: &Handle, fault: Fault) -> Result<Made> {
+        let (primary, term_before) = site.primary().context("there is no primary to begin with")?;
+        if soak.broken {
+            site.break_sync(primary)?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let done = nemesis::make(site, load, fault).await?;
+        let (now, now_us) = (Instant::now(), load.now_us());
+        let mut whole_us = None;
+        while now.elapsed() < WHOLE && whole_us.is_none() {
+            let since = site.calm(WHOLE).await;
+            // The clients must have noticed too.
+            let acked = load.glance().last_ack_us.is_some_and(|at_us| at_us > done.at_us);
+            let us = |at: Instant| now_us + at.saturating_duration_since(now).as_micros() as u64;
+            whole_us = since.filter(|_| acked).map(us);
+        }
+        let line = FaultLine {
+            index: fault.index,
+            kind: fault.kind.name().to_owned(),
+            away_ms: fault.away_ms,
+            node: done.node.map(|node| node.0),
+            term_before,
+            term_after: site.record().map_or(0, |record| record.term),
+            whole_ms: whole_us.map(|us| ms(us.saturating_sub(done.at_us))),
+            rejoin_ms: whole_us.map(|us| ms(us.saturating_sub(done.healed_us))),
+            ..FaultLine::default()
+        };
+        eprintln!(
+            "{:>5} {:<28} node {} term {} -> {}, whole after {:.0} ms",
+            line.index,
+            line.kind,
+            line.node.map_or_else(|| "-".to_owned(), |node| node.to_string()),
+            line.term_before,
+            line.term_after,
+            line.whole_ms.unwrap_or(f64::NAN),
+        );
+        Ok(Made { line, done, whole_us })
+    }
+
+    /// With what its clients felt. `acks` are the times of acknowledgements, in their order.
+    fn measured(&self, acks: &[u64]) -> FaultLine {
+        let at_us = self.done.at_us;
+        let after = &acks[acks.partition_point(|ack| *ack <= at_us)..];
+        let until_us = self.whole_us.unwrap_or(u64::MAX);
+        let mut longest = None;
+        let mut last = at_us;
+        for ack in after {
+            longest = longest.max(Some(ack - last));
+            if *ack >= until_us {
+                break;
+            }
+            last = *ack;
+        }
+        FaultLine {
+            next_ack_ms: after.first().map(|ack| ms(ack - at_us)),
+            gap_ms: longest.map(ms),
+            ..self.line.clone()
+        }
+    }
+
+    fn ended_us(&self) -> u64 {
+        self.whole_us.unwrap_or(u64::MAX)
+    }
+}
+
+fn ms(us: u64) -> f64 {
+    us as f64 / 1_000.0
+}
+
+/// When register writes through the fronts were acknowledged, in their order.
+fn front_acks(history: &History) -> Vec<u64> {
+    let write = |o: &&drill::database::Operation| {
+        o.via == Via::Front && o.is_ok() && matches!(o.action, Action::Register { .. })
+    };
+    let mut acks: Vec<u64> = history.operations.iter().filter(write).filter_map(|o| o.ended_us).collect();
+    acks.sort_unstable();
+    acks
+}
+
+/// Charges each lost write and each false acknowledgement to the fault during which it was acknowledged, or the next
+/// one: a write that was acknowledged in a calm is lost by what comes after.
+fn blame(history: &History, survived: &FinalState, made: &[Made], faults: &mut [FaultLine]) {
+    let there: std::collections::BTreeSet<i64> = survived.registers.iter().copied().collect();
+    for operation in &history.operations {
+        let gone = matches!(operation.action, Action::Register { id } if !there.contains(&id));
+        let (lost, false_ack) = (gone && operation.is_ok(), operation.is_false_ack());
+        let at_us = operation.ended_us.unwrap_or_default();
+        let during = made.iter().position(|one| at_us <= one.ended_us());
+        if let Some(fault) = faults.get_mut(during.unwrap_or(made.len().saturating_sub(1))) {
+            fault.lost += u64::from(lost);
+            fault.false_acks += u64::from(false_ack);
+        }
+    }
+}
+
+fn round_line(first: u64, faults: u64, took: Duration, judgement: &Judgement) -> RoundLine {
+    let registers = judgement.registers.clone().unwrap_or_default();
+    let appends_lost = judgement.lists.as_ref().map_or(0, |lists| lists.appends_lost);
+    let load_average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    RoundLine {
+        first,
+        faults,
+        seconds: took.as_secs_f64(),
+        acked: registers.acked,
+        acked_directly: registers.direct.acked,
+        unknown: registers.unknown,
+        lost: registers.lost.count + appends_lost,
+        false_acks: judgement.false_acks,
+        problems: judgement.problems.clone(),
+        load_average: load_average.split_whitespace().next().unwrap_or("?").to_owned(),
+    }
+}

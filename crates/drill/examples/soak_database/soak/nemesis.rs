@@ -1,0 +1,187 @@
+//! Makes one fault, and takes back what does not heal by itself.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use drill::database::Handle;
+use model::NodeId;
+use rustix::process::Signal;
+
+use super::plan::{Fault, Kind};
+use super::process::Process;
+use super::site::{NODES, Site};
+
+/// The next primary is there by then, or the second half of a double fault is left out.
+const NEXT_PRIMARY: Duration = Duration::from_secs(20);
+/// A server that wakes has this long until its keeper wakes too, in milliseconds at the most: it is what an old
+/// primary has to acknowledge in.
+const BEHIND_MS: u64 = 500;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// When, in microseconds of the workload: just before the first effect.
+    pub at_us: u64,
+    /// When the last thing of ours was back.
+    pub healed_us: u64,
+    /// The node that was hit.
+    pub node: Option<NodeId>,
+}
+
+/// One fault on its way.
+struct Hit<'a> {
+    site: &'a mut Site,
+    load: &'a Handle,
+    fault: Fault,
+    primary: NodeId,
+    at_us: Option<u64>,
+}
+
+/// Makes the fault.
+///
+/// # Errors
+/// When there was nothing to break, or what is to be started again does not start.
+pub async fn make(site: &mut Site, load: &Handle, fault: Fault) -> Result<Done> {
+    let (primary, _) = site.primary().context("there is no primary to begin with")?;
+    let mut hit = Hit { site, load, fault, primary, at_us: None };
+    let node = hit.make().await?;
+    let healed_us = load.now_us();
+    Ok(Done { at_us: hit.at_us.unwrap_or(healed_us), healed_us, node })
+}
+
+impl Hit<'_> {
+    async fn make(&mut self) -> Result<Option<NodeId>> {
+        let (primary, away) = (self.primary, Duration::from_millis(self.fault.away_ms));
+        let standby = self.fault.choose(&self.standbys()).context("no standby")?;
+        let hit = match self.fault.kind {
+            Kind::PrimaryKill => self.kill(primary)?,
+            Kind::PrimaryKillStoreFreeze => {
+                let server = self.site.server(primary).context("the primary does not run")?;
+                let mut at_us = None;
+                let load = self.load;
+                let kill = || {
+                    at_us = Some(load.now_us());
+                    server.signal(Signal::KILL);
+                };
+                self.site.backing.away(away, kill).await?;
+                self.at_us = at_us;
+                primary
+            }
+            Kind::PrimaryFreeze => {
+                let frozen = self.freeze(primary)?;
+                tokio::time::sleep(away).await;
+                thaw(&frozen);
+                primary
+            }
+            Kind::BackendKill => self.kill_backend()?,
+            Kind::KeeperCrash => {
+                let node = self.fault.choose(&NODES).context("no node")?;
+                self.mark();
+                self.site.crash_keeper(node);
+                tokio::time::sleep(away).await;
+                self.site.start_keeper(node).await?;
+                node
+            }
+            Kind::StandbyKill => self.kill(standby)?,
+            Kind::Switchover => {
+                self.mark();
+                self.site.hand_over(standby).await?;
+                standby
+            }
+            Kind::NodeKill => {
+                self.mark();
+                self.kill_node(primary);
+                tokio::time::sleep(away).await;
+                self.site.start_node(primary).await?;
+                primary
+            }
+            Kind::NodeFreeze => {
+                let frozen = self.freeze(primary)?;
+                self.site.crash_keeper(primary);
+                tokio::time::sleep(away).await;
+                thaw(&frozen);
+                tokio::time::sleep(Duration::from_millis(self.fault.pick % BEHIND_MS)).await;
+                self.site.start_keeper(primary).await?;
+                primary
+            }
+            Kind::StoreFreeze => {
+                self.mark();
+                self.site.backing.away(away, || ()).await?;
+                return Ok(None);
+            }
+            Kind::PrimaryKillStandbyFreeze => {
+                let frozen = self.freeze(standby)?;
+                self.kill(primary)?;
+                tokio::time::sleep(away).await;
+                thaw(&frozen);
+                primary
+            }
+            Kind::PrimaryKillInRejoin => {
+                self.kill(primary)?;
+                if let Some(next) = self.site.successor(primary, NEXT_PRIMARY).await {
+                    self.kill(next)?;
+                }
+                primary
+            }
+            Kind::StandbysFreezeNodeKill => {
+                let mut frozen = Vec::new();
+                for node in self.standbys() {
+                    frozen.extend(self.freeze(node)?);
+                }
+                tokio::time::sleep(away).await;
+                self.kill_node(primary);
+                thaw(&frozen);
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                self.site.start_node(primary).await?;
+                primary
+            }
+        };
+        Ok(Some(hit))
+    }
+
+    fn standbys(&self) -> Vec<NodeId> {
+        NODES.into_iter().filter(|node| *node != self.primary).collect()
+    }
+
+    /// The first effect comes now.
+    fn mark(&mut self) {
+        self.at_us = self.at_us.or(Some(self.load.now_us()));
+    }
+
+    fn kill(&mut self, node: NodeId) -> Result<NodeId> {
+        let server = self.site.server(node).context("the server does not run")?;
+        self.mark();
+        server.signal(Signal::KILL);
+        Ok(node)
+    }
+
+    fn freeze(&mut self, node: NodeId) -> Result<Vec<Process>> {
+        let server = self.site.server(node).context("the server does not run")?;
+        self.mark();
+        Ok(server.signal_all(Signal::STOP))
+    }
+
+    fn kill_backend(&mut self) -> Result<NodeId> {
+        let server = self.site.server(self.primary).context("the primary does not run")?;
+        let sessions: Vec<Process> =
+            server.children().into_iter().filter(|child| child.title().contains(" shop shop ")).collect();
+        let session = self.fault.choose(&sessions).context("nobody is connected")?;
+        self.mark();
+        session.signal(Signal::KILL);
+        Ok(self.primary)
+    }
+
+    /// Everything of a node at once.
+    fn kill_node(&mut self, node: NodeId) {
+        self.site.crash_keeper(node);
+        if let Some(server) = self.site.server(node) {
+            server.signal_all(Signal::KILL);
+        }
+        self.site.crash_front(node);
+    }
+}
+
+fn thaw(frozen: &[Process]) {
+    // Children first: a first process that wakes alone might find them all standing still.
+    frozen.iter().rev().for_each(|process| process.signal(Signal::CONT));
+}

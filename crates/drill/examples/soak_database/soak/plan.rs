@@ -1,0 +1,116 @@
+//! Which fault comes when: fixed by the seed, so that a soak that was interrupted goes on where it stopped.
+
+use anyhow::{Result, bail};
+use world::Chance;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// kill -9 of the primary's first process.
+    PrimaryKill,
+    /// The same while the store's leader stands still, as when a zone holds both.
+    PrimaryKillStoreFreeze,
+    /// SIGSTOP of all processes of the primary; its keeper lives.
+    PrimaryFreeze,
+    /// kill -9 of one session's process on the primary.
+    BackendKill,
+    /// The keeper of any node is gone at once; its server runs on.
+    KeeperCrash,
+    /// kill -9 of a standby's first process.
+    StandbyKill,
+    /// A switch that somebody asks for.
+    Switchover,
+    /// Keeper, front and all processes of the primary are gone at once.
+    NodeKill,
+    /// Keeper and server of the primary stand still, and wake up as if nothing had been: the server first.
+    NodeFreeze,
+    /// The store's leader stands still (etcd), or the store is away (embedded).
+    StoreFreeze,
+    /// The primary is killed while one standby stands still. Unavailable until it wakes is legal.
+    PrimaryKillStandbyFreeze,
+    /// The next primary is killed as soon as it serves, while the first one comes back.
+    PrimaryKillInRejoin,
+    /// Both standbys stand still, then the primary's node is killed, then they wake: whatever the primary had
+    /// acknowledged by itself is lost.
+    StandbysFreezeNodeKill,
+}
+
+/// All of them, by the names of `--kinds` and of the journal.
+pub const KINDS: &[(Kind, &str)] = &[
+    (Kind::PrimaryKill, "primary-kill"),
+    (Kind::PrimaryKillStoreFreeze, "primary-kill+store-freeze"),
+    (Kind::PrimaryFreeze, "primary-freeze"),
+    (Kind::BackendKill, "backend-kill"),
+    (Kind::KeeperCrash, "keeper-crash"),
+    (Kind::StandbyKill, "standby-kill"),
+    (Kind::Switchover, "switchover"),
+    (Kind::NodeKill, "node-kill"),
+    (Kind::NodeFreeze, "node-freeze"),
+    (Kind::StoreFreeze, "store-freeze"),
+    (Kind::PrimaryKillStandbyFreeze, "primary-kill+standby-freeze"),
+    (Kind::PrimaryKillInRejoin, "primary-kill-in-rejoin"),
+    (Kind::StandbysFreezeNodeKill, "standbys-freeze+node-kill"),
+];
+
+impl Kind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("?", |(_, name)| name)
+    }
+
+    /// The kind of that name.
+    pub fn of(name: &str) -> Result<Kind> {
+        let Some((kind, _)) = KINDS.iter().find(|(_, known)| *known == name) else {
+            let all: Vec<&str> = KINDS.iter().map(|(_, name)| *name).collect();
+            bail!("`{name}` is no kind of fault\nhint: there are: {}", all.join(", "));
+        };
+        Ok(*kind)
+    }
+
+    /// How long what is frozen or away stays so, in milliseconds: from, to.
+    fn away_ms(self) -> (f64, f64) {
+        match self {
+            Kind::PrimaryFreeze | Kind::NodeFreeze => (200.0, 20_000.0),
+            Kind::KeeperCrash => (100.0, 3_000.0),
+            Kind::NodeKill => (1_000.0, 6_000.0),
+            Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
+                (1_000.0, 5_000.0)
+            }
+            Kind::StandbysFreezeNodeKill => (300.0, 1_000.0),
+            _ => (0.0, 0.0),
+        }
+    }
+}
+
+/// One fault to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its place in the seed's sequence.
+    pub index: u64,
+    /// What.
+    pub kind: Kind,
+    /// How long, where something comes back by our hand, in milliseconds.
+    pub away_ms: u64,
+    /// Chooses among those it can hit.
+    pub pick: u64,
+}
+
+impl Fault {
+    /// The fault at `index` of the sequence of `seed` over `kinds`: in every run of as many faults as there are kinds
+    /// each comes once, in an order of its own. Times are spread evenly over their magnitudes.
+    pub fn at(seed: u64, index: u64, kinds: &[Kind]) -> Fault {
+        let count = kinds.len().max(1) as u64;
+        let mut order = kinds.to_vec();
+        Chance::from_seed(seed.wrapping_mul(0x9E37).wrapping_add(index / count)).shuffle(&mut order);
+        let kind = order.get((index % count) as usize).copied().unwrap_or(Kind::PrimaryKill);
+        let mut chance = Chance::from_seed(seed ^ index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (from, to) = kind.away_ms();
+        let away = if from > 0.0 { from * (to / from).powf(chance.unit()) } else { 0.0 };
+        Fault { index, kind, away_ms: away as u64, pick: chance.next_u64() }
+    }
+
+    /// One of `all`.
+    pub fn choose<T: Copy>(&self, all: &[T]) -> Option<T> {
+        all.get((self.pick % all.len().max(1) as u64) as usize).copied()
+    }
+}

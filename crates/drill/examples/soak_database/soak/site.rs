@@ -1,0 +1,387 @@
+//! The database that is broken: three keepers with real servers, a data front beside each, and a store.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use database::instance::{Secret, Secrets, User, find_bin, system_user};
+use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, Keys, NodePlace, ServerState};
+use database::path::{DataFront, DataSnapshot, Limits, Served};
+use drill::database::Target;
+use model::{
+    AppName, Bytes, Database, DatabaseName, Mode, NodeId, PlannedDatabase, PlannedNode, Record, ReignPhase,
+    UnitName, WhenAlone, ZoneName,
+};
+use rustix::process::Signal;
+use store::{Compare, Op, Store, Txn};
+use tokio::sync::watch;
+use world::{Clock, Tasks};
+
+use super::backing::{Backing, Which};
+use super::process::Process;
+
+/// All nodes.
+pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+/// What has to hold for so long before it counts as calm: a dead server is noticed within a fraction of it.
+const CALM_FOR: Duration = Duration::from_millis(400);
+/// A keeper that was dropped lets go of its folder and its address within this.
+const LET_GO: Duration = Duration::from_secs(10);
+const NAME: &str = "shop";
+const PASSWORD: &str = "soak application";
+
+/// Who can run PostgreSQL here; the error says what is missing.
+pub fn system() -> Result<Option<User>> {
+    find_bin(15).context("PostgreSQL 15 is not here")?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    system_user("postgres").map(Some).context("root needs a system user `postgres` to run PostgreSQL as")
+}
+
+/// The database. Dropped, nothing of it is left but, where asked for, its folder.
+pub struct Site {
+    folder: PathBuf,
+    keep: bool,
+    user: Option<User>,
+    places: BTreeMap<NodeId, NodePlace>,
+    keepers: BTreeMap<NodeId, KeeperHandle>,
+    fronts: BTreeMap<NodeId, Front>,
+    /// The store, to be taken away.
+    pub backing: Backing,
+    store: Store,
+    planned: PlannedDatabase,
+    tasks: Tasks,
+}
+
+struct Front {
+    address: SocketAddr,
+    agent: watch::Sender<Arc<DataSnapshot>>,
+    running: Option<DataFront>,
+}
+
+impl Site {
+    /// Three nodes that serve, with both standbys streaming.
+    pub async fn start(which: Which) -> Result<Site> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let folder = std::env::temp_dir().join(format!("evenkeel-soak-{process}-{number}"));
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        let user = system()?;
+        // Addresses that other programs' own connections do not start from.
+        let network = format!("127.{}.{number}", 100 + process % 150);
+        let free = |host: u8| -> Result<SocketAddr> {
+            let ip: IpAddr = format!("{network}.{host}").parse()?;
+            Ok(TcpListener::bind((ip, 0))?.local_addr()?)
+        };
+        let (mut places, mut fronts) = (BTreeMap::new(), BTreeMap::new());
+        for node in NODES {
+            let zone = ZoneName::new(&char::from(b'a' + node.0 - 1).to_string()).context("a zone")?;
+            let unit = UnitName::new(&format!("db-{node}")).context("a unit")?;
+            places.insert(node, NodePlace { unit, zone, server: free(node.0)?, keeper: free(node.0)? });
+            let agent = watch::Sender::new(Arc::new(DataSnapshot::default()));
+            fronts.insert(node, Front { address: free(node.0)?, agent, running: None });
+        }
+        let backing = Backing::start(which, &folder, format!("{network}.20").parse()?).await?;
+        let store = backing.client()?;
+        let planned = planned(&places)?;
+        let (keepers, tasks) = (BTreeMap::new(), Tasks::new());
+        let mut site =
+            Site { folder, keep: false, user, places, keepers, fronts, backing, store, planned, tasks };
+        for node in NODES {
+            site.start_node(node).await?;
+        }
+        ensure!(
+            site.calm(Duration::from_secs(60)).await.is_some(),
+            "it never came to serve\n{}",
+            site.tell()
+        );
+        Ok(site)
+    }
+
+    /// Leaves the folder behind, with the servers' logs.
+    pub fn keep(&mut self) -> &std::path::Path {
+        self.keep = true;
+        &self.folder
+    }
+
+    /// Starts keeper and front of a node, on what it has.
+    pub async fn start_node(&mut self, node: NodeId) -> Result<()> {
+        self.start_front(node)?;
+        self.start_keeper(node).await
+    }
+
+    fn start_front(&mut self, node: NodeId) -> Result<()> {
+        let front = self.fronts.get_mut(&node).context("no such node")?;
+        if front.running.is_none() {
+            front.running = Some(DataFront::start(1, Limits::default(), front.agent.subscribe())?);
+        }
+        Ok(())
+    }
+
+    /// Starts a keeper, which takes over a server that runs, and feeds the node's front from it.
+    pub async fn start_keeper(&mut self, node: NodeId) -> Result<()> {
+        let began = Instant::now();
+        let keeper = loop {
+            match keeper::start(self.options(node)?, self.store.clone(), Clock::real()) {
+                Ok(keeper) => break keeper,
+                Err(error) if began.elapsed() > LET_GO => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let front = self.fronts.get(&node).context("no such node")?;
+        let (agent, listen) = (front.agent.clone(), front.address);
+        let servers = self.places.iter().map(|(node, place)| (*node, place.server)).collect();
+        self.tasks.spawn(format!("feed {node}"), feed(keeper.status(), agent, listen, servers));
+        self.keepers.insert(node, keeper);
+        Ok(())
+    }
+
+    fn options(&self, node: NodeId) -> Result<KeeperOptions> {
+        let secret = |text: &str| Secret::new(text.to_owned()).map_err(anyhow::Error::msg);
+        Ok(KeeperOptions {
+            database: self.planned.clone(),
+            application: AppName::new(NAME).context("a name")?,
+            node,
+            places: self.places.clone(),
+            dir: self.dir(node),
+            user: self.user,
+            tls: None,
+            secrets: Secrets {
+                replication: secret("soak replication")?,
+                rewind: secret("soak rewind")?,
+                application: secret(PASSWORD)?,
+            },
+            peers_key: vec![7; 32],
+        })
+    }
+
+    fn dir(&self, node: NodeId) -> PathBuf {
+        self.folder.join(format!("db-{node}"))
+    }
+
+    /// A keeper is gone, at once; its server runs on.
+    pub fn crash_keeper(&mut self, node: NodeId) {
+        drop(self.keepers.remove(&node));
+    }
+
+    /// A front is gone, at once, and what it knew.
+    pub fn crash_front(&mut self, node: NodeId) {
+        if let Some(front) = self.fronts.get_mut(&node) {
+            drop(front.running.take());
+            front.agent.send_replace(Arc::default());
+        }
+    }
+
+    /// The first process of a node's server, whether or not its keeper lives.
+    pub fn server(&self, node: NodeId) -> Option<Process> {
+        let text = fs::read_to_string(self.dir(node).join("data/postmaster.pid")).ok()?;
+        Process::of(text.lines().next()?.parse().ok()?)
+    }
+
+    /// The newest record that a keeper which lives knows.
+    pub fn record(&self) -> Option<Record> {
+        let pictures = self.keepers.values().map(|keeper| keeper.status().borrow().clone());
+        pictures.filter_map(|status| status.record.clone()).max_by_key(|record| record.term)
+    }
+
+    /// The primary that serves, and its term.
+    pub fn primary(&self) -> Option<(NodeId, u64)> {
+        let record = self.record()?;
+        match record.phase {
+            ReignPhase::Serving { primary, .. } => Some((primary, record.term)),
+            _ => None,
+        }
+    }
+
+    /// Served, nothing asked for, and everybody streams and counts, with a first process that lives.
+    fn is_whole(&self) -> bool {
+        let Some(record) = self.record() else { return false };
+        let (ReignPhase::Serving { primary, handover: None }, Some(quorum)) =
+            (record.phase, record.current())
+        else {
+            return false;
+        };
+        NODES.iter().all(|node| {
+            let Some(keeper) = self.keepers.get(node) else { return false };
+            let status: Arc<KeeperStatus> = keeper.status().borrow().clone();
+            let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
+            let known = status.record.as_ref().is_some_and(|known| known.term == record.term);
+            let lives = status.server_pid.is_some_and(|pid| Process::of(pid as i32).is_some());
+            let counts = *node == primary || quorum.members.has(*node);
+            status.server == right && known && lives && counts
+        })
+    }
+
+    /// Waits until it is whole and stays so; the answer is since when it is. `None`: not within `bound`.
+    pub async fn calm(&self, bound: Duration) -> Option<Instant> {
+        let began = Instant::now();
+        let mut since = None;
+        while began.elapsed() < bound {
+            match (self.is_whole(), since) {
+                (false, _) => since = None,
+                (true, None) => since = Some(Instant::now()),
+                (true, Some(at)) if at.elapsed() >= CALM_FOR => return since,
+                (true, Some(_)) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        None
+    }
+
+    /// Waits for another primary than `old`, at most `bound`.
+    pub async fn successor(&self, old: NodeId, bound: Duration) -> Option<NodeId> {
+        let began = Instant::now();
+        while began.elapsed() < bound {
+            if let Some((primary, _)) = self.primary()
+                && primary != old
+            {
+                return Some(primary);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        None
+    }
+
+    /// Where applications go: the front of each zone.
+    pub fn target(&self) -> Target {
+        target(self.fronts.values().map(|front| front.address).collect())
+    }
+
+    /// Straight to a node.
+    pub fn straight(&self, node: NodeId) -> Target {
+        target(self.places.get(&node).map(|place| place.server).into_iter().collect())
+    }
+
+    /// Straight to all nodes.
+    pub fn servers(&self) -> Target {
+        target(self.places.values().map(|place| place.server).collect())
+    }
+
+    /// Asks for a switch, as `evenkeel failover` does.
+    pub async fn hand_over(&self, to: NodeId) -> Result<()> {
+        let key = Keys::new(&self.planned.database.name).record();
+        for _ in 0..20 {
+            let entry = self.store.get(&key).await?.context("there is no record")?;
+            let mut record: Record = serde_json::from_slice(&entry.value)?;
+            let ReignPhase::Serving { primary, .. } = record.phase else { bail!("nobody serves") };
+            record.phase = ReignPhase::Serving { primary, handover: Some(to) };
+            let value = serde_json::to_vec(&record)?;
+            let compare = vec![Compare::Modified { key: key.clone(), revision: entry.modified }];
+            let then = vec![Op::Put { key: key.clone(), value, lease: None }];
+            if self.store.txn(Txn { compare, then }).await?.done {
+                return Ok(());
+            }
+        }
+        bail!("somebody else always was faster")
+    }
+
+    /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
+    pub fn break_sync(&self, primary: NodeId) -> Result<()> {
+        let path = self.dir(primary).join("data/postgresql.auto.conf");
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, text + "synchronous_standby_names = ''\n")?;
+        self.server(primary).context("the primary does not run")?.signal(Signal::HUP);
+        Ok(())
+    }
+
+    /// What every keeper says, for a person.
+    pub fn tell(&self) -> String {
+        let mut text = String::new();
+        for (node, keeper) in &self.keepers {
+            text.push_str(&format!("{node}: {:?}\n", keeper.status().borrow()));
+        }
+        text
+    }
+
+    /// Ends everything, in order.
+    pub async fn end(mut self) {
+        for front in self.fronts.values_mut() {
+            if let Some(front) = front.running.take() {
+                front.stop(0).await;
+            }
+        }
+        for (_, keeper) in std::mem::take(&mut self.keepers) {
+            keeper.stop().await;
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.keepers.clear();
+        for node in NODES {
+            if let Some(server) = self.server(node) {
+                drop(server.signal_all(Signal::KILL));
+            }
+        }
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn planned(places: &BTreeMap<NodeId, NodePlace>) -> Result<PlannedDatabase> {
+    let database = Database {
+        name: DatabaseName::new("db").context("a name")?,
+        postgres: 15,
+        storage: Bytes(1 << 30),
+        standbys: 2,
+        writes: None,
+        when_alone: WhenAlone::Block,
+    };
+    let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
+    Ok(PlannedDatabase {
+        database,
+        nodes: places.values().map(node).collect(),
+        mode: Mode::Quorum,
+        version: 1,
+    })
+}
+
+fn target(addresses: Vec<SocketAddr>) -> Target {
+    Target {
+        addresses,
+        user: NAME.to_owned(),
+        password: Some(PASSWORD.to_owned()),
+        database: NAME.to_owned(),
+    }
+}
+
+/// Makes a front's snapshots of what its node's keeper says, until the keeper is gone; the last one then stays.
+async fn feed(
+    mut status: watch::Receiver<Arc<KeeperStatus>>,
+    agent: watch::Sender<Arc<DataSnapshot>>,
+    listen: SocketAddr,
+    servers: BTreeMap<NodeId, SocketAddr>,
+) {
+    loop {
+        let record = status.borrow_and_update().record.clone();
+        if let Some(record) = record {
+            let (primary, hold) = match record.phase {
+                ReignPhase::Serving { primary, handover } => (servers.get(&primary), handover.is_some()),
+                _ => (None, true),
+            };
+            let served =
+                Served { name: NAME.to_owned(), listen, primary: primary.copied(), term: record.term, hold };
+            agent.send_if_modified(|last| {
+                let databases = vec![served];
+                let newer = last.databases != databases;
+                if newer {
+                    *last = Arc::new(DataSnapshot { revision: last.revision + 1, zone: None, databases });
+                }
+                newer
+            });
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}

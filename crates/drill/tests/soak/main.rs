@@ -1,0 +1,111 @@
+//! The soak of the database in short: that it stays green on the product, and turns red when the product is broken.
+
+#[path = "../../examples/soak_database/soak/mod.rs"]
+mod soak;
+
+use soak::backing::Which;
+use soak::journal::{Line, Table, read};
+use soak::plan::{Fault, KINDS, Kind};
+use soak::{Ended, Soak, run};
+use world::Stop;
+
+/// Whether PostgreSQL is here; says so when it is not.
+fn present(test: &str) -> bool {
+    let Err(why) = soak::site::system() else { return true };
+    assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{test}: {why:#}");
+    eprintln!("SKIPPED {test}: {why:#}");
+    false
+}
+
+/// etcd where it is installed: then the store elects, too.
+fn store() -> Which {
+    let installed = soak::etcd_installed();
+    assert!(installed || std::env::var("EVENKEEL_REQUIRE").as_deref() != Ok("all"), "etcd is not installed");
+    if installed { Which::Etcd } else { Which::Embedded }
+}
+
+async fn play(faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
+    let soak = Soak { faults, from: 0, seed, kinds, store: store(), round: 20, journal: None, broken };
+    let (_stopper, stop) = Stop::pair();
+    let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
+    eprint!("{}", Table::of(&ended.lines).render());
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
+    if !present("twenty_faults_of_every_kind_lose_nothing_and_heal") {
+        return;
+    }
+    let kinds = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let ended = play(20, 3, kinds, false).await;
+    assert_eq!(ended.stuck, None);
+    let table = Table::of(&ended.lines);
+    assert_eq!(table.faults(), 20);
+    assert_eq!(table.broken(), Vec::<String>::new());
+    for line in &ended.lines {
+        if let Line::Round(round) = line {
+            assert!(round.acked > 500 && round.acked_directly > 50, "too little was tried: {round:?}");
+            assert_eq!((round.lost, round.false_acks), (0, 0));
+        }
+    }
+}
+
+/// The primary waits for no standby and nobody notices: what it acknowledged while they stood still must be missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_waits_for_nobody_turns_the_soak_red() {
+    if !present("a_primary_that_waits_for_nobody_turns_the_soak_red") {
+        return;
+    }
+    let ended = play(1, 1, vec![Kind::StandbysFreezeNodeKill], true).await;
+    let Some(Line::Round(round)) = ended.lines.last() else { panic!("no round: {:?}", ended.lines) };
+    assert!(round.lost > 0, "nothing was lost: {round:?}");
+    assert!(round.problems.iter().any(|problem| problem.contains("acknowledged writes are lost")));
+    let Line::Fault(fault) = &ended.lines[1] else { panic!("no fault: {:?}", ended.lines) };
+    assert!(fault.lost > 0, "the fault is not charged with it: {fault:?}");
+    assert!(!Table::of(&ended.lines).broken().is_empty());
+}
+
+#[test]
+fn the_same_seed_makes_the_same_faults_and_every_kind_comes_as_often() {
+    let kinds: Vec<Kind> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let of =
+        |seed| (0..kinds.len() as u64 * 10).map(|index| Fault::at(seed, index, &kinds)).collect::<Vec<_>>();
+    assert_eq!(of(1), of(1));
+    assert_ne!(of(1), of(2));
+    for kind in &kinds {
+        assert_eq!(Kind::of(kind.name()).unwrap(), *kind);
+        assert_eq!(of(7).iter().filter(|fault| fault.kind == *kind).count(), 10, "{kind:?}");
+    }
+    let freezes: Vec<u64> =
+        of(7).iter().filter(|fault| fault.kind == Kind::PrimaryFreeze).map(|fault| fault.away_ms).collect();
+    assert!(freezes.iter().all(|ms| (200..20_000).contains(ms)), "{freezes:?}");
+    assert!(freezes.iter().any(|ms| *ms < 1_000) && freezes.iter().any(|ms| *ms > 3_000), "{freezes:?}");
+}
+
+#[test]
+fn a_table_is_made_again_from_a_journal_whose_writer_died() {
+    let path = std::env::temp_dir().join(format!("evenkeel-soak-table-{}.jsonl", std::process::id()));
+    let text = r#"{"line":"start","format_version":1,"unix_ms":1,"seed":1,"kinds":["switchover"],"store":"etcd","cpus":2}
+{"line":"fault","index":0,"kind":"switchover","away_ms":0,"node":2,"term_before":1,"term_after":2,"next_ack_ms":5.0,"gap_ms":200.0,"whole_ms":900.0,"rejoin_ms":900.0,"lost":0,"false_acks":0}
+{"line":"fault","index":1,"kind":"switchover","away_ms":0,"node":2,"term_before":2,"term_after":3,"next_ack_ms":5.0,"gap_ms":700.0,"whole_ms":null,"rejoin_ms":null,"lost":1,"false_acks":2}
+{"line":"round","first":0,"faults":2,"seconds":9.5,"acked":100,"acked_directly":9,"unknown":3,"lost":1,"false_acks":2,"problems":["1 acknowledged writes are lost, ids [7]"],"load_average":"1.00"}
+{"line":"fault","index":2,"ki"#;
+    std::fs::write(&path, text).unwrap();
+    let table = Table::of(&read(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    expect_test::expect![[r#"
+        milliseconds                    n  gap p50      p99      max rejoin p50        max  lost  false
+        switchover                      2      200      700      700        900        900     1      2
+        2 faults in 1 judged rounds: 100 writes acknowledged (9 past the fronts), 3 unknown, 1 lost, 2 false acknowledgements, 1 violations
+    "#]]
+    .assert_eq(&table.render());
+    assert_eq!(table.missed(), ["switchover: p99 of the write gap is 700 ms, above 500 ms"]);
+    assert_eq!(
+        table.broken(),
+        ["1 acknowledged writes are lost, ids [7]", "not whole again after fault 1, switchover"]
+    );
+    std::fs::write(&path, "hello\n").unwrap();
+    assert!(read(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
+}
