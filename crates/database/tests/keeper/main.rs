@@ -1,4 +1,7 @@
 //! Three keepers with real servers, on loopback addresses.
 
+// Helpers of tests, where an error is the test's.
+#![allow(clippy::unwrap_used)]
+
 mod failover;
 mod site;
