@@ -57,7 +57,7 @@ async fn a_primary_that_waits_for_nobody_turns_the_soak_red() {
     if !present("a_primary_that_waits_for_nobody_turns_the_soak_red") {
         return;
     }
-    let ended = play(1, 1, vec![Kind::StandbysFreezeNodeKill], true).await;
+    let ended = play(1, 1, vec![Kind::StandbysFreezeAllKill], true).await;
     let Some(Line::Round(round)) = ended.lines.last() else { panic!("no round: {:?}", ended.lines) };
     assert!(round.lost > 0, "nothing was lost: {round:?}");
     assert!(round.problems.iter().any(|problem| problem.contains("acknowledged writes are lost")));

@@ -40,7 +40,7 @@ impl Backing {
     /// Starts it in `folder`, on `ip`.
     pub async fn start(which: Which, folder: &Path, ip: IpAddr) -> Result<Backing> {
         if which == Which::Etcd {
-            return Ok(Backing::Etcd(tokio::task::block_in_place(|| Etcd::start(folder, ip))?));
+            return Ok(Backing::Etcd(Etcd::start(folder, ip).await?));
         }
         let address = std::net::TcpListener::bind((ip, 0))?.local_addr()?;
         let (file, token) = (folder.join("store"), folder.join("token"));

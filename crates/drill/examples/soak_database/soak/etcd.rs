@@ -37,7 +37,7 @@ pub struct Etcd {
 impl Etcd {
     /// Starts three members in `folder`, on free ports of `ip`, with the timers of the promised figures (50/500 ms),
     /// and waits until they agree.
-    pub fn start(folder: &Path, ip: IpAddr) -> Result<Etcd> {
+    pub async fn start(folder: &Path, ip: IpAddr) -> Result<Etcd> {
         let held: Vec<TcpListener> =
             (0..MEMBERS * 2).map(|_| TcpListener::bind((ip, 0))).collect::<Result<_, _>>()?;
         let at: Vec<SocketAddr> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
@@ -68,9 +68,10 @@ impl Etcd {
         }
         let end = Instant::now() + UP;
         for member in 0..MEMBERS {
-            while !etcd.ask(member, "GET /health", "").is_ok_and(|answer| answer.contains("\"true\"")) {
+            let up = || etcd.ask(member, "GET /health", "").is_ok_and(|answer| answer.contains("\"true\""));
+            while !tokio::task::block_in_place(up) {
                 ensure!(Instant::now() < end, "etcd does not come up, see {}", folder.display());
-                std::thread::sleep(Duration::from_millis(20));
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
         Ok(etcd)

@@ -50,60 +50,36 @@ pub async fn make(site: &mut Site, load: &Handle, fault: Fault) -> Result<Done> 
 }
 
 impl Hit<'_> {
+    /// The node that was hit, where it was one.
     async fn make(&mut self) -> Result<Option<NodeId>> {
         let (primary, away) = (self.primary, Duration::from_millis(self.fault.away_ms));
         let standby = self.fault.choose(&self.standbys()).context("no standby")?;
-        let hit = match self.fault.kind {
+        match self.fault.kind {
             Kind::PrimaryKill => self.kill(primary)?,
-            Kind::PrimaryKillStoreFreeze => {
-                let server = self.site.server(primary).context("the primary does not run")?;
-                let mut at_us = None;
-                let load = self.load;
-                let kill = || {
-                    at_us = Some(load.now_us());
-                    server.signal(Signal::KILL);
-                };
-                self.site.backing.away(away, kill).await?;
-                self.at_us = at_us;
-                primary
-            }
+            Kind::PrimaryKillStoreFreeze => self.kill_beside_the_store(away).await?,
             Kind::PrimaryFreeze => {
                 let frozen = self.freeze(primary)?;
                 tokio::time::sleep(away).await;
                 thaw(&frozen);
-                primary
             }
             Kind::BackendKill => self.kill_backend()?,
-            Kind::KeeperCrash => {
-                let node = self.fault.choose(&NODES).context("no node")?;
-                self.mark();
-                self.site.crash_keeper(node);
-                tokio::time::sleep(away).await;
-                self.site.start_keeper(node).await?;
-                node
+            Kind::KeeperCrash => return self.crash_keeper(away).await.map(Some),
+            Kind::StandbyKill => {
+                self.kill(standby)?;
+                return Ok(Some(standby));
             }
-            Kind::StandbyKill => self.kill(standby)?,
             Kind::Switchover => {
                 self.mark();
                 self.site.hand_over(standby).await?;
-                standby
+                return Ok(Some(standby));
             }
             Kind::NodeKill => {
                 self.mark();
                 self.kill_node(primary);
                 tokio::time::sleep(away).await;
                 self.site.start_node(primary).await?;
-                primary
             }
-            Kind::NodeFreeze => {
-                let frozen = self.freeze(primary)?;
-                self.site.crash_keeper(primary);
-                tokio::time::sleep(away).await;
-                thaw(&frozen);
-                tokio::time::sleep(Duration::from_millis(self.fault.pick % BEHIND_MS)).await;
-                self.site.start_keeper(primary).await?;
-                primary
-            }
+            Kind::NodeFreeze => self.freeze_node(away).await?,
             Kind::StoreFreeze => {
                 self.mark();
                 self.site.backing.away(away, || ()).await?;
@@ -114,29 +90,59 @@ impl Hit<'_> {
                 self.kill(primary)?;
                 tokio::time::sleep(away).await;
                 thaw(&frozen);
-                primary
             }
             Kind::PrimaryKillInRejoin => {
                 self.kill(primary)?;
                 if let Some(next) = self.site.successor(primary, NEXT_PRIMARY).await {
                     self.kill(next)?;
                 }
-                primary
             }
-            Kind::StandbysFreezeNodeKill => {
-                let mut frozen = Vec::new();
-                for node in self.standbys() {
-                    frozen.extend(self.freeze(node)?);
-                }
-                tokio::time::sleep(away).await;
-                self.kill_node(primary);
-                thaw(&frozen);
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                self.site.start_node(primary).await?;
-                primary
-            }
+            Kind::StandbysFreezeAllKill => self.kill_all(away).await?,
+        }
+        Ok(Some(primary))
+    }
+
+    async fn kill_beside_the_store(&mut self, away: Duration) -> Result<()> {
+        let server = self.site.server(self.primary).context("the primary does not run")?;
+        let (load, mut at_us) = (self.load, None);
+        let kill = || {
+            at_us = Some(load.now_us());
+            server.signal(Signal::KILL);
         };
-        Ok(Some(hit))
+        self.site.backing.away(away, kill).await?;
+        self.at_us = at_us;
+        Ok(())
+    }
+
+    async fn crash_keeper(&mut self, away: Duration) -> Result<NodeId> {
+        let node = self.fault.choose(&NODES).context("no node")?;
+        self.mark();
+        self.site.crash_keeper(node);
+        tokio::time::sleep(away).await;
+        self.site.start_keeper(node).await?;
+        Ok(node)
+    }
+
+    async fn freeze_node(&mut self, away: Duration) -> Result<()> {
+        let frozen = self.freeze(self.primary)?;
+        self.site.crash_keeper(self.primary);
+        tokio::time::sleep(away).await;
+        thaw(&frozen);
+        tokio::time::sleep(Duration::from_millis(self.fault.pick % BEHIND_MS)).await;
+        self.site.start_keeper(self.primary).await
+    }
+
+    async fn kill_all(&mut self, away: Duration) -> Result<()> {
+        let mut frozen = Vec::new();
+        for node in self.standbys() {
+            frozen.extend(self.freeze(node)?);
+        }
+        tokio::time::sleep(away).await;
+        self.kill_node(self.primary);
+        // Not woken: what the primary had sent them is in their sockets, and they would still take it.
+        frozen.iter().for_each(|process| process.signal(Signal::KILL));
+        let _ = self.site.successor(self.primary, NEXT_PRIMARY).await;
+        self.site.start_node(self.primary).await
     }
 
     fn standbys(&self) -> Vec<NodeId> {
@@ -148,11 +154,11 @@ impl Hit<'_> {
         self.at_us = self.at_us.or(Some(self.load.now_us()));
     }
 
-    fn kill(&mut self, node: NodeId) -> Result<NodeId> {
+    fn kill(&mut self, node: NodeId) -> Result<()> {
         let server = self.site.server(node).context("the server does not run")?;
         self.mark();
         server.signal(Signal::KILL);
-        Ok(node)
+        Ok(())
     }
 
     fn freeze(&mut self, node: NodeId) -> Result<Vec<Process>> {
@@ -161,14 +167,14 @@ impl Hit<'_> {
         Ok(server.signal_all(Signal::STOP))
     }
 
-    fn kill_backend(&mut self) -> Result<NodeId> {
+    fn kill_backend(&mut self) -> Result<()> {
         let server = self.site.server(self.primary).context("the primary does not run")?;
         let sessions: Vec<Process> =
             server.children().into_iter().filter(|child| child.title().contains(" shop shop ")).collect();
         let session = self.fault.choose(&sessions).context("nobody is connected")?;
         self.mark();
         session.signal(Signal::KILL);
-        Ok(self.primary)
+        Ok(())
     }
 
     /// Everything of a node at once.

@@ -30,9 +30,9 @@ pub enum Kind {
     PrimaryKillStandbyFreeze,
     /// The next primary is killed as soon as it serves, while the first one comes back.
     PrimaryKillInRejoin,
-    /// Both standbys stand still, then the primary's node is killed, then they wake: whatever the primary had
-    /// acknowledged by itself is lost.
-    StandbysFreezeNodeKill,
+    /// Both standbys stand still, then all three servers are killed, and the primary's node stays away until another
+    /// serves: whatever the primary had acknowledged by itself is lost.
+    StandbysFreezeAllKill,
 }
 
 /// All of them, by the names of `--kinds` and of the journal.
@@ -49,7 +49,7 @@ pub const KINDS: &[(Kind, &str)] = &[
     (Kind::StoreFreeze, "store-freeze"),
     (Kind::PrimaryKillStandbyFreeze, "primary-kill+standby-freeze"),
     (Kind::PrimaryKillInRejoin, "primary-kill-in-rejoin"),
-    (Kind::StandbysFreezeNodeKill, "standbys-freeze+node-kill"),
+    (Kind::StandbysFreezeAllKill, "standbys-freeze+all-kill"),
 ];
 
 impl Kind {
@@ -76,7 +76,7 @@ impl Kind {
             Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
                 (1_000.0, 5_000.0)
             }
-            Kind::StandbysFreezeNodeKill => (300.0, 1_000.0),
+            Kind::StandbysFreezeAllKill => (300.0, 1_000.0),
             _ => (0.0, 0.0),
         }
     }
