@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,7 +51,8 @@ impl Etcd {
             fs::create_dir_all(&place)?;
             let log = File::create(place.join("log"))?;
             let (client, peer) = (format!("http://{}", clients[member]), format!("http://{}", peers[member]));
-            // Ended with the thread that started it, also when that could not say good-bye.
+            // Ended with the thread that started it, also when that could not say good-bye. In a group of its own: a
+            // Ctrl-C, or the end of a `timeout`, is for the soak, which still needs its store.
             let child = Command::new("setpriv")
                 .args(["--pdeathsig", "KILL", "etcd", "--pre-vote", "--logger", "zap"])
                 .args(["--log-outputs", "stderr", "--name", &format!("m{member}"), "--data-dir"])
@@ -62,6 +64,7 @@ impl Etcd {
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
+                .process_group(0)
                 .spawn()
                 .context("cannot start etcd")?;
             etcd.members.push(child);
