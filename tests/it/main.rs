@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod database;
 mod drills;
 mod lasting;
 mod red;

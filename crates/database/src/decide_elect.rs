@@ -1,6 +1,7 @@
 //! The end of a term: everybody cuts itself off, tells where its log ends, and the log that must have everything wins.
 
 use crate::decide_flaw::Flaw;
+use crate::decide_position::is_prefix;
 use crate::decide_quorum::first;
 use crate::decide_scene::Scene;
 use crate::decide_view::Durable;
@@ -108,9 +109,10 @@ pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
 fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record> {
     let end = scene.end_of(winner)?;
     let rest = scene.heard().without(winner);
-    let behind =
-        rest.iter().filter(|node| scene.end_of(*node).is_some_and(|other| !ahead(scene, other, end)));
-    let quorum = first(winner, record.term, behind.collect(), scene.view.nodes.without(winner));
+    // One that must rewind or copy first cannot acknowledge for seconds; whoever else comes meanwhile may.
+    let follows = |node: &NodeId| scene.end_of(*node).is_some_and(|other| is_prefix(record, other, end));
+    let followers = rest.iter().filter(follows).collect();
+    let quorum = first(winner, record.term, followers, scene.view.nodes.without(winner));
     let mut next = record.clone();
     next.phase = Phase::Promoting { primary: winner };
     if scene.has(Flaw::ForgetOldQuorum) {

@@ -38,6 +38,16 @@ pub fn position(record: &Record, lineage: Term, end: Lsn) -> Option<Position> {
     Some(Position { term: reign.map_or(first.base, |reign| reign.term), lsn: end })
 }
 
+/// Whether a log that ends at `one` is a beginning of the log that ends at `other`, by what both have told.
+#[must_use]
+pub fn is_prefix(record: &Record, one: Position, other: Position) -> bool {
+    if one.term == other.term {
+        return one.lsn <= other.lsn;
+    }
+    let next = chain(record, other.term).find(|reign| reign.base == one.term);
+    next.is_some_and(|reign| one.lsn <= reign.fork)
+}
+
 /// How the log of a node with `durable` that ends at `end` relates to that of the primary of the record's term.
 #[must_use]
 pub fn kinship(record: &Record, durable: &Durable, end: Lsn) -> Kinship {

@@ -1,0 +1,73 @@
+//! A database of three nodes as a user has it.
+
+use std::time::Duration;
+
+use crate::site::{Site, last_json, program, unit};
+
+const WITH_DATABASE: &str = "name: shop
+objectives: { rto: { node: 60s, zone: 60s }, rpo: { node: 0s } }
+placement: { zones: 3 }
+services:
+  web:
+    command: [\"@shop@\", \"--address\", \"${address}\", \"--port\", \"${port}\"]
+    environment: { DATABASE_URL: \"${db.url}\" }
+    healthcheck: { http: /healthz, interval: 1s, timeout: 500ms, retries: 2, start_timeout: 10s }
+    resources: { cpus: 1, memory: 128M }
+    replicas: 3
+databases:
+  db: { engine: postgres:15, standbys: 2 }
+ingress:
+  - { listen: \"@port@\", to: web }
+";
+
+/// Whether PostgreSQL is here; otherwise says so, and fails where everything is required.
+fn postgres(test: &str) -> bool {
+    let there = std::path::Path::new("/usr/lib/postgresql/15/bin/postgres").exists();
+    if !there {
+        eprintln!("SKIPPED {test}: Debian's `postgresql-15` is not here");
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{test} needs PostgreSQL 15");
+    }
+    there
+}
+
+/// Every node of the database is well.
+fn whole(status: &serde_json::Value) -> bool {
+    let database = &status["databases"][0];
+    let nodes = ["db-1", "db-2", "db-3"];
+    database["healthy"] == true
+        && nodes.iter().all(|name| unit(status, name).is_some_and(|unit| unit["healthy"] == true))
+}
+
+#[test]
+fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
+    if !postgres("a database of three nodes") {
+        return;
+    }
+    let _ = program("shop");
+    let site = Site::new("database", WITH_DATABASE);
+    site.up(&[]);
+    site.until("a whole database", Duration::from_secs(60), whole);
+
+    for how in ["kill", "freeze"] {
+        let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
+        let output = site.expect(0, &words);
+        let verdict = last_json(&output);
+        assert_eq!(verdict["fault"], format!("primary/{how}"), "{verdict:#}");
+        assert_eq!(verdict["lost_writes"], 0, "{verdict:#}");
+        assert_eq!(verdict["stale_reads"], 0, "{verdict:#}");
+        assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+        assert!(verdict["rto_ms"].as_f64().is_some_and(|rto| rto > 0.0), "nothing was broken: {verdict:#}");
+        site.until("a whole database again", Duration::from_secs(90), whole);
+    }
+
+    let before = site.status()["databases"][0].clone();
+    let from = before["primary"].as_str().unwrap().to_owned();
+    let to = ["db-1", "db-2", "db-3"].into_iter().find(|name| *name != from).unwrap();
+    site.expect(0, &["failover", "db", "--to", to]);
+    let after =
+        site.until("the heir", Duration::from_secs(30), |status| status["databases"][0]["primary"] == to);
+    assert!(after["databases"][0]["term"].as_u64() > before["term"].as_u64());
+    site.expect(1, &["failover", "no-such"]);
+    site.expect(1, &["drill", "primary", "no-such"]);
+    site.expect(0, &["down", "--delete-data"]);
+}
