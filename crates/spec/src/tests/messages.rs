@@ -527,34 +527,34 @@ services: { web: { command: [a], environment: { NO: norway, "ON": ontario } } }"
 services: { web: { command: [a] } }
 databases: { db: { engine: postgres:15, storage: 10G, reads: { split: yes } } }",
         expect![[r#"
-    note[N0401]: `databases` is accepted, not run by this version
-     --> evenkeel.yaml:3:1
-    3 | databases: { db: { engine: postgres:15, storage: 10G, reads:…
-      | ^^^^^^^^^
+            note[N0401]: `reads` is accepted, not run by this version
+             --> evenkeel.yaml:3:55
+            3 | databases: { db: { engine: postgres:15, storage: 10G, reads: { split: yes } } }
+              |                                                       ^^^^^
 
-    error[E0108]: `yes` is no boolean in YAML 1.2
-     --> evenkeel.yaml:3:71
-    3 | … { db: { engine: postgres:15, storage: 10G, reads: { split: yes } } }
-      |                                                              ^^^
-    hint: write `true`
-"#]],
+            error[E0108]: `yes` is no boolean in YAML 1.2
+             --> evenkeel.yaml:3:71
+            3 | … { db: { engine: postgres:15, storage: 10G, reads: { split: yes } } }
+              |                                                              ^^^
+            hint: write `true`
+        "#]],
     );
     check(
         r#"name: shop
 services: { web: { command: [a] } }
 databases: { db: { engine: postgres:15, storage: 10G, reads: { split: "true" } } }"#,
         expect![[r#"
-    note[N0401]: `databases` is accepted, not run by this version
-     --> evenkeel.yaml:3:1
-    3 | databases: { db: { engine: postgres:15, storage: 10G, reads:…
-      | ^^^^^^^^^
+            note[N0401]: `reads` is accepted, not run by this version
+             --> evenkeel.yaml:3:55
+            3 | databases: { db: { engine: postgres:15, storage: 10G, reads: { split: "true" } } }
+              |                                                       ^^^^^
 
-    error[E0103]: `split` must be `true` or `false`, not a text
-     --> evenkeel.yaml:3:71
-    3 | … { db: { engine: postgres:15, storage: 10G, reads: { split: "true" } } }
-      |                                                              ^^^^^^
-    hint: remove the quotes
-"#]],
+            error[E0103]: `split` must be `true` or `false`, not a text
+             --> evenkeel.yaml:3:71
+            3 | … { db: { engine: postgres:15, storage: 10G, reads: { split: "true" } } }
+              |                                                              ^^^^^^
+            hint: remove the quotes
+        "#]],
     );
     check(
         "name: shop\nservices: { web: { command: [a], environment: { C: ${unit} } } }\n",

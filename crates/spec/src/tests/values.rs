@@ -374,40 +374,35 @@ databases: { db: { engine: postgres:15, storage: 1G } }
 jobs: { migrate: { command: [a], before: api } }
 ingress: [{ to: shop }]"#,
         expect![[r#"
-    error[E0201]: there is no service `wbe`
-     --> evenkeel.yaml:2:35
-    2 | objectives: { latency: { service: wbe, p99: 300ms } }
-      |                                   ^^^
-    hint: did you mean `web`?
+            error[E0201]: there is no service `wbe`
+             --> evenkeel.yaml:2:35
+            2 | objectives: { latency: { service: wbe, p99: 300ms } }
+              |                                   ^^^
+            hint: did you mean `web`?
 
-    error[E0201]: there is no database or cache `bd`
-     --> evenkeel.yaml:3:45
-    3 | services: { web: { command: [a, "${port}", "${bd.url}"] } }
-      |                                             ^^^^^^^^^
-    hint: did you mean `${db.url}`?
+            error[E0201]: there is no database or cache `bd`
+             --> evenkeel.yaml:3:45
+            3 | services: { web: { command: [a, "${port}", "${bd.url}"] } }
+              |                                             ^^^^^^^^^
+            hint: did you mean `${db.url}`?
 
-    note[N0401]: `databases` is accepted, not run by this version
-     --> evenkeel.yaml:4:1
-    4 | databases: { db: { engine: postgres:15, storage: 1G } }
-      | ^^^^^^^^^
+            note[N0401]: `jobs` is accepted, not run by this version
+             --> evenkeel.yaml:5:1
+            5 | jobs: { migrate: { command: [a], before: api } }
+              | ^^^^
 
-    note[N0401]: `jobs` is accepted, not run by this version
-     --> evenkeel.yaml:5:1
-    5 | jobs: { migrate: { command: [a], before: api } }
-      | ^^^^
+            error[E0201]: there is no service `api`
+             --> evenkeel.yaml:5:42
+            5 | jobs: { migrate: { command: [a], before: api } }
+              |                                          ^^^
+            hint: `services` has `web`
 
-    error[E0201]: there is no service `api`
-     --> evenkeel.yaml:5:42
-    5 | jobs: { migrate: { command: [a], before: api } }
-      |                                          ^^^
-    hint: `services` has `web`
-
-    error[E0201]: there is no service `shop`
-     --> evenkeel.yaml:6:17
-    6 | ingress: [{ to: shop }]
-      |                 ^^^^
-    hint: `services` has `web`
-"#]],
+            error[E0201]: there is no service `shop`
+             --> evenkeel.yaml:6:17
+            6 | ingress: [{ to: shop }]
+              |                 ^^^^
+            hint: `services` has `web`
+        "#]],
     );
     check(
         r#"name: shop

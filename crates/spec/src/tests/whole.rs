@@ -18,10 +18,10 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
         N0401 note 13: `residency` is accepted, not run by this version
         N0401 note 14: `users` is accepted, not run by this version
         N0401 note 15: `region_strategy` is accepted, not run by this version
-        W0302 warning 21: `${db.url}` is not run by this version
         W0302 warning 21: `${cache.url}` is not run by this version
         N0401 note 28: `schedule` is accepted, not run by this version
-        N0401 note 31: `databases` is accepted, not run by this version
+        N0401 note 38: `reads` is accepted, not run by this version
+        N0401 note 39: `backup` is accepted, not run by this version
         N0401 note 40: `caches` is accepted, not run by this version
         N0401 note 42: `jobs` is accepted, not run by this version
         N0401 note 44: `volumes` is accepted, not run by this version
@@ -31,9 +31,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
         N0401 note 51: `alerts` is accepted, not run by this version"#]]
     .assert_eq(&told(&reading.findings));
     assert!(reading.findings.iter().all(|finding| finding.severity != Severity::Error));
-    expect![[r#"
-        service `web` uses `${cache.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
-        service `web` uses `${db.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`"#]].assert_eq(&reading.not_run.join("\n"));
+    expect!["service `web` uses `${cache.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`"].assert_eq(&reading.not_run.join("\n"));
     expect!["`services.web.healthcheck`: start_timeout 30s (most programs start in less)"]
         .assert_eq(&reading.defaults.join("\n"));
     expect![[r#"
