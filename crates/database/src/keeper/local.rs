@@ -305,7 +305,9 @@ impl Local {
     async fn no_answer(&mut self, error: InstanceError) -> Result<Server, KeeperError> {
         tracing::debug!(error = &error as &dyn std::error::Error, "PostgreSQL does not answer");
         self.failed_looks += u32::from(self.answered);
-        let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
+        // A keeper that took over a server which has never answered it goes by the mark of a standby.
+        let standby = self.instance.is_standby();
+        let writes = self.last.as_ref().map_or(!standby, |seen| !seen.in_recovery);
         if self.failed_looks >= LOOKS_MAX && writes {
             tracing::warn!("a primary does not answer; ending it");
             self.end().await?;

@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub revision: Revision,
     pub record: Option<Kept<Record>>,
     pub docs: Docs,
-    /// A document cannot be read: another version wrote it. Nothing is decided then.
+    /// The record cannot be read: another version wrote it. Nothing is decided then.
     pub unread: Option<String>,
 }
 
@@ -65,9 +65,10 @@ impl Shared {
             if *key == keys.record() {
                 shared.record = shared.read(entry);
             } else if let Some(number) = key.strip_prefix(&nodes) {
+                // One that cannot be read tells nothing, so its node is not heard. The node writes it again.
+                let value = serde_json::from_slice::<NodeDoc>(&entry.value).unwrap_or_default();
                 let node = number.parse().ok().map(NodeId);
-                let doc = shared.read::<NodeDoc>(entry);
-                shared.docs.extend(node.zip(doc));
+                shared.docs.extend(node.map(|node| (node, Kept { value, revision: entry.modified })));
             }
         }
         shared
@@ -179,4 +180,26 @@ async fn put<T: serde::Serialize>(
     let value = serde_json::to_vec(document).unwrap_or_default();
     let reply = store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await?;
     Ok(reply.done.then_some(reply.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: String, value: &str) -> (String, Entry) {
+        (key.clone(), Entry { key, value: value.as_bytes().to_vec(), created: 1, modified: 7, lease: None })
+    }
+
+    #[test]
+    fn a_damaged_document_silences_its_node_alone_and_a_damaged_record_everybody() {
+        let keys = Keys::new(&model::DatabaseName::new("db").unwrap());
+        let good = serde_json::to_string(&NodeDoc { promised: 4, ..NodeDoc::default() }).unwrap();
+        let node = |number: u8, value: &str| entry(keys.node(NodeId(number)), value);
+        let shared = Shared::of(&keys, &[node(1, &good), node(2, "{")].into(), 9);
+        assert_eq!(shared.unread, None);
+        assert_eq!(shared.docs[&NodeId(1)].value.promised, 4);
+        assert_eq!(shared.docs[&NodeId(2)], Kept { value: NodeDoc::default(), revision: 7 });
+        let shared = Shared::of(&keys, &[entry(keys.record(), "{\"term\":1"), node(1, &good)].into(), 9);
+        assert!(shared.unread.is_some() && shared.record.is_none());
+    }
 }
