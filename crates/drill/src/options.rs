@@ -68,6 +68,8 @@ pub struct Options {
     /// Folders with order journals: the state folder of a local run, or a folder that holds `orders.journal`
     /// itself. Empty: effects are not counted, and the verdict has not passed.
     pub journals: Vec<PathBuf>,
+    /// The database in which the application keeps its orders, instead of journals: as the application reaches it.
+    pub orders: Option<crate::database::Target>,
     /// What the user promised.
     pub objectives: Objectives,
     /// The cluster's status as it changes, to see when the full count is back. `None`: that is not measured.
@@ -94,6 +96,7 @@ impl Options {
             settle_ms: 3_000,
             abort_share: 0.20,
             journals: Vec::new(),
+            orders: None,
             objectives: Objectives::default(),
             status: None,
             stop,

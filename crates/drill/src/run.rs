@@ -8,6 +8,7 @@ use world::Chance;
 
 use crate::breaking::{Break, BreakError, Injected};
 use crate::client::id;
+use crate::database::read_orders;
 use crate::decide_count::Before;
 use crate::decide_judge::unsavable;
 use crate::decide_measure::{ABORT_AFTER_US, Slice, timeline};
@@ -29,6 +30,8 @@ const HEAL_TRIES: u32 = 3;
 const HEAL_PAUSE: Duration = Duration::from_millis(200);
 /// A `heal` that has not come back by then counts as failed.
 const HEAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Orders are read from the application's database within this time.
+const ORDERS_WITHIN: Duration = Duration::from_secs(20);
 /// Before the load, each front is asked this often until it answers well.
 const HELLO_TRIES: u32 = 3;
 
@@ -156,7 +159,20 @@ pub async fn run_report(
     // The load is ended in any case, so that no thread outlives the drill.
     let seen = load.finish().await;
     let broken = outcome?;
-    judged(&options, &fault, &prefix, broken, full_count_ms, seen?)
+    let executions = executions(&options, &prefix).await?;
+    judged(&options, &fault, &prefix, broken, full_count_ms, (seen?, executions))
+}
+
+/// What the application has carried out, by its database or its journals; `None`: nobody can say.
+async fn executions(options: &Options, prefix: &str) -> Result<Option<Executions>, DrillError> {
+    if let Some(target) = &options.orders {
+        let read = read_orders(target, prefix, ORDERS_WITHIN).await;
+        return Ok(Some(read.map_err(DrillError::Orders)?));
+    }
+    if options.journals.is_empty() {
+        return Ok(None);
+    }
+    Executions::read(&options.journals, prefix).map(Some)
 }
 
 /// What the course of a drill leaves for its judgement.
@@ -346,11 +362,10 @@ fn judged(
     prefix: &str,
     broken: Broken,
     full_count_ms: Option<f64>,
-    seen: Seen,
+    (seen, executions): (Seen, Option<Executions>),
 ) -> Result<Report, DrillError> {
     let (mut effects, mut journals, mut damaged_lines) = (None, 0, 0);
-    if !options.journals.is_empty() {
-        let executions = Executions::read(&options.journals, prefix)?;
+    if let Some(executions) = executions {
         let written = |r: &&Record| r.kind == Kind::Write && r.failure().is_none();
         let acked = seen.records.iter().filter(written).map(|r| id(prefix, r.seq));
         (journals, damaged_lines) = (executions.journals, executions.damaged);

@@ -74,6 +74,7 @@ async fn measure(
     options.event_ms = event_ms;
     options.abort_share = f64::from(args.abort_percent) / 100.0;
     options.journals = vec![site.root().to_path_buf()];
+    options.orders = drill_primary::orders(&picture, site)?;
     options.objectives =
         picture.rollout.as_ref().map(|(rollout, _)| rollout.plan.objectives.clone()).unwrap_or_default();
     options.status = Some(status);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use drill::Progress;
 use drill::database::{DatabaseDrill, Load, Options, Target, run_database};
 use engine::local::LocalZones;
-use model::{DatabaseName, Fault, Status, Verdict};
+use model::{DatabaseName, Fault, Plan, Status, Verdict};
 use tokio::sync::watch;
 use world::Stop;
 
@@ -36,6 +36,32 @@ pub struct Scene<'a> {
     pub stop: Stop,
 }
 
+/// How the application reaches the database at `index` of the plan.
+fn target(picture: &Mirror, plan: &Plan, index: usize, site: &Site) -> anyhow::Result<Target> {
+    let name = &plan.databases[index].database.name;
+    let addresses = picture.zones.values().map(|address| database::front_address(*address, index));
+    Ok(Target {
+        addresses: addresses.collect(),
+        user: plan.app.to_string(),
+        password: Some(identity::application_password(&site.identity_dir(), name)?),
+        database: plan.app.to_string(),
+    })
+}
+
+/// Where the application keeps its orders, if one of its services is given the address of a database.
+///
+/// # Errors
+/// When the database's secret cannot be read.
+pub fn orders(picture: &Mirror, site: &Site) -> anyhow::Result<Option<Target>> {
+    let Some(plan) = database::plan(picture) else { return Ok(None) };
+    let used = |name: &DatabaseName| {
+        let mut texts = plan.services.iter().flat_map(|planned| planned.service.environment.values());
+        texts.any(|text| text.urls().any(|url| url == name))
+    };
+    let index = plan.databases.iter().position(|planned| used(&planned.database.name));
+    index.map(|index| target(picture, plan, index, site)).transpose()
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -57,13 +83,7 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
     let name = names[index].clone();
     let zones =
         LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
-    let addresses = picture.zones.values().map(|address| database::front_address(*address, index));
-    let target = Target {
-        addresses: addresses.collect(),
-        user: plan.app.to_string(),
-        password: Some(identity::application_password(&site.identity_dir(), &name)?),
-        database: plan.app.to_string(),
-    };
+    let target = target(picture, plan, index, site)?;
     let rate = f64::from(args.rate);
     let workload = Options {
         registers: Load { clients: 8, rate_per_s: rate * WRITES_SHARE },
