@@ -57,8 +57,14 @@ pub async fn run_database(
     }
     Workload::prepare(&drill.workload, PATIENCE).await?;
     let handle = Workload::start(drill.workload.clone())?;
-    let mut watch =
-        Watch { drill: &drill, handle: &handle, progress: &mut progress, told: None, whole_ms: None };
+    let mut watch = Watch {
+        drill: &drill,
+        handle: &handle,
+        progress: &mut progress,
+        told: None,
+        felt: false,
+        whole_ms: None,
+    };
     let outcome = watch.course(&mut fault).await;
     let whole_ms = watch.whole_ms;
     let history = handle.stop().await;
@@ -81,6 +87,8 @@ struct Watch<'a, P> {
     handle: &'a Handle,
     progress: &'a mut P,
     told: Option<Instant>,
+    /// The loss was seen in the status: before that everything would still look whole.
+    felt: bool,
     whole_ms: Option<f64>,
 }
 
@@ -122,10 +130,10 @@ impl<P: FnMut(Progress) + Send> Watch<'_, P> {
                 () = self.drill.stop.requested() => return Err(DrillError::Interrupted),
                 () = sleep(TURN) => {}
             }
-            // Before the loss is in the picture, everything would still look whole.
-            let felt = began.elapsed() > Duration::from_secs(1);
-            if stage == Stage::Event && self.whole_ms.is_none() && felt && self.is_whole() {
-                self.whole_ms = Some(began.elapsed().as_secs_f64() * 1_000.0);
+            if stage == Stage::Event && self.whole_ms.is_none() {
+                let whole = self.is_whole();
+                self.felt |= !whole;
+                self.whole_ms = (whole && self.felt).then(|| began.elapsed().as_secs_f64() * 1_000.0);
             }
         }
         Ok(())
