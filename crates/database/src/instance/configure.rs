@@ -13,15 +13,19 @@ const STARTED: &str = "started";
 /// What [`Instance::configure`] has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// A file differs; a running server wants [`Instance::reload`].
+    /// A file differs; a running server wants [`Running::reload`](super::Running::reload).
     pub changed: bool,
     /// The running server goes on with something that only a restart changes.
     pub restart: bool,
 }
 
 impl Instance {
-    /// Writes the files of settings, each as a whole and synced, the fence first. A running server does not know of
-    /// it before [`Instance::reload`].
+    /// Writes the files of settings, each as a whole, the fence first. A running server does not know of it before
+    /// [`Running::reload`](super::Running::reload).
+    ///
+    /// Not synced: a failover writes them three times, and a dozen waits for the disk each time were a tenth of a second
+    /// of it. After the power went no server runs that could read them, and they are written again before the next
+    /// [`Instance::start`] by a keeper whose own file is synced.
     ///
     /// Of a revoked standby the password is taken away too, so that a WAL receiver which started on the old setting
     /// in the last moment is refused by the old primary.
@@ -94,7 +98,7 @@ impl Instance {
         owner: Option<User>,
     ) -> Result<bool, InstanceError> {
         let path = self.conf(name);
-        files::replace(&path, bytes, mode, owner).map_err(InstanceError::file("write", path))
+        files::put(&path, bytes, mode, owner).map_err(InstanceError::file("write", path))
     }
 
     fn write_tls(&self) -> Result<bool, InstanceError> {
@@ -115,13 +119,13 @@ impl Instance {
         if left == text {
             return Ok(false);
         }
-        files::replace(&path, left.as_bytes(), 0o600, self.options().user)
+        files::put(&path, left.as_bytes(), 0o600, self.options().user)
             .map_err(InstanceError::file("write", path))
     }
 
     /// Makes `data` a standby's; says whether it was not.
     pub(super) fn mark_standby(&self, data: &Path) -> Result<bool, InstanceError> {
         let path = data.join(STANDBY_SIGNAL);
-        files::replace(&path, b"", 0o600, self.options().user).map_err(InstanceError::file("write", path))
+        files::put(&path, b"", 0o600, self.options().user).map_err(InstanceError::file("write", path))
     }
 }

@@ -19,9 +19,24 @@ pub(super) fn sync_file_system(path: &Path) -> io::Result<()> {
     rustix::fs::syncfs(File::open(path)?).map_err(io::Error::from)
 }
 
-/// Writes `path` under another name, syncs it, renames it and syncs the folder. A file with the same content is only
-/// synced: it may be what a crash left between a rename and the sync of its folder. Says whether it differed.
+/// Writes `path` as a whole, on the disk when this returns. A file with the same content is synced too: it may be what a
+/// crash left between a rename and the sync of its folder. Says whether it differed.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<User>) -> io::Result<bool> {
+    let differed = exchange(path, bytes, mode, owner, true)?;
+    if !differed {
+        File::open(path)?.sync_all()?;
+    }
+    sync_folder(path.parent().unwrap_or(Path::new("/")))?;
+    Ok(differed)
+}
+
+/// Writes `path` as a whole for whoever reads it now, but does not sync it: for what is written again before anybody
+/// reads it after the power went. Says whether it differed.
+pub(super) fn put(path: &Path, bytes: &[u8], mode: u32, owner: Option<User>) -> io::Result<bool> {
+    exchange(path, bytes, mode, owner, false)
+}
+
+fn exchange(path: &Path, bytes: &[u8], mode: u32, owner: Option<User>, sync: bool) -> io::Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     if let Ok(about) = fs::symlink_metadata(path)
         && about.is_file()
@@ -29,15 +44,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<User>)
         && owner.is_none_or(|(uid, gid)| about.uid() == uid && about.gid() == gid)
         && fs::read(path)? == bytes
     {
-        File::open(path)?.sync_all()?;
-        sync_folder(folder)?;
         return Ok(false);
     }
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
     let draft = folder.join(name);
-    remove(&draft)?;
+    unlink(&draft)?;
     // `create_new` follows no link that somebody else put there.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -45,19 +58,27 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<User>)
         fchown(&file, Some(uid), Some(gid))?;
     }
     file.write_all(bytes)?;
-    file.sync_all()?;
+    if sync {
+        file.sync_all()?;
+    }
     fs::rename(&draft, path)?;
-    sync_folder(folder)?;
     Ok(true)
+}
+
+/// Removes a file; says whether there was one.
+fn unlink(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 /// Removes a file durably; that there is none is no error.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))),
+    if unlink(path)? {
+        sync_folder(path.parent().unwrap_or(Path::new("/")))?;
     }
+    Ok(())
 }
 
 /// Removes a folder and all in it; that there is none is no error.
@@ -124,6 +145,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, place.join(".conf.new")).unwrap();
         assert!(replace(&path, b"one", 0o600, None).unwrap());
         assert!(!replace(&path, b"one", 0o600, None).unwrap());
+        assert!(!put(&path, b"one", 0o600, None).unwrap());
         assert!(replace(&path, b"one", 0o640, None).unwrap(), "a wrong mode is mended");
         assert!(replace(&path, b"two", 0o640, None).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"two");

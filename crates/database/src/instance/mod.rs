@@ -2,7 +2,7 @@
 //!
 //! Promise: each call is one effect, done as a whole or reported ([`InstanceError::class`] says whether it may have
 //! happened); a data folder has one keeper, one server and one identity; what is half made never starts; what is
-//! written is on the disk before the call returns.
+//! written is on the disk before the call returns, but for settings, which are written again before each start.
 //!
 //! Deliberately absent: every decision (when to start, revoke, promote, rewind: the keeper's), retries, archiving and
 //! backups, and the application's way in (the router's).

@@ -260,8 +260,9 @@ fn loose_part(facts: &Facts<'_>, settings: &Settings) -> String {
         set("ssl_cert_file", &format!("{}/server.crt", facts.conf));
         set("ssl_key_file", &format!("{}/server.key", facts.conf));
     }
-    // The default of 5 s between tries made promotions and first commits take 5 s (notes, section 1).
-    set("wal_retrieve_retry_interval", "100ms");
+    // With the default of 5 s between tries promotions and first commits took 5 s. A standby that already streams from the
+    // node that is being promoted asks again for the new timeline after this.
+    set("wal_retrieve_retry_interval", "20ms");
     // A dead peer is let go after seconds, not after the default minute; shorter would cut over a busy disk.
     set("wal_receiver_timeout", "5s");
     set("wal_sender_timeout", "5s");

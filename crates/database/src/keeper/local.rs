@@ -25,6 +25,8 @@ const LOOKS_MAX: u32 = 3;
 const START_AGAIN: Duration = Duration::from_secs(1);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
+/// Looks whether the postmaster, which was told to a moment ago, has read its settings.
+const READ_LOOKS: u32 = 10;
 /// Looks whether connections that were told to end have done so, and the pause between two.
 const RENEW_LOOKS: u32 = 50;
 /// See [`RENEW_LOOKS`].
@@ -179,7 +181,14 @@ impl Local {
     /// Makes sure that every process goes by the quorum in the settings; walsenders that may not are ended.
     pub async fn confirm_sync(&mut self) -> Result<(), KeeperError> {
         let wanted = self.acks(self.own.quorum.as_ref())?;
-        let check = self.instance.confirm_sync(&wanted, CONFIRM).await?;
+        let mut check = self.instance.confirm_sync(&wanted, CONFIRM).await?;
+        for _ in 0..READ_LOOKS {
+            if check.in_force {
+                break;
+            }
+            tokio::time::sleep(RENEW_PAUSE).await;
+            check = self.instance.confirm_sync(&wanted, CONFIRM).await?;
+        }
         if !check.in_force {
             // A reload that was lost with an earlier keeper is never seen otherwise.
             self.apply()?;

@@ -31,6 +31,8 @@ const ROUNDS_MAX: u32 = 100;
 const SEEN_MS: u64 = 1_000;
 /// After a failed action the next try waits this long, in milliseconds.
 const FAILED_MS: u64 = 100;
+/// The same after the store has failed, which took its own time already: the moment it has a leader again counts.
+const STORE_FAILED_MS: u64 = 20;
 /// How long an orderly stop may take.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -147,6 +149,8 @@ enum Round {
     Calm,
     /// It failed: look again in a moment.
     Failed,
+    /// The store failed.
+    StoreFailed,
 }
 
 impl Keeper {
@@ -157,13 +161,14 @@ impl Keeper {
                 Ok(round) => round,
                 Err(error) => {
                     self.tell_failure(&error);
-                    Round::Failed
+                    if matches!(error, KeeperError::Store(_)) { Round::StoreFailed } else { Round::Failed }
                 }
             };
             rounds = if matches!(round, Round::Acted) { rounds + 1 } else { 0 };
             let wait_ms = match round {
                 Round::Acted if rounds < ROUNDS_MAX => continue,
                 Round::Acted | Round::Failed => FAILED_MS,
+                Round::StoreFailed => STORE_FAILED_MS,
                 Round::Calm if self.urgent() => URGENT_MS,
                 Round::Calm => CALM_MS,
             };
