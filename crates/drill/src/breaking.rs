@@ -39,6 +39,8 @@ pub trait Break: Send {
 pub struct Injected {
     /// Replicas, not fronts.
     pub units: Vec<UnitName>,
+    /// The primary of the database that keeps the application's orders was among what it hit.
+    pub primary: bool,
     /// Addresses that clients reach the fronts at, as given to the drill.
     pub fronts: Vec<SocketAddr>,
     /// Taken immediately before the first effect. What a client sent later than

@@ -83,6 +83,7 @@ impl Client {
         match self.unexpected(kind, seq, &answer) {
             None => Outcome::Expected,
             Some(why) => {
+                seen.outcome_unknown = answer.status == 503 && answer.outcome_unknown;
                 seen.blamed = answer.blame.as_deref().and_then(Blamed::parse);
                 seen.why = why;
                 Outcome::Failed(seen)

@@ -1,9 +1,10 @@
 //! Which failures nobody could have saved.
 //!
 //! A failure is savable, and so turns the drill red, unless the evidence says otherwise: the burden of proof is
-//! on the excuse. The three conditions below bound the excuses by what was in flight at the fault.
+//! on the excuse. The conditions below bound the excuses by what was in flight at the fault, and for an order at a
+//! database whose primary was hit by what was in flight until there was another one.
 
-use crate::decide_record::{Failure, FaultFacts, Kind, Record};
+use crate::decide_record::{Failure, FaultFacts, Kind, Outcome, Record};
 
 /// A fault of many processes is carried out one signal after the other; a request sent this long after its
 /// first effect may still have met a victim alive. 20 ms is ten times what `cgroup.kill` takes for a zone.
@@ -15,10 +16,20 @@ pub const SLACK_US: u64 = 20_000;
 /// 2. Either its front was hit and held it: the body of the `POST` had left, or the connection broke under it;
 /// 3. or a front that lives says that the bytes had been sent to a replica that was hit, and the request must
 ///    not be carried out twice (RFC 9110 9.2.2).
+/// 4. Apart from these: the primary of the database was hit, the application said that it does not know the outcome of
+///    this order, and it was sent before orders went through again. Its commit was at a server that could not answer:
+///    whoever sends it again may do it twice. It is excused, not forgotten: all orders are looked up afterwards, and one
+///    that is there twice is red like any other.
 #[must_use]
 pub fn unsavable(record: &Record, fault: &FaultFacts) -> Option<&'static str> {
     let failure = record.failure()?;
-    if !in_flight(failure, record.end_us, fault.at_us) {
+    if record.kind == Kind::Write && failure.outcome_unknown && fault.primary {
+        let until = fault.orders_again_us.unwrap_or(fault.at_us).max(fault.at_us);
+        if in_flight(failure, record.end_us, (fault.at_us, until)) {
+            return Some("its outcome is unknown: it was at the database when the primary was hit");
+        }
+    }
+    if !in_flight(failure, record.end_us, (fault.at_us, fault.at_us)) {
         return None;
     }
     if failure.front.is_some_and(|front| fault.fronts.contains(&front)) {
@@ -36,8 +47,18 @@ pub fn unsavable(record: &Record, fault: &FaultFacts) -> Option<&'static str> {
     None
 }
 
-fn in_flight(failure: &Failure, end_us: u64, at_us: u64) -> bool {
-    failure.sent_us.is_some_and(|sent| sent <= at_us.saturating_add(SLACK_US)) && end_us >= at_us
+/// Sent before `until_us`, and not over at the fault.
+fn in_flight(failure: &Failure, end_us: u64, (at_us, until_us): (u64, u64)) -> bool {
+    failure.sent_us.is_some_and(|sent| sent <= until_us.saturating_add(SLACK_US)) && end_us >= at_us
+}
+
+/// When orders went through again after a fault at `at_us`: the end of the first one to be acknowledged of those that
+/// were sent when the fault was complete.
+#[must_use]
+pub fn orders_again_us(records: &[Record], at_us: u64) -> Option<u64> {
+    let whole = at_us.saturating_add(SLACK_US);
+    let sent = |r: &&Record| r.kind == Kind::Write && r.outcome == Outcome::Expected && r.due_us > whole;
+    records.iter().filter(sent).map(|r| r.end_us).min()
 }
 
 #[cfg(test)]
@@ -48,7 +69,12 @@ mod tests {
     const AT: u64 = 5_000_000;
 
     fn fault() -> FaultFacts {
-        FaultFacts { at_us: AT, fronts: [1].into(), units: ["web-2".to_owned()].into() }
+        FaultFacts {
+            at_us: AT,
+            fronts: [1].into(),
+            units: ["web-2".to_owned()].into(),
+            ..FaultFacts::default()
+        }
     }
 
     fn failed(kind: Kind, sent_us: u64, end_us: u64, edit: impl FnOnce(&mut Failure)) -> Record {
@@ -115,6 +141,50 @@ mod tests {
         let unsent = |f: &mut Failure| f.blamed = Blamed::parse("unit=web-2; sent=0");
         check(failed(Kind::Write, AT - 3_000, AT + 900, unsent), false);
         check(failed(Kind::Write, AT - 3_000, AT + 900, |f| f.front = Some(1)), false);
+    }
+
+    fn unknown(failure: &mut Failure) {
+        failure.body_sent = true;
+        failure.outcome_unknown = true;
+    }
+
+    #[test]
+    fn an_order_of_unknown_outcome_is_excused_until_orders_go_through_again() {
+        let again = AT + 1_500_000;
+        let facts = FaultFacts { primary: true, orders_again_us: Some(again), ..fault() };
+        let excused = |record: Record, facts: &FaultFacts| unsavable(&record, facts).is_some();
+        assert!(excused(failed(Kind::Write, AT - 3_000, AT + 900, unknown), &facts));
+        // A frozen primary takes orders and answers none, until there is another one.
+        assert!(excused(failed(Kind::Write, AT + 1_000_000, again, unknown), &facts));
+        assert!(!excused(failed(Kind::Write, again + SLACK_US + 1, again + 900_000, unknown), &facts));
+        assert!(!excused(failed(Kind::Write, AT - 9_000, AT - 1, unknown), &facts), "over before the fault");
+        assert!(!excused(failed(Kind::Read, AT - 3_000, AT + 900, unknown), &facts), "a read is no order");
+        // One that was refused had no effect: it could have been carried out later.
+        assert!(!excused(failed(Kind::Write, AT - 3_000, AT + 900, |f| f.body_sent = true), &facts));
+        // The primary was not hit: the application lost the connection for some other reason.
+        let elsewhere = FaultFacts { primary: false, ..facts.clone() };
+        assert!(!excused(failed(Kind::Write, AT - 3_000, AT + 900, unknown), &elsewhere));
+        // Orders never went through again: only what was in flight at the fault.
+        let never = FaultFacts { orders_again_us: None, ..facts };
+        assert!(excused(failed(Kind::Write, AT, AT + 900, unknown), &never));
+        assert!(!excused(failed(Kind::Write, AT + SLACK_US + 1, AT + 900_000, unknown), &never));
+    }
+
+    #[test]
+    fn orders_go_through_again_with_the_first_one_that_the_fault_cannot_have_met() {
+        let order = |due_us: u64, end_us: u64| Record {
+            seq: 1,
+            kind: Kind::Write,
+            due_us,
+            end_us,
+            outcome: Outcome::Expected,
+        };
+        let read = Record { kind: Kind::Read, ..order(AT + 100_000, AT + 101_000) };
+        let lost = failed(Kind::Write, AT + 200_000, AT + 300_000, unknown);
+        // The first one was at the database already: it says nothing about a primary after the fault.
+        let records = [order(AT - 1_000, AT + 5_000), read, lost, order(AT + 400_000, AT + 1_500_000)];
+        assert_eq!(orders_again_us(&records, AT), Some(AT + 1_500_000));
+        assert_eq!(orders_again_us(&records[..3], AT), None);
     }
 
     #[test]

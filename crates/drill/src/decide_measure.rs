@@ -36,6 +36,12 @@ pub fn calm_latencies_ms(records: &[Record], at_us: u64) -> Vec<f64> {
     sorted_short(records, |r| r.end_us < at_us)
 }
 
+/// As [`short_latencies_ms`], of the short reads alone.
+#[must_use]
+pub fn read_latencies_ms(records: &[Record], from_us: u64, to_us: u64) -> Vec<f64> {
+    sorted_short(records, |r| r.kind == Kind::Read && r.end_us >= from_us && r.due_us < to_us)
+}
+
 fn sorted_short(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Vec<f64> {
     let short = records.iter().filter(|r| r.kind.is_short() && wanted(r));
     let mut all: Vec<f64> = short.map(Record::latency_ms).collect();

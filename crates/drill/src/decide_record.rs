@@ -86,6 +86,9 @@ pub struct Failure {
     pub connection_held: bool,
     /// The replica that a front named in its own error answer.
     pub blamed: Option<Blamed>,
+    /// The application answered that it does not know whether the order was carried out: its commit was on the way to the
+    /// database when the connection ended.
+    pub outcome_unknown: bool,
     /// The client itself could not go on (no file descriptors, no local ports): this says nothing about the
     /// application.
     pub own_fault: bool,
@@ -127,4 +130,8 @@ pub struct FaultFacts {
     pub fronts: BTreeSet<usize>,
     /// Names of the replicas that it hit.
     pub units: BTreeSet<String>,
+    /// The primary of the application's database was hit.
+    pub primary: bool,
+    /// When orders went through again, by the first one that was sent after the fault and acknowledged. `None`: never.
+    pub orders_again_us: Option<u64>,
 }

@@ -4,7 +4,7 @@ use model::{Fault, FaultTarget, Objectives, Verdict};
 
 use crate::decide_judge::unsavable;
 use crate::decide_measure::{
-    Silence, calm_latencies_ms, longest_silence, quantile, rto_ms, short_latencies_ms,
+    Silence, calm_latencies_ms, longest_silence, quantile, read_latencies_ms, rto_ms, short_latencies_ms,
 };
 use crate::decide_record::{FaultFacts, Kind, Record};
 
@@ -142,8 +142,9 @@ fn judge(verdict: &mut Verdict, measured: &Measured<'_>, event: Silence) {
         let writes = if doubled == 1 { "write was" } else { "writes were" };
         missed.push(format!("{doubled} {writes} carried out more than once"));
     }
-    missed.extend(slow(verdict));
+    missed.extend(slow(verdict, measured));
     missed.extend(unrecovered(verdict, measured, event));
+    missed.extend(orders_stopped(measured));
     verdict.objectives_met = match (missed.is_empty(), measured.effects) {
         (false, _) => Some(false),
         (true, Some(_)) => Some(true),
@@ -156,11 +157,41 @@ fn requests(count: u64) -> &'static str {
     if count == 1 { "request" } else { "requests" }
 }
 
-fn slow(verdict: &Verdict) -> Option<String> {
-    let (calm, event) = (verdict.calm_p99_ms?, verdict.p99_ms?);
+/// Orders that wait for another primary are slow by nature: then reads alone are judged, and orders by how long none went
+/// through.
+fn slow(verdict: &Verdict, measured: &Measured<'_>) -> Option<String> {
+    let (calm, mut event, mut whose) = (verdict.calm_p99_ms?, verdict.p99_ms?, "short requests");
+    if measured.facts.primary {
+        let reads = read_latencies_ms(measured.records, measured.facts.at_us, measured.event_end_us);
+        (event, whose) = (quantile(&reads, 0.99)?, "reads");
+    }
     (calm < P99_CALM_MS && event > P99_EVENT_MS).then(|| {
-        format!("p99 of the short requests over the event was {event:.0} ms; it may be {P99_EVENT_MS:.0} ms")
+        format!("p99 of the {whose} over the event was {event:.0} ms; it may be {P99_EVENT_MS:.0} ms")
     })
+}
+
+/// The recovery time of orders, where the primary of their database was hit.
+fn orders_stopped(measured: &Measured<'_>) -> Option<String> {
+    if !measured.facts.primary {
+        return None;
+    }
+    let Some(again) = measured.facts.orders_again_us else {
+        return Some("no order went through any more".to_owned());
+    };
+    let ms = again.saturating_sub(measured.facts.at_us) / 1000;
+    let (limit, scope) = promised(measured)?;
+    (ms > limit).then(|| format!("orders went through again after {ms} ms; `rto.{scope}` allows {limit} ms"))
+}
+
+/// What the file promises of this fault, in milliseconds.
+fn promised(measured: &Measured<'_>) -> Option<(u64, &'static str)> {
+    let rto = measured.objectives.rto;
+    match (measured.fault.target, rto.node) {
+        (FaultTarget::Process | FaultTarget::Front | FaultTarget::Primary, Some(node)) => {
+            Some((node.0, "node"))
+        }
+        _ => Some((rto.zone?.0, "zone")),
+    }
 }
 
 /// The recovery time objective: of the zone for a zone, of the node for a replica or a front, of the zone where
@@ -170,13 +201,9 @@ fn unrecovered(verdict: &Verdict, measured: &Measured<'_>, event: Silence) -> Op
     if event.open && rto > 0.0 {
         return Some(format!("no request succeeded any more: {rto:.0} ms without success at the end"));
     }
-    let promised = measured.objectives.rto;
-    let (limit, scope) = match (measured.fault.target, promised.node) {
-        (FaultTarget::Process | FaultTarget::Front | FaultTarget::Primary, Some(node)) => (node, "node"),
-        _ => (promised.zone?, "zone"),
-    };
-    (rto > limit.0 as f64)
-        .then(|| format!("service was back after {rto:.0} ms; `rto.{scope}` allows {} ms", limit.0))
+    let (limit, scope) = promised(measured)?;
+    (rto > limit as f64)
+        .then(|| format!("service was back after {rto:.0} ms; `rto.{scope}` allows {limit} ms"))
 }
 
 #[cfg(test)]
@@ -202,7 +229,17 @@ mod tests {
     }
 
     fn judged(records: &[Record], effects: Option<&Effects>, objectives: &Objectives) -> Verdict {
-        let facts = FaultFacts { at_us: AT, fronts: [1].into(), units: ["web-2".to_owned()].into() };
+        judged_with(records, effects, objectives, FaultFacts::default())
+    }
+
+    fn judged_with(
+        records: &[Record],
+        effects: Option<&Effects>,
+        objectives: &Objectives,
+        facts: FaultFacts,
+    ) -> Verdict {
+        let units = ["web-2".to_owned()].into();
+        let facts = FaultFacts { at_us: AT, fronts: [1].into(), units, ..facts };
         let measured = Measured {
             fault: Fault { target: FaultTarget::Zone, kind: FaultKind::Kill },
             target: "b",
@@ -285,6 +322,30 @@ mod tests {
         let mut slow_anyway = calm_run();
         slow_down(&mut slow_anyway, 0, 1_500_000);
         assert_eq!(judged(&slow_anyway, Some(&Effects::default()), &Objectives::default()).missed, [""; 0]);
+    }
+
+    #[test]
+    fn orders_that_wait_for_another_primary_are_judged_by_how_long_none_went_through() {
+        let mut records = calm_run();
+        let waits = |r: &&mut Record| r.kind == Kind::Write && (AT..AT + 2_500_000).contains(&r.due_us);
+        records.iter_mut().filter(waits).for_each(|r| r.end_us = r.end_us.max(AT + 2_500_000));
+        let mut objectives = Objectives::default();
+        let facts =
+            FaultFacts { primary: true, orders_again_us: Some(AT + 2_500_000), ..FaultFacts::default() };
+        let missed = |objectives: &Objectives, facts: &FaultFacts| {
+            judged_with(&records, Some(&Effects::default()), objectives, facts.clone()).missed
+        };
+        assert_eq!(missed(&objectives, &facts), [""; 0]);
+        objectives.rto.zone = Some(Duration(2_000));
+        assert_eq!(
+            missed(&objectives, &facts),
+            ["orders went through again after 2500 ms; `rto.zone` allows 2000 ms"]
+        );
+        let never = FaultFacts { orders_again_us: None, ..facts.clone() };
+        assert_eq!(missed(&Objectives::default(), &never), ["no order went through any more"]);
+        // Nobody hit a primary: slow orders are slow.
+        let other = FaultFacts { primary: false, ..facts };
+        assert_eq!(missed(&Objectives::default(), &other).len(), 1);
     }
 
     #[test]

@@ -22,6 +22,8 @@ const INTERIM_MAX: usize = 8;
 
 /// How a front's error answer names the replica it had asked.
 const BLAME_HEADER: &str = "x-evenkeel-error";
+/// How the application says that it does not know whether it carried an order out: `unknown`.
+const OUTCOME_HEADER: &str = "x-order-outcome";
 
 /// One connection, with what was read beyond the last answer.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// The value of [`BLAME_HEADER`].
     pub(crate) blame: Option<String>,
+    /// [`OUTCOME_HEADER`] says `unknown`.
+    pub(crate) outcome_unknown: bool,
     /// The connection may carry another request.
     pub(crate) reusable: bool,
 }
@@ -74,6 +78,7 @@ struct Head {
     framing: Framing,
     keep: bool,
     blame: Option<String>,
+    outcome_unknown: bool,
 }
 
 /// Why no connection could be opened.
@@ -188,7 +193,8 @@ impl Conn {
         };
         // Bytes after the answer belong to nothing that was asked.
         let reusable = head.keep && head.framing != Framing::UntilClose && self.buffer.is_empty();
-        Ok(Answer { status: head.status, body, blame: head.blame, reusable })
+        let Head { status, blame, outcome_unknown, .. } = head;
+        Ok(Answer { status, body, blame, outcome_unknown, reusable })
     }
 
     async fn chunks(&mut self) -> Result<Vec<u8>, Broken> {
@@ -292,7 +298,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
     };
     let status = response.code.unwrap_or(0);
     let mut keep = response.version == Some(1);
-    let (mut length_said, mut chunked, mut blame) = (None, false, None);
+    let (mut length_said, mut chunked, mut blame, mut outcome_unknown) = (None, false, None, false);
     for header in response.headers.iter() {
         let value = String::from_utf8_lossy(header.value);
         let value = value.trim();
@@ -311,6 +317,8 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
             keep &= !value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"));
         } else if header.name.eq_ignore_ascii_case(BLAME_HEADER) {
             blame = Some(value.to_owned());
+        } else if header.name.eq_ignore_ascii_case(OUTCOME_HEADER) {
+            outcome_unknown = value == "unknown";
         }
     }
     let framing = match (status, chunked, length_said) {
@@ -320,7 +328,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
         (_, false, Some(length)) => Framing::Length(length),
         (_, false, None) => Framing::UntilClose,
     };
-    Ok(Some((Head { status, framing, keep, blame }, length)))
+    Ok(Some((Head { status, framing, keep, blame, outcome_unknown }, length)))
 }
 
 #[cfg(test)]

@@ -37,4 +37,4 @@ pub use error::DrillError;
 pub use journal::{Executions, JOURNAL_NAME};
 pub use options::{Options, Paths};
 pub use render::{exit_code, render, render_database, to_json};
-pub use run::{Failed, Progress, Report, Stage, run, run_report};
+pub use run::{Failed, Progress, Report, Stage, Unknown, run, run_report};

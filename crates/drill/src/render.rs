@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::decide_measure::{SLICE_US, Slice};
 use crate::decide_record::Kind;
 use crate::decide_verdict::P99_CALM_MS;
-use crate::run::{Failed, Report};
+use crate::run::{Failed, Report, Unknown};
 
 /// Widest timeline in columns; longer drills get wider slices.
 const COLUMNS_MAX: usize = 92;
@@ -143,6 +143,18 @@ fn numbers(out: &mut String, report: &Report) -> fmt::Result {
         count(v.lost_writes),
         count(v.double_effects)
     )?;
+    if let Some(again) = report.orders_again_ms {
+        writeln!(
+            out,
+            "  the primary of the orders was hit; they went through again after {}",
+            ms(Some(again))
+        )?;
+    }
+    let Unknown { orders, done } = report.unknown;
+    if orders > 0 {
+        let s = if orders == 1 { "" } else { "s" };
+        writeln!(out, "  {orders} order{s} of unknown outcome, looked up afterwards: {done} carried out")?;
+    }
     let judged =
         if v.calm_p99_ms.is_some_and(|calm| calm >= P99_CALM_MS) { ", too slow to judge" } else { "" };
     writeln!(
@@ -331,6 +343,16 @@ mod tests {
               drill-1-9 POST at -1 ms: the connection ended before the answer; its body had been sent to a front that was hit
         "#]],
         );
+    }
+
+    #[test]
+    fn orders_whose_outcome_nobody_knew_were_looked_up() {
+        let mut report = report();
+        (report.orders_again_ms, report.unknown) = (Some(1_720.0), Unknown { orders: 3, done: 2 });
+        let text = render(&report, false);
+        let line = |start: &str| text.lines().any(|line| line == format!("  {start}"));
+        assert!(line("the primary of the orders was hit; they went through again after 1720 ms"), "{text}");
+        assert!(line("3 orders of unknown outcome, looked up afterwards: 2 carried out"), "{text}");
     }
 
     #[test]

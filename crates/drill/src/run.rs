@@ -10,7 +10,7 @@ use crate::breaking::{Break, BreakError, Injected};
 use crate::client::id;
 use crate::database::read_orders;
 use crate::decide_count::Before;
-use crate::decide_judge::unsavable;
+use crate::decide_judge::{orders_again_us, unsavable};
 use crate::decide_measure::{ABORT_AFTER_US, Slice, timeline};
 use crate::decide_record::{FaultFacts, Kind, Record};
 use crate::decide_verdict::{Measured, not_run, verdict};
@@ -76,6 +76,10 @@ pub struct Report {
     pub lost_ids: Vec<String>,
     /// Ids of writes that were carried out more than once.
     pub doubled_ids: Vec<String>,
+    /// From the fault until orders went through again, where it hit their database's primary.
+    pub orders_again_ms: Option<f64>,
+    /// Orders whose outcome the application did not know.
+    pub unknown: Unknown,
     /// What ended when, in columns of 250 ms from the start of the load.
     pub timeline: Vec<Slice>,
     /// The fault, in milliseconds since the load started.
@@ -94,6 +98,15 @@ pub struct Report {
     pub load_cpu_ms: Option<f64>,
     /// 99th percentile of how late the load generator sent, in milliseconds; part of every answer time.
     pub load_late_p99_ms: Option<f64>,
+}
+
+/// Orders whose callers were told that their outcome is unknown, looked up after the drill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unknown {
+    /// How many.
+    pub orders: u64,
+    /// Of these: carried out.
+    pub done: u64,
 }
 
 /// One failed request.
@@ -263,6 +276,8 @@ impl<P: FnMut(Progress) + Send> Course<'_, P> {
             at_us: self.load.us_of(injected.at),
             fronts: self.options.fronts.iter().enumerate().filter_map(hit).collect(),
             units: injected.units.iter().map(|unit| unit.as_str().to_owned()).collect(),
+            primary: injected.primary,
+            orders_again_us: None,
         }
     }
 
@@ -360,16 +375,24 @@ fn judged(
     options: &Options,
     fault: &impl Break,
     prefix: &str,
-    broken: Broken,
+    mut broken: Broken,
     full_count_ms: Option<f64>,
     (seen, executions): (Seen, Option<Executions>),
 ) -> Result<Report, DrillError> {
-    let (mut effects, mut journals, mut damaged_lines) = (None, 0, 0);
+    let (at_us, again) = (broken.facts.at_us, orders_again_us(&seen.records, broken.facts.at_us));
+    broken.facts.orders_again_us = again;
+    let hit = again.filter(|_| broken.facts.primary);
+    let orders_again_ms = hit.map(|again| again.saturating_sub(at_us) as f64 / 1000.0);
+    let (mut effects, mut journals, mut damaged_lines, mut unknown) = (None, 0, 0, Unknown::default());
     if let Some(executions) = executions {
         let written = |r: &&Record| r.kind == Kind::Write && r.failure().is_none();
         let acked = seen.records.iter().filter(written).map(|r| id(prefix, r.seq));
         (journals, damaged_lines) = (executions.journals, executions.damaged);
         effects = Some(executions.compare(acked));
+        for record in seen.records.iter().filter(|r| r.failure().is_some_and(|f| f.outcome_unknown)) {
+            unknown.orders += 1;
+            unknown.done += u64::from(executions.times(&id(prefix, record.seq)) > 0);
+        }
     }
     let verdict = verdict(
         &Measured {
@@ -404,6 +427,8 @@ fn judged(
         failures: seen.records.iter().filter_map(failed).collect(),
         lost_ids: effects.lost,
         doubled_ids: effects.doubled,
+        orders_again_ms,
+        unknown,
         timeline: timeline(&seen.records, broken.end_us),
         fault_at_ms: broken.facts.at_us as f64 / 1000.0,
         healed_at_ms: broken.healed_us as f64 / 1000.0,
@@ -423,6 +448,8 @@ impl Report {
             failures: Vec::new(),
             lost_ids: Vec::new(),
             doubled_ids: Vec::new(),
+            orders_again_ms: None,
+            unknown: Unknown::default(),
             timeline: Vec::new(),
             fault_at_ms: 0.0,
             healed_at_ms: 0.0,

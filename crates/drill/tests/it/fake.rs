@@ -21,6 +21,8 @@ pub struct Wrong {
     pub forget_every: AtomicU64,
     /// Writes answered with 502 that blame `web-2`, of those that come while it is above 0.
     pub refuse: AtomicU32,
+    /// Writes that are carried out and answered with 503 and an unknown outcome, of those that come while it is above 0.
+    pub forget_the_answer: AtomicU32,
     /// Answers writes with another id.
     pub other_id: AtomicBool,
     /// Does not say `100 Continue`.
@@ -169,6 +171,8 @@ impl Server {
             let blame = "x-evenkeel-error: unit=web-2; sent=1\r\n";
             return self.say(stream, "502 Bad Gateway", blame, "").await;
         }
+        let unknown = &self.wrong.forget_the_answer;
+        let unknown = unknown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
         let seq: u64 = id.rsplit('-').next().unwrap().parse().unwrap();
         let hits = |every: &AtomicU64| match every.load(Ordering::Relaxed) {
             0 => false,
@@ -179,6 +183,9 @@ impl Server {
         let mut journal = std::fs::File::options().create(true).append(true).open(&self.journal).unwrap();
         std::io::Write::write_all(&mut journal, format!("{{\"id\":\"{id}\"}}\n").repeat(times).as_bytes())
             .unwrap();
+        if unknown {
+            return self.say(stream, "503 Service Unavailable", "x-order-outcome: unknown\r\n", "{}").await;
+        }
         let id = if self.wrong.other_id.load(Ordering::Relaxed) { "somebody-else" } else { &id };
         self.say(stream, "201 Created", "", &format!("{{\"id\":\"{id}\"}}")).await
     }
@@ -220,6 +227,8 @@ pub struct FakeFault {
     pub how: How,
     /// Run right after the fault.
     pub after: Option<Plant>,
+    /// It says that it hit a database's primary.
+    pub primary: bool,
     pub heal_fails: u32,
     pub impossible: Option<String>,
     pub log: Arc<Mutex<Vec<&'static str>>>,
@@ -231,6 +240,7 @@ impl FakeFault {
             fakes: Arc::new(Mutex::new(fakes)),
             how,
             after: None,
+            primary: false,
             heal_fails: 0,
             impossible: None,
             log: Arc::default(),
@@ -280,7 +290,8 @@ impl Break for FakeFault {
             after(&fakes.wrong);
         }
         let fronts = hit.iter().map(|n| fakes.fronts[*n].address).collect();
-        Ok(Injected { units: vec![UnitName::new("web-2").unwrap()], fronts, at })
+        let units = vec![UnitName::new("web-2").unwrap()];
+        Ok(Injected { units, primary: self.primary, fronts, at })
     }
 
     async fn heal(&mut self) -> Result<(), BreakError> {

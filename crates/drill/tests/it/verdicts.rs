@@ -144,6 +144,46 @@ fn blaming_the_victim_excuses_what_was_in_flight_and_not_what_fails_two_seconds_
 }
 
 #[test]
+fn an_order_of_unknown_outcome_is_excused_at_the_primarys_loss_alone_and_looked_up_in_any_case() {
+    let drilled = |name: &str, primary: bool, double: bool| {
+        drilled(name, How::Nothing, |options, fault| {
+            options.write_share = 0.5;
+            fault.primary = primary;
+            wrong(fault).write_ms.store(250, Ordering::Relaxed);
+            // The next writes to be answered were all in flight at the fault.
+            fault.after = Some(Box::new(move |wrong| {
+                wrong.forget_the_answer.store(3, Ordering::Relaxed);
+                wrong.double_every.store(u64::from(double), Ordering::Relaxed);
+            }));
+        })
+        .unwrap()
+    };
+    let lost = || {
+        let report = drilled("unknown", true, false);
+        let verdict = &report.verdict;
+        assert_eq!((verdict.failed, verdict.unsavable), (Some(3), Some(3)), "{:#?}", report.failures);
+        assert_eq!((report.unknown.orders, report.unknown.done), (3, 3));
+        assert_eq!(verdict.objectives_met, Some(true), "{:?}", verdict.missed);
+    };
+    let kept = || {
+        let report = drilled("unknown-kept", false, false);
+        assert_eq!((report.verdict.failed, report.verdict.unsavable), (Some(3), Some(0)));
+        assert_eq!(report.verdict.missed, ["3 requests that could have been saved failed"]);
+    };
+    let twice = || {
+        let report = drilled("unknown-twice", true, true);
+        assert_eq!(report.verdict.unsavable, Some(3));
+        assert!(report.verdict.double_effects > Some(3), "those of unknown outcome are counted too");
+        assert_eq!(report.verdict.objectives_met, Some(false));
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(lost);
+        scope.spawn(kept);
+        scope.spawn(twice);
+    });
+}
+
+#[test]
 fn an_answer_to_another_order_is_a_failure_and_effects_that_nobody_counted_have_not_passed() {
     let other = || {
         let report = drilled("other", How::Nothing, |_, fault| {

@@ -65,7 +65,8 @@ async fn measure(
     let zones =
         LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
     let state = site.root().to_path_buf();
-    let local = LocalFault { fault, victim, zones, state, mirror, event_ms };
+    let (orders, target) = drill_primary::orders(&picture, site)?.unzip();
+    let local = LocalFault { fault, victim, zones, state, mirror, orders, event_ms };
 
     let mut options = Options::new(fronts(&picture), ask_to_stop(tasks)?);
     options.host = host(&picture);
@@ -74,7 +75,7 @@ async fn measure(
     options.event_ms = event_ms;
     options.abort_share = f64::from(args.abort_percent) / 100.0;
     options.journals = vec![site.root().to_path_buf()];
-    options.orders = drill_primary::orders(&picture, site)?;
+    options.orders = target;
     options.objectives =
         picture.rollout.as_ref().map(|(rollout, _)| rollout.plan.objectives.clone()).unwrap_or_default();
     options.status = Some(status);

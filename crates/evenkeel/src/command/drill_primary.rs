@@ -48,18 +48,19 @@ fn target(picture: &Mirror, plan: &Plan, index: usize, site: &Site) -> anyhow::R
     })
 }
 
-/// Where the application keeps its orders, if one of its services is given the address of a database.
+/// The database that keeps the application's orders and the way to it, if one of its services is given its address.
 ///
 /// # Errors
 /// When the database's secret cannot be read.
-pub fn orders(picture: &Mirror, site: &Site) -> anyhow::Result<Option<Target>> {
+pub fn orders(picture: &Mirror, site: &Site) -> anyhow::Result<Option<(DatabaseName, Target)>> {
     let Some(plan) = database::plan(picture) else { return Ok(None) };
     let used = |name: &DatabaseName| {
         let mut texts = plan.services.iter().flat_map(|planned| planned.service.environment.values());
         texts.any(|text| text.urls().any(|url| url == name))
     };
-    let index = plan.databases.iter().position(|planned| used(&planned.database.name));
-    index.map(|index| target(picture, plan, index, site)).transpose()
+    let mut names = plan.databases.iter().map(|planned| &planned.database.name);
+    let name = names.find(|name| used(name));
+    name.map(|name| Ok((name.clone(), target(picture, plan, name, site)?))).transpose()
 }
 
 /// Runs it.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::database::keeper::node_of;
 use drill::{Break, BreakError, Injected};
 use engine::EngineError;
 use engine::local::{self, LocalZones};
-use model::{Fault, FaultKind, FaultTarget, UnitName, ZoneName};
+use model::{DatabaseName, Fault, FaultKind, FaultTarget, UnitName, ZoneName};
 use tokio::sync::watch;
 use world::Clock;
 
+use super::database;
 use super::mirror::Mirror;
 
 /// A zone is held down at most this much longer than the drill means to: should the drill be killed, its mark ends
@@ -34,6 +36,8 @@ pub struct LocalFault {
     pub zones: LocalZones,
     pub state: PathBuf,
     pub mirror: watch::Receiver<Arc<Mirror>>,
+    /// The database that keeps the application's orders.
+    pub orders: Option<DatabaseName>,
     /// How long the drill means to keep it broken.
     pub event_ms: u64,
 }
@@ -62,6 +66,18 @@ impl LocalFault {
             Victim::Unit(_, _) if self.fault.target == FaultTarget::Front => (Vec::new(), listens()),
             Victim::Unit(unit, _) => (vec![unit.clone()], Vec::new()),
         }
+    }
+
+    /// Whether the primary of the orders' database is in a zone that breaks, by the newest picture.
+    fn hits_primary(&self) -> bool {
+        let (Victim::Zone(zone), Some(name)) = (&self.victim, &self.orders) else { return false };
+        let picture = self.mirror.borrow().clone();
+        let docs = picture.databases.get(name).and_then(|docs| docs.record.as_ref());
+        let Some(primary) = docs.and_then(|(record, _)| record.primary()) else { return false };
+        let planned = database::plan(&picture).map(|plan| plan.databases.as_slice()).unwrap_or_default();
+        let planned = planned.iter().filter(|planned| planned.database.name == *name);
+        let mut nodes = planned.flat_map(|planned| &planned.nodes);
+        nodes.any(|node| node_of(&node.name) == Some(primary) && node.zone == *zone)
     }
 
     fn break_it(&self) -> Result<(), EngineError> {
@@ -118,9 +134,10 @@ impl Break for LocalFault {
 
     async fn inject(&mut self) -> Result<Injected, BreakError> {
         let (units, fronts) = self.victims();
+        let primary = self.hits_primary();
         let at = Instant::now();
         self.break_it().map_err(|error| wrap("the fault was not carried out", error))?;
-        Ok(Injected { units, fronts, at })
+        Ok(Injected { units, primary, fronts, at })
     }
 
     async fn heal(&mut self) -> Result<(), BreakError> {

@@ -88,7 +88,7 @@ impl Break for PrimaryFault {
                 cause: Some(Box::new(error)),
             })?,
         }
-        Ok(Injected { units: vec![primary.unit], fronts: Vec::new(), at })
+        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at })
     }
 
     async fn heal(&mut self) -> Result<(), BreakError> {
