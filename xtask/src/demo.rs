@@ -34,7 +34,8 @@ fn what_to_try(root: bool) -> String {
     };
     format!(
         "
-The shop starts in the zones a, b and c of this machine. Its entries are
+The shop starts in the zones a, b and c of this machine, with its orders in a PostgreSQL of three nodes, one a zone. Its
+entries are
 
     http://127.0.1.1:8080/    http://127.0.2.1:8080/    http://127.0.3.1:8080/
 
@@ -45,7 +46,10 @@ In a second terminal, from this folder:
     evenkeel drill process                     kills one replica under load and measures
     evenkeel drill zone b                      kills a whole zone
     evenkeel drill zone b --fault freeze       stops it: sockets open, nothing answers
-{cut}    evenkeel drill front a                     kills a front
+{cut}    evenkeel drill front                       kills a front
+    evenkeel drill primary --fault freeze      stops the database's primary, and counts what was acknowledged and lost
+    evenkeel failover db                       hands the database over to another node, in order
+    evenkeel logs db                           what its servers and keepers say
     evenkeel down                              ends everything and keeps the data
 
 Ctrl-C here stops everything gracefully, a second one at once.

@@ -371,7 +371,7 @@ fn an_application_that_cannot_start_is_refused_before_anything_starts() {
 #[test]
 fn a_database_is_planned_before_it_is_run_and_up_says_which() {
     let folder = Folder::new("database");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop/with-database.yaml");
+    let file = shop();
     let plan = folder.run(&["plan", "--json", file]).code(0).json();
     assert_eq!(plan["databases"][0]["nodes"][0], serde_json::json!({ "name": "db-1", "zone": "a" }));
     assert!(plan["feasible"] == true && plan["databases"][0]["mode"] == "quorum", "{plan}");

@@ -113,7 +113,7 @@ impl Site {
 
     /// Writes the example's file with `edits` made: each replaces a text that must be there.
     pub(super) fn write(&self, edits: &[(&str, &str)]) -> Result<()> {
-        let path = crate::root().join("examples/shop/evenkeel.yaml");
+        let path = crate::root().join("examples/shop/without-database.yaml");
         let mut text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
         let (shop, port) = (self.shop.display().to_string(), format!("\":{}\"", self.port));
