@@ -199,10 +199,10 @@ impl Lease<'_> {
     }
 }
 
-/// A server answered that it will not have us, and will say so again: a wrong name or password (class 28), or no such
-/// database (3D).
+/// A server answered that it will not have us, and will say so again: a wrong name or password (28P01), or no such database
+/// (3D). Not 28000: a primary that has just taken over answers so to whoever comes before it has opened.
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("28") || code.code().starts_with("3D"))
+    error.code().is_some_and(|code| code.code() == "28P01" || code.code().starts_with("3D"))
 }
 
 /// The server's own words with their code, or the chain of causes.

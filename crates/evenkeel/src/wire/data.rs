@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::database::keeper::ServerState;
 use ::database::path::{DataReport, DataSnapshot};
 use model::{Moment, ZoneName};
 use store::{Store, Txn};
 use tokio::sync::watch;
 use world::{Clock, Stop};
 
+use super::database::DataNode;
 use super::keepers::Board;
 use super::mirror::Mirror;
 use super::publish::Link;
@@ -18,7 +20,8 @@ use super::{database, report};
 
 /// The longest time between two looks.
 const LOOK_MS: u64 = 1_000;
-/// Between two writes of what data nodes are. People and other zones look at it, no decision is made of it.
+/// Between two writes of what data nodes are, unless a server has become another thing: the fronts of other zones hold
+/// clients until the primary is open.
 const WRITE_MS: u64 = 500;
 /// After a write its change is waited for this long in the own picture before the next one is judged.
 const SEEN_MS: u64 = 1_000;
@@ -93,12 +96,19 @@ pub async fn write(
             seen = reply.revision;
             written = now;
         }
+        let told = servers(&board);
         tokio::select! {
             biased;
             () = stop.requested() => return,
+            () = async { let _ = data.board.wait_for(|board| servers(board) != told).await; } => {}
             () = tokio::time::sleep(Duration::from_millis(WRITE_MS)) => {}
         }
+        data.board.mark_changed();
     }
+}
+
+fn servers(board: &Board) -> Vec<(DataNode, ServerState)> {
+    board.iter().map(|(node, status)| (node.clone(), status.server)).collect()
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use database::keeper::{NodePlace, node_of};
+use database::keeper::{NodePlace, ServerState, node_of};
 use database::path::{DataSnapshot, Served};
 use model::{
-    AppName, DatabaseName, DatabaseUrl, NodeId, Plan, PlannedDatabase, Record, ReignPhase, ZoneName,
+    AppName, DatabaseName, DatabaseUrl, NodeId, Plan, PlannedDatabase, Record, ReignPhase, Term, ZoneName,
 };
 use store::Revision;
 
@@ -151,6 +151,17 @@ pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) 
     let plan = &rollout.plan;
     let mut snapshot =
         DataSnapshot { revision: *revision, zone: Some(zone.clone()), ..DataSnapshot::default() };
+/// Whether the keeper of the primary says that clients may not come in yet: between the first record that names it and its
+/// opening lie two writes to a disk, and PostgreSQL refuses for good whoever comes earlier. One that has said nothing since
+/// it started holds nobody up.
+fn is_closed(mirror: &Mirror, board: &Board, primary: &DataNode, term: Term) -> bool {
+    let told = mirror.databases.get(&primary.database).and_then(|kept| kept.statuses.get(&primary.node));
+    let status = board.get(primary).map(|status| &**status).or(told);
+    status.is_some_and(|status| {
+        status.promised > 0 && (status.promised < term || status.server != ServerState::Open)
+    })
+}
+
     for (index, planned) in plan.databases.iter().enumerate() {
         let name = &planned.database.name;
         let record = newest(mirror, board, name);
@@ -160,13 +171,15 @@ pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) 
             Some(ReignPhase::Serving { primary, handover }) => (Some(primary), handover.is_some()),
             Some(ReignPhase::Electing { .. } | ReignPhase::Promoting { .. }) | None => (None, false),
         };
-        let places = places(plan, index, &mirror.zones).unwrap_or_default();
+        let term = record.map_or(0, |record| record.term);
+        let closed = |node| is_closed(mirror, board, &DataNode { database: name.clone(), node }, term);
+        let places = places(planned, slot, &mirror.zones).unwrap_or_default();
         snapshot.databases.push(Served {
             name: name.to_string(),
             listen: front_address(address, index),
             primary: primary.and_then(|node| places.get(&node)).map(|place| place.server),
-            term: record.map_or(0, |record| record.term),
-            hold,
+            term,
+            hold: hold || primary.is_some_and(closed),
         });
     }
     Some(snapshot)
