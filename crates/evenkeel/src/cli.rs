@@ -114,7 +114,8 @@ pub struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// A unit such as `web-2` or `edge-a`; left out: all
+    /// A unit such as `web-2`, `edge-a` or `db-1` (PostgreSQL's log and its keeper's), or a service or database: all of its
+    /// units; left out: everything
     pub unit: Option<String>,
     /// Go on printing what is added
     #[arg(short, long)]

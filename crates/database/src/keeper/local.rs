@@ -318,7 +318,7 @@ impl Local {
         let standby = self.instance.is_standby();
         let writes = self.last.as_ref().map_or(!standby, |seen| !seen.in_recovery);
         if self.failed_looks >= LOOKS_MAX && writes {
-            tracing::warn!("a primary does not answer; ending it");
+            tracing::warn!(node = %self.options.unit(), "a primary does not answer; ending it");
             self.end().await?;
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
         }

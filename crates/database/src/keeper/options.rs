@@ -50,6 +50,12 @@ impl KeeperOptions {
     pub fn name(&self) -> &DatabaseName {
         &self.database.database.name
     }
+
+    /// The node's unit, as logs have it: `db-2`.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("{}-{}", self.name(), self.node)
+    }
 }
 
 /// The node of a unit `db-2`.

@@ -214,7 +214,7 @@ impl Keeper {
     }
 
     fn finish(&mut self, finished: Finished) {
-        info!(node = %self.local.options.node, work = finished.name, failed = ?finished.failed.as_ref().map(ToString::to_string), "work ended");
+        info!(node = %self.local.options.unit(), work = finished.name, failed = ?finished.failed.as_ref().map(ToString::to_string), "work ended");
         if finished.name == "checkpoint" {
             self.checkpointing = false;
         } else {
@@ -247,7 +247,7 @@ impl Keeper {
     fn tell_failure(&mut self, error: &KeeperError) {
         let text = error.to_string();
         if text != self.detail {
-            warn!(node = %self.local.options.node, error = error as &dyn std::error::Error, "an effect failed; looking again");
+            warn!(node = %self.local.options.unit(), error = error as &dyn std::error::Error, "an effect failed; looking again");
         }
         self.detail = text;
     }
@@ -280,7 +280,7 @@ impl Keeper {
         if self.checkpointing && action == Action::Checkpoint {
             return Ok(Round::Calm);
         }
-        info!(node = %view.me, rule, ?action, "acts");
+        info!(node = %self.local.options.unit(), rule, ?action, "acts");
         rule.clone_into(&mut self.rule);
         self.act(action).await
     }
@@ -377,7 +377,7 @@ impl Keeper {
         let Some(running) = self.local.running.take() else { return };
         let stopped = running.stop(StopHow::Fast, STOP).await;
         if let Err(error) = stopped {
-            warn!(error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
+            warn!(node = %self.local.options.unit(), error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
             let _ = self.local.instance.kill().await;
         }
     }

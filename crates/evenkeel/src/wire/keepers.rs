@@ -19,6 +19,7 @@ use crate::exit::hinted;
 
 use super::database::{Change, DataNode, Wanted, wanted};
 use super::identity;
+use super::logs;
 use super::mirror::Mirror;
 use super::place;
 
@@ -122,6 +123,7 @@ pub async fn run(
 }
 
 impl Keepers {
+        keepers.turn_logs();
     fn reconcile(&mut self, wanted: BTreeMap<DataNode, Option<Wanted>>) {
         let gone: Vec<DataNode> =
             self.kept.keys().filter(|node| !wanted.contains_key(node)).cloned().collect();
@@ -271,6 +273,13 @@ impl Keepers {
             Ok(()) => self.noted = pids,
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "servers are not noted"),
         }
+    /// Keeps what PostgreSQL prints within bounds, as logs of our own.
+    fn turn_logs(&self) {
+        for node in self.kept.keys() {
+            logs::turn(&self.options.databases.join(node.to_string()).join("log"));
+        }
+    }
+
     }
 
     async fn end(mut self) {

@@ -46,6 +46,17 @@ pub fn of(site: &Site, zone: &ZoneName) -> anyhow::Result<PathBuf> {
     Ok(folder.join(zone.as_str()))
 }
 
+/// The folder of the data of `zone`'s nodes, without making a name for it; `None`: there is none yet.
+///
+/// # Errors
+/// As [`outside`].
+pub fn known(site: &Site, zone: &ZoneName) -> anyhow::Result<Option<PathBuf>> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(outside(site)?.map(|folder| folder.join(zone.as_str())));
+    }
+    Ok(Some(site.zone_dir(zone).join("databases")))
+}
+
 /// The folder outside of the state folder that holds this run's data; `None`: there is none.
 ///
 /// # Errors
