@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::{Moment, NodeId, Nodes, ReignPhase};
@@ -33,6 +33,8 @@ const SEEN_MS: u64 = 1_000;
 const FAILED_MS: u64 = 100;
 /// The same after the store has failed, which took its own time already: the moment it has a leader again counts.
 const STORE_FAILED_MS: u64 = 20;
+/// A look at a standby that waits for its primary's end.
+const OUTLAST_LOOK: Duration = Duration::from_millis(400);
 /// How long an orderly stop may take.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -41,8 +43,16 @@ pub struct KeeperHandle {
     status: watch::Receiver<Arc<KeeperStatus>>,
     tasks: Tasks,
     done: mpsc::Receiver<()>,
-    /// The server is to end with the keeper.
-    orderly: Arc<AtomicBool>,
+    end: Arc<End>,
+}
+
+/// How a keeper is to end.
+#[derive(Debug, Default)]
+struct End {
+    /// The server ends with it.
+    orderly: AtomicBool,
+    /// A standby's server ends after its primary's, but waits no longer than this.
+    after_primary_ms: AtomicU64,
 }
 
 impl KeeperHandle {
@@ -55,9 +65,19 @@ impl KeeperHandle {
     /// Ends the loop, then the server, in order. A keeper that is dropped instead leaves the server running, for the
     /// next keeper to take over.
     pub async fn stop(mut self) {
-        self.orderly.store(true, Ordering::Relaxed);
-        let _ = self.tasks.shutdown(world::Limits { grace_ms: 40_000, ..world::Limits::default() }).await;
+        self.end.orderly.store(true, Ordering::Relaxed);
+        let waits_ms = self.end.after_primary_ms.load(Ordering::Relaxed);
+        let grace_ms = 40_000 + waits_ms;
+        let _ = self.tasks.shutdown(world::Limits { grace_ms, ..world::Limits::default() }).await;
         let _ = self.done.recv().await;
+    }
+
+    /// As [`KeeperHandle::stop`], where all nodes of the database end: a standby's server ends after its primary's, which
+    /// so leaves nothing behind that no standby has, and starts again without being rewound. One whose primary goes on
+    /// waits `within_ms`.
+    pub async fn stop_after_primary(self, within_ms: u64) {
+        self.end.after_primary_ms.store(within_ms, Ordering::Relaxed);
+        self.stop().await;
     }
 }
 
@@ -82,9 +102,9 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
     let (status_out, status) = watch::channel(Arc::new(KeeperStatus::default()));
     let (finished_out, finished) = mpsc::channel(4);
     let (done_out, done) = mpsc::channel(1);
-    let orderly = Arc::new(AtomicBool::new(false));
+    let end = Arc::new(End::default());
     let keeper = Keeper {
-        orderly: orderly.clone(),
+        end: end.clone(),
         local,
         alone,
         store,
@@ -106,7 +126,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         keeper.run().await;
         drop(done_out);
     });
-    Ok(KeeperHandle { status, tasks, done, orderly })
+    Ok(KeeperHandle { status, tasks, done, end })
 }
 
 fn peers_of(options: &KeeperOptions) -> Result<PeersOptions, KeeperError> {
@@ -122,7 +142,7 @@ fn peers_of(options: &KeeperOptions) -> Result<PeersOptions, KeeperError> {
 }
 
 struct Keeper {
-    orderly: Arc<AtomicBool>,
+    end: Arc<End>,
     local: Local,
     alone: Alone,
     store: Store,
@@ -174,8 +194,8 @@ impl Keeper {
             };
             self.wait(wait_ms).await;
         }
-        if self.orderly.load(Ordering::Relaxed) {
-            self.end().await;
+        if self.end.orderly.load(Ordering::Relaxed) {
+            self.finish_server().await;
         }
     }
 
@@ -372,9 +392,24 @@ impl Keeper {
         view.record.is_none() && data && view.durable.promised > 0
     }
 
+    /// Waits until nothing is received any more. PostgreSQL ends the connection to a standby when that has all of what it
+    /// has, the last record included (section 19.5 of version 15).
+    async fn outlast_primary(&self) {
+        let within = Duration::from_millis(self.end.after_primary_ms.load(Ordering::Relaxed));
+        let deadline = tokio::time::Instant::now() + within;
+        while tokio::time::Instant::now() < deadline {
+            let seen = self.local.instance.observe(OUTLAST_LOOK).await;
+            if !seen.is_ok_and(|seen| seen.in_recovery && seen.receiver.is_some()) {
+                return;
+            }
+            self.clock.sleep_ms(URGENT_MS).await;
+        }
+    }
+
     /// An orderly end of the node.
-    async fn end(mut self) {
+    async fn finish_server(mut self) {
         let Some(running) = self.local.running.take() else { return };
+        self.outlast_primary().await;
         let stopped = running.stop(StopHow::Fast, STOP).await;
         if let Err(error) = stopped {
             warn!(node = %self.local.options.unit(), error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");

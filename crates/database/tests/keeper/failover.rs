@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use database::keeper::ServerState;
 use model::{NodeId, ReignPhase};
 use rustix::process::Signal;
 
@@ -204,5 +205,30 @@ async fn with_no_standby_left_a_write_waits_and_is_never_half_true() {
     assert!(matches!(site.primary().unwrap().1.phase, ReignPhase::Serving { .. }));
     site.start(standbys[1]);
     site.calm().await;
+    site.end().await;
+}
+
+/// The primary's last record, that of its end, was on no standby's disk: each start of a whole run began with a rewind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ended_together_starts_again_without_a_node_being_made_again() {
+    let Some(mut site) = Site::three("an orderly end").await else { return };
+    for round in 0..3 {
+        write(&site, round * 10, round * 10 + 10).await;
+        let stopped = Instant::now();
+        site.stop_all().await;
+        println!("all nodes ended within {:?}", stopped.elapsed());
+        let started = Instant::now();
+        (1..=3).for_each(|node| site.start(NodeId(node)));
+        site.until("a calm cluster", |site| {
+            for node in (1..=3).map(NodeId) {
+                let status = site.status(node);
+                assert_ne!(status.server, ServerState::Making, "{node} is made again: {status:#?}");
+            }
+            site.is_calm()
+        })
+        .await;
+        println!("whole again after {:?}", started.elapsed());
+    }
+    is(count(&site).await, 30);
     site.end().await;
 }

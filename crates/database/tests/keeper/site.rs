@@ -163,16 +163,18 @@ impl Site {
 
     /// Served, and everybody streams and counts.
     pub async fn calm(&self) -> Duration {
-        self.until("a calm cluster", |site| {
-            let Some((primary, record)) = site.primary() else { return false };
-            let quorum = record.current().unwrap();
-            site.keepers.keys().all(|node| {
-                let server = site.status(*node).server;
-                let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
-                server == right && (*node == primary || quorum.members.has(*node))
-            })
+        self.until("a calm cluster", Site::is_calm).await
+    }
+
+    /// See [`Site::calm`].
+    pub fn is_calm(&self) -> bool {
+        let Some((primary, record)) = self.primary() else { return false };
+        let quorum = record.current().unwrap();
+        self.keepers.keys().all(|node| {
+            let server = self.status(*node).server;
+            let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
+            server == right && (*node == primary || quorum.members.has(*node))
         })
-        .await
     }
 
     /// A session of the application.
@@ -265,6 +267,15 @@ impl Site {
         let reply =
             self.store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await.unwrap();
         assert!(reply.done);
+    }
+
+    /// All nodes end together, as with `evenkeel down`.
+    pub async fn stop_all(&mut self) {
+        let mut ends = tokio::task::JoinSet::new();
+        for (_, keeper) in std::mem::take(&mut self.keepers) {
+            ends.spawn(keeper.stop_after_primary(10_000));
+        }
+        ends.join_all().await;
     }
 
     /// Ends everything.

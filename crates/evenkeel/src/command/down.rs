@@ -90,6 +90,7 @@ fn delete(site: &Site) -> anyhow::Result<()> {
         "zones",
         "store",
         "down",
+        "ending",
         "run.json",
         "local.json",
         "data.id",

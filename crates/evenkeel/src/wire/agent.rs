@@ -23,6 +23,7 @@ use super::coordination::StoreAddress;
 use super::keepers::{self, Board};
 use super::mirror::{self, Mirror};
 use super::publish::{self, Link};
+use super::site::Site;
 use super::{console, data, database, fronts, identity, member, release, report, snapshot};
 
 /// Units that use a database wait this long after the agent's start for another zone's address, so that their second
@@ -115,7 +116,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         late.extend(left.iter().map(ToString::to_string));
     }
     late.extend(engine_tasks.shutdown(Limits::default()).await);
-    let grace_ms = keepers::STOP_MS + SHUTDOWN_MARGIN_MS;
+    let grace_ms = keepers::STOP_MS + keepers::AFTER_PRIMARY_MS + SHUTDOWN_MARGIN_MS;
     late.extend(keeper_tasks.shutdown(Limits { grace_ms, ..Limits::default() }).await);
     if !late.is_empty() {
         tracing::warn!(?late, "did not stop in time");
@@ -224,6 +225,7 @@ fn start_keepers(agent: &Agent, tasks: &Tasks, board: watch::Sender<Board>) {
         dir: agent.options.dir.clone(),
         databases: agent.options.databases.clone(),
         identity: agent.options.identity.clone(),
+        ending: agent.options.local.as_deref().map(Site::ending_in),
         one_machine: agent.options.local.is_some(),
     };
     let (store, clock, mirror) = (agent.store.clone(), agent.clock.clone(), agent.mirror.clone());

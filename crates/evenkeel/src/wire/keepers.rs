@@ -33,6 +33,9 @@ const REPLACE_MS: u64 = 100;
 const CERTIFICATE_MS: u64 = 3_600_000;
 /// An orderly stop of a server may take half a minute, when a checkpoint is large.
 pub const STOP_MS: u64 = 35_000;
+/// Where the whole run ends, a standby waits for its primary's end, which first waits for the primary's units, this long at
+/// the most.
+pub const AFTER_PRIMARY_MS: u64 = 5_000;
 /// The system user that PostgreSQL runs as when everything else runs as root. Debian's package makes it.
 pub const SYSTEM_USER: &str = "postgres";
 
@@ -52,6 +55,8 @@ pub struct Options {
     pub databases: PathBuf,
     /// The run's identity.
     pub identity: PathBuf,
+    /// A file that is there while the whole run ends, all zones together.
+    pub ending: Option<PathBuf>,
     /// All zones are on this machine: what applications and the database say to each other crosses no network.
     pub one_machine: bool,
 }
@@ -118,12 +123,12 @@ pub async fn run(
             keepers.reconcile(wanted);
         }
         keepers.note(&statuses.borrow_and_update().clone());
+        keepers.turn_logs();
     }
     keepers.end().await;
 }
 
 impl Keepers {
-        keepers.turn_logs();
     fn reconcile(&mut self, wanted: BTreeMap<DataNode, Option<Wanted>>) {
         let gone: Vec<DataNode> =
             self.kept.keys().filter(|node| !wanted.contains_key(node)).cloned().collect();
@@ -196,7 +201,7 @@ impl Keepers {
     }
 
     fn keeper_options(&self, node: &DataNode, wanted: &Wanted) -> anyhow::Result<KeeperOptions> {
-        let Options { zone, address, dir, databases, identity, one_machine } = &self.options;
+        let Options { zone, address, dir, databases, identity, one_machine, .. } = &self.options;
         let user = if rustix::process::geteuid().is_root() {
             Some(system_user(SYSTEM_USER).ok_or_else(|| {
                 let text =
@@ -254,11 +259,25 @@ impl Keepers {
         }
     }
 
+    /// Ends the keeper and its server together with all others of its database.
+    fn take_down_last(&mut self, node: &DataNode) {
+        if let Some(keeper) = self.kept.get_mut(node).and_then(|kept| kept.keeper.take()) {
+            self.ending.spawn(stop_of(node), keeper.stop_after_primary(AFTER_PRIMARY_MS));
+        }
+    }
+
     /// Ends the keeper and its server for good.
     fn take_away(&mut self, node: &DataNode) {
         self.take_down(node, Moment::default());
         self.kept.remove(node);
         self.board.send_modify(|board| drop(board.remove(node)));
+    }
+
+    /// Keeps what PostgreSQL prints within bounds, as logs of our own.
+    fn turn_logs(&self) {
+        for node in self.kept.keys() {
+            logs::turn(&self.options.databases.join(node.to_string()).join("log"));
+        }
     }
 
     /// Writes down which servers run, for whoever has to find them without their agent.
@@ -273,21 +292,20 @@ impl Keepers {
             Ok(()) => self.noted = pids,
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "servers are not noted"),
         }
-    /// Keeps what PostgreSQL prints within bounds, as logs of our own.
-    fn turn_logs(&self) {
-        for node in self.kept.keys() {
-            logs::turn(&self.options.databases.join(node.to_string()).join("log"));
-        }
-    }
-
     }
 
     async fn end(mut self) {
         let nodes: Vec<DataNode> = self.kept.keys().cloned().collect();
+        let all = self.options.ending.as_ref().is_some_and(|file| file.exists());
         for node in nodes {
-            self.take_down(&node, Moment::default());
+            if all {
+                self.take_down_last(&node);
+            } else {
+                self.take_down(&node, Moment::default());
+            }
         }
-        self.ending.shutdown(Limits { grace_ms: STOP_MS, ..Limits::default() }).await;
+        let grace_ms = STOP_MS + if all { AFTER_PRIMARY_MS } else { 0 };
+        self.ending.shutdown(Limits { grace_ms, ..Limits::default() }).await;
     }
 }
 

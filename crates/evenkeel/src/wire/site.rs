@@ -10,6 +10,7 @@
 //!           zones/a/       the agent of zone a: its lock, log, front.sock, data.sock, units/, node/ (its certificate),
 //!                          databases/ (not when run by root)
 //!           down/a         a drill holds zone a down
+//!           ending         while the supervisor ends all zones
 //! ```
 
 use std::fs::File;
@@ -149,6 +150,11 @@ impl Site {
 
     pub fn zone_dir(&self, zone: &ZoneName) -> PathBuf {
         self.zones_dir().join(zone.as_str())
+    }
+
+    /// There while the supervisor ends all zones of the run in `root`: see `keepers`.
+    pub fn ending_in(root: &Path) -> PathBuf {
+        root.join("ending")
     }
 
     fn run_path(&self) -> PathBuf {
