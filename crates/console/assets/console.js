@@ -163,12 +163,13 @@
     // Nobody knows what a silent zone's units do now.
     const state = alive ? tag(tone, shape, word) : tag("idle", "dash", `was ${word}`);
     cell.append(make("div", "unit", make("span", "name", unit.name), state));
-    const facts = [unit.role];
+    const facts = [];
     // Of a database's node its term, vote and lag are what one looks for also when all is well.
     const data = unit.role === "primary" || unit.role === "standby";
     if (data && unit.detail && unit.healthy) facts.push(unit.detail);
     if (unit.restarts > 0) facts.push(plural(unit.restarts, "restart", "restarts"));
-    cell.append(make("div", "facts", facts.join(" · ")));
+    const role = make("span", unit.role === "primary" ? "primary" : "", unit.role);
+    cell.append(make("div", "facts", role, ...facts.flatMap((fact) => [" · ", fact])));
     if (unit.detail && !unit.healthy) cell.append(make("div", "detail", unit.detail));
     const where = [unit.address && `listens on ${unit.address}`, known(unit.pid) && `process ${unit.pid}`, unit.detail];
     cell.title = where.filter(Boolean).join("\n");
@@ -183,6 +184,13 @@
     if (database.need > 0 && writes) facts.push(`acknowledged by ${database.need} of ${database.members.join(", ")}`);
     if (!database.healthy && database.phase === "serving") facts.push("takes no writes now");
     return ` · ${facts.join(" · ")}`;
+  }
+
+  // An application's own parts, the fronts before them, then its databases and the fronts before those.
+  function rank(units) {
+    if (units.some((unit) => unit.role === "primary" || unit.role === "standby")) return 2;
+    if (units.some((unit) => unit.role !== "front")) return 0;
+    return units[0].service === "data" ? 3 : 1;
   }
 
   function zones(status) {
@@ -202,8 +210,9 @@
     }
     const databases = new Map((status.databases ?? []).map((database) => [database.name, database]));
     const bodies = [];
-    for (const [service, byZone] of services) {
-      const all = [...byZone.values()].flat();
+    const groups = [...services].map(([service, byZone]) => [service, byZone, [...byZone.values()].flat()]);
+    groups.sort((one, other) => rank(one[2]) - rank(other[2]));
+    for (const [service, byZone, all] of groups) {
       const healthy = all.filter((unit) => unit.healthy && living.has(unit.zone)).length;
       const database = databases.get(service);
       const title = make("th", "group",
