@@ -34,10 +34,8 @@ pub fn build(mirror: &Mirror, rps: Option<f64>, unix_ms: u64) -> Status {
     status.units = mirror.units.values().map(|(unit, _)| unit_status(mirror, unit)).collect();
     let known = |state: &&UnitState| !mirror.units.contains_key(&state.name);
     for state in mirror.states.values().filter(known) {
-        match state.service.as_str() {
-            fronts::EDGE => status.units.push(front_status(mirror, state)),
-            fronts::DATA => status.units.push(picture_data::front(mirror, state)),
-            _ => {}
+        if [fronts::EDGE, fronts::DATA].contains(&state.service.as_str()) {
+            status.units.push(front_status(mirror, state));
         }
     }
     status.units.extend(picture_data::units(mirror));
@@ -91,12 +89,19 @@ fn unit_status(mirror: &Mirror, unit: &UnitRecord) -> UnitStatus {
     }
 }
 
+/// Where a front listens, and where it cannot.
+type Told<'a> = (&'a [SocketAddr], &'a [(SocketAddr, String)]);
+
+/// A front, which is well when it listens wherever the plan says.
 fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
+    let told: Option<Told<'_>> = if state.service.as_str() == fronts::DATA {
+        mirror.data_fronts.get(&state.zone).map(|front| (&*front.listen, &*front.refused))
+    } else {
+        mirror.fronts.get(&state.zone).map(|front| (&*front.listen, &*front.refused))
+    };
+    let (listen, refused) = told.unwrap_or_default();
     let alive = mirror.agents.contains_key(&state.zone);
-    let front = mirror.fronts.get(&state.zone);
-    let listens = front.is_some_and(|front| !front.listen.is_empty() && front.refused.is_empty());
-    let refused = front.and_then(|front| front.refused.first());
-    let detail = match (alive, refused) {
+    let detail = match (alive, refused.first()) {
         (false, _) => "its zone does not answer".to_owned(),
         (true, Some((address, why))) => format!("cannot listen on {address}: {why}"),
         (true, None) => state.detail.clone(),
@@ -107,9 +112,9 @@ fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
         service: state.service.clone(),
         state: state.phase,
         role: "front".to_owned(),
-        healthy: alive && state.phase == Phase::Ready && listens,
+        healthy: alive && state.phase == Phase::Ready && !listen.is_empty() && refused.is_empty(),
         restarts: state.restarts,
-        address: front.and_then(|front| front.listen.first().copied()),
+        address: listen.first().copied(),
         pid: state.pid,
         detail,
     }

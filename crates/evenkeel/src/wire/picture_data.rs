@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use database::keeper::{KeeperStatus, ServerState, node_of};
 use model::{
     DatabaseStatus, NodeId, Phase, PlannedDatabase, PlannedNode, Record, ReignPhase, ServiceName, UnitName,
-    UnitState, UnitStatus, keys,
+    UnitStatus, keys,
 };
 
 use super::database::{places, plan};
@@ -149,30 +149,6 @@ fn detail(mirror: &Mirror, planned: &PlannedDatabase, node: NodeId, status: &Kee
         parts.push(status.detail.clone());
     }
     parts.join(", ")
-}
-
-/// A data front, which is well when it listens wherever the plan says.
-pub fn front(mirror: &Mirror, state: &UnitState) -> UnitStatus {
-    let alive = mirror.agents.contains_key(&state.zone);
-    let front = mirror.data_fronts.get(&state.zone);
-    let listens = front.is_some_and(|front| !front.listen.is_empty() && front.refused.is_empty());
-    let detail = match (alive, front.and_then(|front| front.refused.first())) {
-        (false, _) => "its zone does not answer".to_owned(),
-        (true, Some((address, why))) => format!("cannot listen on {address}: {why}"),
-        (true, None) => state.detail.clone(),
-    };
-    UnitStatus {
-        name: state.name.clone(),
-        zone: state.zone.clone(),
-        service: state.service.clone(),
-        state: state.phase,
-        role: "front".to_owned(),
-        healthy: alive && state.phase == Phase::Ready && listens,
-        restarts: state.restarts,
-        address: front.and_then(|front| front.listen.first().copied()),
-        pid: state.pid,
-        detail,
-    }
 }
 
 #[cfg(test)]

@@ -85,17 +85,3 @@ fn between_two_primaries_there_is_none() {
     let over = picture("plan 1; database db; db at 40 term 5 serving 1 to 2");
     assert_eq!(databases(&over)[0].phase, "handing over");
 }
-
-#[test]
-fn a_data_front_that_cannot_have_its_port_is_not_well() {
-    let mut mirror = picture("plan 1; agent a; data front a listens; data-a in a is ready");
-    let state = mirror.states.values().next().unwrap().clone();
-    assert!(front(&mirror, &state).healthy);
-    let known = mirror.data_fronts.values_mut().next().unwrap();
-    known.refused = vec![(known.listen.remove(0), "address already in use".to_owned())];
-    let told = front(&mirror, &state);
-    assert_eq!(
-        (told.healthy, told.detail.as_str()),
-        (false, "cannot listen on 127.0.1.1:6432: address already in use")
-    );
-}

@@ -157,3 +157,17 @@ fn a_zone_that_the_plan_left_is_shown_until_its_last_unit_is_gone() {
     assert_eq!(zones, ["a", "d", "e"]);
     assert!(mirror.units.contains_key(&unit("web-9")));
 }
+
+#[test]
+fn a_data_front_that_cannot_have_its_port_is_not_well() {
+    let mut mirror = picture("plan 1; agent a; data front a listens; data-a in a is ready");
+    let state = mirror.states.values().next().unwrap().clone();
+    assert!(front_status(&mirror, &state).healthy);
+    let known = mirror.data_fronts.values_mut().next().unwrap();
+    known.refused = vec![(known.listen.remove(0), "address already in use".to_owned())];
+    let told = front_status(&mirror, &state);
+    assert_eq!(
+        (told.healthy, told.detail.as_str()),
+        (false, "cannot listen on 127.0.1.1:6432: address already in use")
+    );
+}
