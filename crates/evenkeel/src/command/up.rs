@@ -36,6 +36,7 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 /// Starts the application, or changes a running one.
 pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (plan, options) = prepare(args)?;
+    let began = Instant::now();
     if !plan.feasible {
         for missed in &plan.missed {
             say::talk(format_args!("error: {missed}"));
@@ -44,14 +45,14 @@ pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(exit::INFEASIBLE));
     }
     if site.is_running()? {
-        return block_on(change(site, plan, args, json));
+        return block_on(change(site, plan, args, (json, began)));
     }
     if args.detach {
         let began_ms = Clock::real().unix_ms();
         start_detached(args, site)?;
-        return block_on(wait_until_reached(site, json, began_ms));
+        return block_on(wait_until_reached(site, (json, began), began_ms));
     }
-    block_on(foreground(site, options, json))
+    block_on(foreground(site, options, (json, began)))
 }
 
 /// `evenkeel supervise`: what `up --detach` leaves behind.
@@ -138,7 +139,12 @@ fn check_databases(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::Result<ExitCode> {
+async fn change(
+    site: &Site,
+    plan: Plan,
+    args: &UpArgs,
+    (json, began): (bool, Instant),
+) -> anyhow::Result<ExitCode> {
     let (record, store) = site.connect()?;
     if args.isolate != record.isolate {
         let hint = "stop it with `evenkeel down` first";
@@ -158,19 +164,23 @@ async fn change(site: &Site, plan: Plan, args: &UpArgs, json: bool) -> anyhow::R
         Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
     }
     if args.detach || !std::io::stdout().is_terminal() {
-        return wait_until_reached(site, json, 0).await;
+        return wait_until_reached(site, (json, began), 0).await;
     }
     say::talk(LEAVES);
     let mut look = Look::new(store);
     tokio::select! {
         biased;
         () = asked_to_end()? => {}
-        shown = show(&mut look, site, json, LEAVES) => shown?,
+        shown = show(&mut look, site, (json, began), LEAVES) => shown?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result<ExitCode> {
+async fn foreground(
+    site: &Site,
+    options: Options,
+    (json, began): (bool, Instant),
+) -> anyhow::Result<ExitCode> {
     let (app, zones) = (&options.plan.app, options.plan.zones.len());
     say::talk(format_args!("starting {app} in {zones} zones on this machine ..."));
     let (mut supervisor, _) = Supervisor::start(site.clone(), options).await?;
@@ -179,7 +189,7 @@ async fn foreground(site: &Site, options: Options, json: bool) -> anyhow::Result
     let watched = {
         let shown = async {
             // A table that cannot be shown is no reason to stop what runs.
-            let _ = show(&mut look, site, json, FOOTER).await;
+            let _ = show(&mut look, site, (json, began), FOOTER).await;
             std::future::pending::<()>().await;
         };
         supervisor
@@ -223,21 +233,31 @@ fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 /// The live table on a terminal; else a line whenever the rollout goes on. Ends when nobody reads it any more.
-async fn show(look: &mut Look, site: &Site, json: bool, footer: &str) -> anyhow::Result<()> {
+async fn show(
+    look: &mut Look,
+    site: &Site,
+    (json, began): (bool, Instant),
+    footer: &str,
+) -> anyhow::Result<()> {
     let screen = std::io::stdout().is_terminal() && !json;
-    let mut last = String::new();
+    let (mut last, mut whole) = (String::new(), None);
     loop {
         if let Ok(status) = look.once().await {
             let links = console_links(&look.mirror, site);
             let mut text = String::new();
             if screen {
+            if whole.is_none() && ready(&status) {
+                whole = Some(began.elapsed());
+            }
                 let table = table::render(&status, &links, std::env::var_os("NO_COLOR").is_none());
-                text = format!("\x1b[H\x1b[J{table}\n{footer}\n");
+                let after = whole.map_or(String::new(), |after| format!("whole{}\n", took(after)));
+                text = format!("\x1b[H\x1b[J{table}\n{after}{footer}\n");
             } else {
                 let line = if json { to_json(&status).to_string() } else { summary(&status) };
                 if line != last && (!json || moved(&status, &last)) {
                     text = format!("{line}\n");
-                    if !json && ready(&status) {
+                    if let Some(after) = whole.filter(|_| !json && ready(&status)) {
+                        text = format!("{line}{}\n", took(after));
                         text.push_str(&announcement(&status, &links));
                     }
                     last = line;
@@ -265,6 +285,11 @@ fn summary(status: &Status) -> String {
 fn ready(status: &Status) -> bool {
     let units = !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy);
     status.rollout == "reached" && units && status.databases.iter().all(|database| database.healthy)
+/// ` after 6.4 s`
+fn took(time: Duration) -> String {
+    format!(" after {:.1} s", time.as_secs_f64())
+}
+
 }
 
 fn announcement(status: &Status, links: &[String]) -> String {
@@ -310,7 +335,11 @@ fn start_detached(args: &UpArgs, site: &Site) -> anyhow::Result<()> {
 
 /// Waits until all is well, as agents say that started at `since_ms` (Unix time) or later. What those of a killed run
 /// wrote stays in the store until their leases end, and says nothing about now.
-async fn wait_until_reached(site: &Site, json: bool, since_ms: u64) -> anyhow::Result<ExitCode> {
+async fn wait_until_reached(
+    site: &Site,
+    (json, began): (bool, Instant),
+    since_ms: u64,
+) -> anyhow::Result<ExitCode> {
     let (_, store) = site.connect()?;
     let mut look = Look::new(store);
     let started = Instant::now();
@@ -323,7 +352,8 @@ async fn wait_until_reached(site: &Site, json: bool, since_ms: u64) -> anyhow::R
                 if json {
                     say::data(format_args!("{}\n", to_json(&status)))?;
                 } else {
-                    say::data(format_args!("{}\n{}", summary(&status), announcement(&status, &links)))?;
+                    let (line, after) = (summary(&status), took(began.elapsed()));
+                    say::data(format_args!("{line}{after}\n{}", announcement(&status, &links)))?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
