@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{Site, last_json, program, unit};
+use crate::site::{Site, last_json, program, text, unit};
 
 const WITH_DATABASE: &str = "name: shop
 objectives: { rto: { node: 60s, zone: 60s }, rpo: { node: 0s } }
@@ -60,6 +60,17 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
         site.until("a whole database again", Duration::from_secs(90), whole);
     }
 
+    // The zone with the primary, and the orders of the shop: what was on its way there is looked up afterwards.
+    let status = site.status();
+    let primary = status["databases"][0]["primary"].as_str().unwrap();
+    let zone = unit(&status, primary).unwrap()["zone"].as_str().unwrap().to_owned();
+    let output = site.expect(0, &["--json", "drill", "zone", &zone, "--duration", "5", "--rate", "100"]);
+    let verdict = last_json(&output);
+    assert_eq!(verdict["failed"], verdict["unsavable"], "{verdict:#}");
+    assert_eq!((&verdict["lost_writes"], &verdict["double_effects"]), (&0.into(), &0.into()), "{verdict:#}");
+    let moved = site.until("a whole database again", Duration::from_secs(90), whole);
+    assert_ne!(moved["databases"][0]["primary"], status["databases"][0]["primary"], "nothing was broken");
+
     let before = site.status()["databases"][0].clone();
     let from = before["primary"].as_str().unwrap().to_owned();
     let to = ["db-1", "db-2", "db-3"].into_iter().find(|name| *name != from).unwrap();
@@ -69,5 +80,30 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
     assert!(after["databases"][0]["term"].as_u64() > before["term"].as_u64());
     site.expect(1, &["failover", "no-such"]);
     site.expect(1, &["drill", "primary", "no-such"]);
+
+    let told = text(&site.expect(0, &["logs", "db", "-n", "20000"]).stdout);
+    for (unit, words) in [("db-1", "LOG:"), ("db-2", "LOG:"), ("db-3", "LOG:"), ("db-1", "keeper started")] {
+        let line = |line: &str| line.starts_with(unit) && line.contains(words);
+        assert!(told.lines().any(line), "`{words}` of {unit} is not in\n{told}");
+    }
+    let units = told.lines().filter_map(|line| line.split_whitespace().next());
+    assert!(
+        units.collect::<Vec<_>>().windows(2).filter(|two| two[0] != two[1]).count() > 2,
+        "by time, not by node"
+    );
+    site.expect(0, &["down"]);
+
+    // Started again with another database above it in the file: the same ports, and nobody is made again.
+    let entries = after["databases"][0]["entries"].clone();
+    let second =
+        WITH_DATABASE.replace("databases:\n", "databases:\n  audit: { engine: postgres:15, standbys: 2 }\n");
+    site.write(&second);
+    site.up(&[]);
+    let status = site.status();
+    let db = status["databases"].as_array().unwrap().iter().find(|one| one["name"] == "db").unwrap();
+    assert_eq!(db["entries"], entries, "{status:#}");
+    let told = text(&site.expect(0, &["logs", "db", "-n", "20000"]).stdout);
+    let (_, since) = told.rsplit_once("keeper started").unwrap();
+    assert!(!since.contains("Rewind("), "an orderly end needs no rewind:\n{since}");
     site.expect(0, &["down", "--delete-data"]);
 }

@@ -77,6 +77,9 @@ pub struct UnitStatus {
 pub struct DatabaseStatus {
     /// Its name in the file.
     pub name: DatabaseName,
+    /// Where applications reach it: the data front of each zone that answers.
+    #[serde(default)]
+    pub entries: Vec<SocketAddr>,
     /// How it keeps what it has acknowledged.
     pub mode: Mode,
     /// Counts its primaries; 0: there was none yet.

@@ -55,6 +55,7 @@ fn database() -> DatabaseStatus {
     let node = |number| UnitName::new(&format!("db-{number}")).unwrap();
     DatabaseStatus {
         name: DatabaseName::new("db").unwrap(),
+        entries: vec!["127.0.1.1:6432".parse().unwrap()],
         mode: Mode::Quorum,
         term: 4,
         phase: "serving".to_owned(),

@@ -36,10 +36,11 @@ pub struct Scene<'a> {
     pub stop: Stop,
 }
 
-/// How the application reaches the database at `index` of the plan.
-fn target(picture: &Mirror, plan: &Plan, index: usize, site: &Site) -> anyhow::Result<Target> {
-    let name = &plan.databases[index].database.name;
-    let addresses = picture.zones.values().map(|address| database::front_address(*address, index));
+/// How the application reaches the database `name` of the plan.
+fn target(picture: &Mirror, plan: &Plan, name: &DatabaseName, site: &Site) -> anyhow::Result<Target> {
+    let slot = database::planned(picture).find(|(_, planned)| planned.database.name == *name);
+    let (slot, _) = slot.with_context(|| format!("there is no database `{name}`"))?;
+    let addresses = picture.zones.values().map(|address| database::front_address(*address, slot));
     Ok(Target {
         addresses: addresses.collect(),
         user: plan.app.to_string(),
@@ -72,7 +73,7 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
     let plan = database::plan(picture).context("nothing is planned")?;
     let names: Vec<&DatabaseName> = plan.databases.iter().map(|planned| &planned.database.name).collect();
     let wanted = |name: &&DatabaseName| args.target.as_ref().is_none_or(|text| text == name.as_str());
-    let Some(index) = names.iter().position(wanted) else {
+    let Some(name) = names.iter().copied().find(wanted).cloned() else {
         let list: Vec<String> = names.iter().map(ToString::to_string).collect();
         let hint = match list.is_empty() {
             true => "the file has no `databases:`".to_owned(),
@@ -81,10 +82,9 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
         let asked = args.target.clone().unwrap_or_default();
         return Err(hinted(format!("there is no database `{asked}`"), hint));
     };
-    let name = names[index].clone();
     let zones =
         LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
-    let target = target(picture, plan, index, site)?;
+    let target = target(picture, plan, &name, site)?;
     let rate = f64::from(args.rate);
     let workload = Options {
         registers: Load { clients: 8, rate_per_s: rate * WRITES_SHARE },

@@ -54,6 +54,10 @@ fn head(out: &mut String, status: &Status) {
     }
     for database in &status.databases {
         let _ = writeln!(out, "{}", database_line(database));
+        if !database.entries.is_empty() {
+            let entries: Vec<String> = database.entries.iter().map(ToString::to_string).collect();
+            let _ = writeln!(out, "  {} at {}", database.name, entries.join(", "));
+        }
     }
     out.push('\n');
 }

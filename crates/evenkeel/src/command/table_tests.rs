@@ -56,6 +56,7 @@ fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
         shop  plan #1  reached   (one machine: not HA)
         availability - (objective -)   requests 0 (400/s)   errors 0
         db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it
+          db at 127.0.1.1:6432
 
                   zone a (up)             zone b (up)             zone c (up)
         data      ● data-a ready
@@ -73,6 +74,7 @@ fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
             shop  plan #1  reached   (one machine: not HA)
             availability - (objective -)   requests 0 (400/s)   errors 0
             db: electing, quorum, term 5, no primary
+              db at 127.0.1.1:6432
 
                       zone a (up)             zone b (up)             zone c (up)
             data      ● data-a ready

@@ -13,10 +13,11 @@ use world::Clock;
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
 use crate::say;
-use crate::wire::database::DATABASES_MAX;
+use crate::wire::database::SLOTS;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
+use crate::wire::slots::{self, Ground};
 use crate::wire::snapshot::Sabotage;
 use crate::wire::supervise::{Options, Supervisor};
 use crate::wire::{identity, keepers, logs};
@@ -35,8 +36,8 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts the application, or changes a running one.
 pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
-    let (plan, options) = prepare(args)?;
     let began = Instant::now();
+    let (plan, options) = prepare(args)?;
     if !plan.feasible {
         for missed in &plan.missed {
             say::talk(format_args!("error: {missed}"));
@@ -116,8 +117,8 @@ const INSTALL: &str = "sudo apt-get update && sudo apt-get install -y --no-insta
 
 /// As [`check_programs`], for what databases need.
 fn check_databases(app: &App) -> anyhow::Result<()> {
-    if app.databases.len() > DATABASES_MAX {
-        let text = format!("{} databases are more than {DATABASES_MAX}", app.databases.len());
+    if app.databases.len() > usize::from(SLOTS) {
+        let text = format!("{} databases are more than {SLOTS}", app.databases.len());
         return Err(hinted(text, "one machine has ports for so many; make two files of it"));
     }
     for database in &app.databases {
@@ -159,6 +160,8 @@ async fn change(
         ));
     }
     identity::make(&site.identity_dir(), &plan, std::time::SystemTime::now())?;
+    let ground = Ground { zones: &record.zones, shared: !record.isolate, fresh: false };
+    slots::settle(&store, &plan, ground).await?;
     match rollout::apply(&store, plan).await? {
         Applied::Same(number) => say::talk(format_args!("plan #{} is in force already", number.0)),
         Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
@@ -243,12 +246,12 @@ async fn show(
     let (mut last, mut whole) = (String::new(), None);
     loop {
         if let Ok(status) = look.once().await {
-            let links = console_links(&look.mirror, site);
-            let mut text = String::new();
-            if screen {
             if whole.is_none() && ready(&status) {
                 whole = Some(began.elapsed());
             }
+            let links = console_links(&look.mirror, site);
+            let mut text = String::new();
+            if screen {
                 let table = table::render(&status, &links, std::env::var_os("NO_COLOR").is_none());
                 let after = whole.map_or(String::new(), |after| format!("whole{}\n", took(after)));
                 text = format!("\x1b[H\x1b[J{table}\n{after}{footer}\n");
@@ -282,14 +285,14 @@ fn summary(status: &Status) -> String {
     format!("plan #{} {}: {healthy} of {} units healthy", status.plan.0, status.rollout, status.units.len())
 }
 
-fn ready(status: &Status) -> bool {
-    let units = !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy);
-    status.rollout == "reached" && units && status.databases.iter().all(|database| database.healthy)
 /// ` after 6.4 s`
 fn took(time: Duration) -> String {
     format!(" after {:.1} s", time.as_secs_f64())
 }
 
+fn ready(status: &Status) -> bool {
+    let units = !status.units.is_empty() && status.units.iter().all(|unit| unit.healthy);
+    status.rollout == "reached" && units && status.databases.iter().all(|database| database.healthy)
 }
 
 fn announcement(status: &Status, links: &[String]) -> String {

@@ -14,17 +14,17 @@ use store::Revision;
 use super::keepers::Board;
 use super::mirror::Mirror;
 
-/// The port of the data front for the first database of the plan, on the zone's address; the next one has the next.
+/// The port of the data front for the database in slot 0, on the zone's address; the next slot has the next one.
 pub const FRONT_PORT: u16 = 6432;
-/// PostgreSQL of node 0 of the first database, which is never given: `db-1` has the next port. Below the ports of units
+/// PostgreSQL of node 0 of the database in slot 0, which is never given: `db-1` has the next port. Below the ports of units
 /// (20000 and on) and of the kernel's own choice (32768 and on).
 pub const SERVER_PORT: u16 = 15432;
 /// As [`SERVER_PORT`], where the node's keeper listens for the others.
 pub const KEEPER_PORT: u16 = 16432;
-/// From one database's ports to the next one's. More than there are nodes.
+/// From one slot's ports to the next one's. More than there are nodes.
 pub const PORTS_EACH: u16 = 100;
-/// Most databases of a plan: the ports of one more would be the keepers' of the first.
-pub const DATABASES_MAX: usize = ((KEEPER_PORT - SERVER_PORT) / PORTS_EACH) as usize;
+/// So many slots there are: the ports of one more would be the keepers' of the first.
+pub const SLOTS: u8 = ((KEEPER_PORT - SERVER_PORT) / PORTS_EACH) as u8;
 
 /// One node of one database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,15 +80,25 @@ impl Wanted {
     }
 }
 
-/// `port` of the database at `index`, for `node`. No plan has so many databases that it would not fit.
-fn port(first: u16, index: usize, node: NodeId) -> u16 {
-    let index = u16::try_from(index).unwrap_or(u16::MAX);
-    first.saturating_add(index.saturating_mul(PORTS_EACH)).saturating_add(u16::from(node.0))
+/// The slot of the database `name` at `index` of the plan: what was chosen for it (`slots`), or its place.
+pub fn slot(mirror: &Mirror, index: usize, name: &DatabaseName) -> u8 {
+    mirror.slots.get(name).copied().unwrap_or_else(|| u8::try_from(index).unwrap_or(u8::MAX))
 }
 
-/// Where the data front of a zone with this address listens for the database at `index` of the plan.
-pub fn front_address(address: IpAddr, index: usize) -> SocketAddr {
-    SocketAddr::new(address, FRONT_PORT.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)))
+/// `port` of the database in `slot`, for `node`. Fits for every slot below [`SLOTS`].
+fn port(first: u16, slot: u8, node: NodeId) -> u16 {
+    first.saturating_add(u16::from(slot).saturating_mul(PORTS_EACH)).saturating_add(u16::from(node.0))
+}
+
+/// Where the data front of a zone with this address listens for the database in `slot`.
+pub fn front_address(address: IpAddr, slot: u8) -> SocketAddr {
+    SocketAddr::new(address, FRONT_PORT.saturating_add(u16::from(slot)))
+}
+
+/// Every database of the plan in force with its slot.
+pub fn planned(mirror: &Mirror) -> impl Iterator<Item = (u8, &PlannedDatabase)> {
+    let planned = plan(mirror).map(|plan| plan.databases.as_slice()).unwrap_or_default();
+    planned.iter().enumerate().map(|(index, one)| (slot(mirror, index, &one.database.name), one))
 }
 
 /// The plan in force.
@@ -96,16 +106,15 @@ pub fn plan(mirror: &Mirror) -> Option<&Plan> {
     mirror.rollout.as_ref().map(|(rollout, _)| &rollout.plan)
 }
 
-/// Every node of the database at `index`; `None` until the address of each of their zones is known.
+/// Every node of a database in `slot`; `None` until the address of each of their zones is known.
 pub fn places(
-    plan: &Plan,
-    index: usize,
+    planned: &PlannedDatabase,
+    slot: u8,
     zones: &BTreeMap<ZoneName, IpAddr>,
 ) -> Option<BTreeMap<NodeId, NodePlace>> {
-    let planned = plan.databases.get(index)?;
     let place = |unit: &model::PlannedNode| {
         let (node, address) = (node_of(&unit.name)?, *zones.get(&unit.zone)?);
-        let at = |first| SocketAddr::new(address, port(first, index, node));
+        let at = |first| SocketAddr::new(address, port(first, slot, node));
         let (server, keeper) = (at(SERVER_PORT), at(KEEPER_PORT));
         Some((node, NodePlace { unit: unit.name.clone(), zone: unit.zone.clone(), server, keeper }))
     };
@@ -120,8 +129,8 @@ pub fn wanted(mirror: &Mirror, zone: &ZoneName) -> Option<BTreeMap<DataNode, Opt
     }
     let mut wanted = BTreeMap::new();
     let Some(plan) = plan(mirror) else { return Some(wanted) };
-    for (index, planned) in plan.databases.iter().enumerate() {
-        let places = places(plan, index, &mirror.zones);
+    for (slot, planned) in self::planned(mirror) {
+        let places = places(planned, slot, &mirror.zones);
         for node in planned.nodes.iter().filter(|node| node.zone == *zone).filter_map(|n| node_of(&n.name)) {
             let one = places.clone().map(|places| Wanted {
                 database: planned.clone(),
@@ -142,15 +151,6 @@ fn newest<'a>(mirror: &'a Mirror, board: &'a Board, name: &DatabaseName) -> Opti
     own.chain(kept.map(|(record, revision)| (record, *revision))).max_by_key(|(_, revision)| *revision)
 }
 
-/// What the data front of `zone` serves from; `None` while nothing is known, so that a front keeps what it has.
-///
-/// Its revision is the newest of the plan's and all records': whichever changes, the store has given it a higher one
-/// than anything before.
-pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) -> Option<DataSnapshot> {
-    let (rollout, revision) = mirror.rollout.as_ref()?;
-    let plan = &rollout.plan;
-    let mut snapshot =
-        DataSnapshot { revision: *revision, zone: Some(zone.clone()), ..DataSnapshot::default() };
 /// Whether the keeper of the primary says that clients may not come in yet: between the first record that names it and its
 /// opening lie two writes to a disk, and PostgreSQL refuses for good whoever comes earlier. One that has said nothing since
 /// it started holds nobody up.
@@ -162,7 +162,15 @@ fn is_closed(mirror: &Mirror, board: &Board, primary: &DataNode, term: Term) -> 
     })
 }
 
-    for (index, planned) in plan.databases.iter().enumerate() {
+/// What the data front of `zone` serves from; `None` while nothing is known, so that a front keeps what it has.
+///
+/// Its revision is the newest of the plan's and all records': whichever changes, the store has given it a higher one
+/// than anything before.
+pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) -> Option<DataSnapshot> {
+    let (_, revision) = mirror.rollout.as_ref()?;
+    let mut snapshot =
+        DataSnapshot { revision: *revision, zone: Some(zone.clone()), ..DataSnapshot::default() };
+    for (slot, planned) in planned(mirror) {
         let name = &planned.database.name;
         let record = newest(mirror, board, name);
         snapshot.revision = snapshot.revision.max(record.map_or(0, |(_, revision)| revision));
@@ -176,7 +184,7 @@ fn is_closed(mirror: &Mirror, board: &Board, primary: &DataNode, term: Term) -> 
         let places = places(planned, slot, &mirror.zones).unwrap_or_default();
         snapshot.databases.push(Served {
             name: name.to_string(),
-            listen: front_address(address, index),
+            listen: front_address(address, slot),
             primary: primary.and_then(|node| places.get(&node)).map(|place| place.server),
             term,
             hold: hold || primary.is_some_and(closed),
@@ -203,14 +211,13 @@ pub fn urls(
     }
     // The application's name is a name of ours too, and that of its database inside PostgreSQL.
     let inside = DatabaseName::new(plan.app.as_str()).ok()?;
-    let url = |(index, planned): (usize, &PlannedDatabase)| {
+    let url = |(slot, planned): (u8, &PlannedDatabase)| {
         let name = &planned.database.name;
-        let (own, other) =
-            (front_address(address, index), other.map(|address| front_address(address, index)));
+        let (own, other) = (front_address(address, slot), other.map(|address| front_address(address, slot)));
         let url = DatabaseUrl::new(plan.app.as_str(), &password(name)?, own, other, &inside);
         Some((name.clone(), url))
     };
-    plan.databases.iter().enumerate().map(url).collect()
+    planned(mirror).map(url).collect()
 }
 
 #[cfg(test)]

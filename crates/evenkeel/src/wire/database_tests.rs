@@ -149,12 +149,24 @@ fn a_second_database_has_ports_of_its_own_everywhere() {
 }
 
 #[test]
+fn a_database_stays_at_the_ports_that_were_chosen_for_it() {
+    check_served(
+        "plan 1; database other; database db; slot db 0; slot other 4; zone a; zone b; zone c; db at 40 term 4 serving 1",
+        &[],
+        expect![[r#"
+            revision 40
+            other 127.0.1.1:6436 -> none term 0
+            db 127.0.1.1:6432 -> 127.0.1.1:15433 term 4"#]],
+    );
+}
+
+#[test]
 fn no_two_things_of_a_zone_share_a_port_whatever_the_plan() {
     let mut ports = Vec::new();
-    for index in 0..DATABASES_MAX {
-        ports.push(front_address(ip("a"), index).port());
+    for slot in 0..SLOTS {
+        ports.push(front_address(ip("a"), slot).port());
         for node in (1..=model::NODES_MAX).map(NodeId) {
-            ports.extend([port(SERVER_PORT, index, node), port(KEEPER_PORT, index, node)]);
+            ports.extend([port(SERVER_PORT, slot, node), port(KEEPER_PORT, slot, node)]);
         }
     }
     let all = ports.len();

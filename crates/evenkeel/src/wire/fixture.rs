@@ -139,7 +139,7 @@ pub fn keeper(server: &str, lags: &[&str]) -> KeeperStatus {
 /// `plan 1`, `leader a`, `agent a`, `unit web-1 in a` (then perhaps `drains since 7`), `web-1 in a is ready`,
 /// `front a serves 9` (then perhaps `holds web-1`), `front a counts 100 5` (requests, errors), `front a is closed`, `front a is refused 80`,
 /// `database db` (planned), `zone a` (its address is known), `db at 40 term 4 serving 1` (revision; see [`record`]),
-/// `keeper db-1 is open` (then perhaps `2=0 3=5`, see [`keeper`]), `data front a listens`.
+/// `slot db 4` (see `slots`), `keeper db-1 is open` (then perhaps `2=0 3=5`, see [`keeper`]), `data front a listens`.
 #[track_caller]
 pub fn picture(story: &str) -> Mirror {
     let mut mirror = Mirror { revision: 100, ..Mirror::default() };
@@ -180,6 +180,9 @@ fn tell(mirror: &mut Mirror, words: &[&str]) -> bool {
         ["database", name] => {
             let (rollout, _) = mirror.rollout.as_mut().unwrap();
             rollout.plan.databases.push(database(name));
+        }
+        ["slot", name, slot] => {
+            mirror.slots.insert(DatabaseName::new(name).unwrap(), slot.parse().unwrap());
         }
         ["zone", name] => drop(mirror.zones.insert(zone(name), ip(name))),
         [name, "at", revision, "term", term, phase @ ..] => {

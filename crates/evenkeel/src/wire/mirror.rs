@@ -40,6 +40,8 @@ pub struct Mirror {
     pub data_fronts: BTreeMap<ZoneName, DataFrontRecord>,
     /// What keepers have written.
     pub databases: BTreeMap<DatabaseName, DatabaseDocs>,
+    /// What the ports of databases follow from.
+    pub slots: BTreeMap<DatabaseName, u8>,
     /// Drill results, oldest first.
     pub verdicts: BTreeMap<String, Verdict>,
     /// Documents that cannot be read, by key: another version may have written them, and they are left out.
@@ -107,6 +109,9 @@ impl Mirror {
         } else if key.starts_with(keys::DATA_FRONTS) {
             let front = self.read::<DataFrontRecord>(entry);
             self.data_fronts.extend(front.map(|front| (front.zone.clone(), front)));
+        } else if let Some(name) = key.strip_prefix(keys::PORTS) {
+            let slot = DatabaseName::new(name).ok().zip(self.read::<u8>(entry));
+            self.slots.extend(slot);
         } else if let Some(key) = key.strip_prefix(keys::DATABASES) {
             self.put_database(key, entry);
         } else if let Some(number) = key.strip_prefix(keys::VERDICTS) {

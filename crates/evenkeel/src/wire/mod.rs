@@ -27,6 +27,7 @@ pub mod release;
 pub mod report;
 pub mod rollout;
 pub mod site;
+pub mod slots;
 pub mod snapshot;
 pub mod supervise;
 

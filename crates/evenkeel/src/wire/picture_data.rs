@@ -8,21 +8,19 @@ use model::{
     UnitStatus, keys,
 };
 
-use super::database::{places, plan};
+use super::database::{front_address, places, planned};
 use super::mirror::{DatabaseDocs, Mirror};
 
 /// Every database of the plan.
 pub fn databases(mirror: &Mirror) -> Vec<DatabaseStatus> {
-    let planned = plan(mirror).map(|plan| plan.databases.as_slice()).unwrap_or_default();
-    planned.iter().map(|planned| database(mirror, planned)).collect()
+    planned(mirror).map(|(slot, planned)| database(mirror, planned, slot)).collect()
 }
 
 /// Every node of every database of the plan.
 pub fn units(mirror: &Mirror) -> Vec<UnitStatus> {
-    let Some(plan) = plan(mirror) else { return Vec::new() };
     let mut units = Vec::new();
-    for (index, planned) in plan.databases.iter().enumerate() {
-        let places = places(plan, index, &mirror.zones).unwrap_or_default();
+    for (slot, planned) in planned(mirror) {
+        let places = places(planned, slot, &mirror.zones).unwrap_or_default();
         for node in &planned.nodes {
             let server = node_of(&node.name).and_then(|id| places.get(&id)).map(|place| place.server);
             units.extend(unit(mirror, planned, node, server));
@@ -51,7 +49,17 @@ fn heard<'a>(mirror: &'a Mirror, planned: &PlannedDatabase, node: NodeId) -> Opt
     docs(mirror, planned)?.statuses.get(&node)
 }
 
-fn database(mirror: &Mirror, planned: &PlannedDatabase) -> DatabaseStatus {
+/// The data fronts that listen for the database in `slot`.
+fn entries(mirror: &Mirror, slot: u8) -> Vec<SocketAddr> {
+    let fronts = mirror.data_fronts.values().filter(|front| mirror.agents.contains_key(&front.zone));
+    let listens = fronts.filter_map(|front| {
+        let entry = front_address(*mirror.zones.get(&front.zone)?, slot);
+        front.listen.contains(&entry).then_some(entry)
+    });
+    listens.collect()
+}
+
+fn database(mirror: &Mirror, planned: &PlannedDatabase, slot: u8) -> DatabaseStatus {
     let record = record(mirror, planned);
     let quorum = record.and_then(Record::current);
     let name = &planned.database.name;
@@ -72,6 +80,7 @@ fn database(mirror: &Mirror, planned: &PlannedDatabase) -> DatabaseStatus {
     let serving = matches!(record.map(|record| record.phase), Some(ReignPhase::Serving { .. }));
     DatabaseStatus {
         name: name.clone(),
+        entries: entries(mirror, slot),
         mode: planned.mode,
         term: record.map_or(0, |record| record.term),
         phase: phase.to_owned(),

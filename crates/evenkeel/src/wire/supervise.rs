@@ -25,6 +25,7 @@ use super::logs;
 use super::place;
 use super::rollout::{self, Applied};
 use super::site::{RunRecord, Site, write_whole};
+use super::slots::{self, Ground};
 use super::snapshot::Sabotage;
 
 /// The store opens its file and listens well within this time, or something is wrong with it.
@@ -58,6 +59,8 @@ pub struct Supervisor {
     program: PathBuf,
     clock: Clock,
     children: BTreeMap<String, Kept>,
+    /// No killed run left anything here that may still listen.
+    fresh: bool,
     _lock: File,
 }
 
@@ -128,13 +131,15 @@ impl Supervisor {
         super::sign(&lock).with_context(|| format!("cannot write `{}`", site.lock_path().display()))?;
         end_store(&site)?;
         site.remove_run();
+        remove_ending(&site);
         // Made afresh at each start: store and agents are new too, and a damaged one is replaced without a word.
         site.remove_token()?;
         store::Token::create(&site.store_token()).context("cannot make the store's token")?;
-        remove_ending(&site);
         write_whole(&site.console_token(), random_token()?.as_bytes())?;
         identity::make(&site.identity_dir(), &options.plan, std::time::SystemTime::now())?;
         let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
+        // An orderly end takes this file away.
+        let fresh = LocalZones::load(site.root()).is_err();
         let zones = LocalZones::create(&local).context("cannot make the emulated zones")?;
         let mut supervisor = Supervisor {
             zones,
@@ -142,6 +147,7 @@ impl Supervisor {
             program: std::env::current_exe().context("cannot find this program's own file")?,
             clock: Clock::real(),
             children: BTreeMap::new(),
+            fresh,
             _lock: lock,
             site,
             options,
@@ -176,11 +182,14 @@ impl Supervisor {
         self.keep("store", child);
         let token = store::Token::load(&self.site.store_token())?;
         let store = Store::connect(self.store, token);
+        let zones: Vec<ZoneAddress> = self.zones.zones.iter().map(address_of).collect();
+        let ground = Ground { zones: &zones, shared: !self.options.isolate, fresh: self.fresh };
+        slots::settle(&store, &self.options.plan, ground).await?;
         let applied = rollout::apply(&store, self.options.plan.clone()).await?;
         self.site.write_run(&RunRecord {
             pid: std::process::id(),
             isolate: self.options.isolate,
-            zones: self.zones.zones.iter().map(address_of).collect(),
+            zones,
             store: self.store,
             base: self.options.base.clone(),
         })?;
@@ -326,6 +335,8 @@ impl Supervisor {
         for zone in &self.options.plan.zones {
             let _ = local::clear_down(self.site.root(), zone);
         }
+        // Without it agents end all the same: a database's next start takes a little longer.
+        let _ = File::create(Site::ending_in(self.site.root()));
         let signal = if at_once { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
         for kept in self.children.values() {
             send(kept, signal);
@@ -335,8 +346,6 @@ impl Supervisor {
             for kept in children {
                 if let Some(mut child) = kept.child {
                     let _ = child.wait().await;
-        // Without it agents end all the same: a database's next start takes a little longer.
-        let _ = File::create(Site::ending_in(self.site.root()));
                 }
             }
         };
@@ -353,7 +362,12 @@ impl Supervisor {
         if let Err(error) = clear_away(&self.site) {
             tracing::warn!(%error, "something is left; `evenkeel down` tries again");
         }
+        remove_ending(&self.site);
     }
+}
+
+fn remove_ending(site: &Site) {
+    let _ = std::fs::remove_file(Site::ending_in(site.root()));
 }
 
 /// The folder's lock. Whoever only looks holds it for a moment too, so one refusal is no answer yet.
@@ -362,14 +376,9 @@ async fn take(site: &Site) -> anyhow::Result<Option<File>> {
     loop {
         let lock = super::lock(&site.lock_path())?;
         if lock.is_some() || started.elapsed() >= LOCK_WAIT {
-        remove_ending(&self.site);
             return Ok(lock);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-fn remove_ending(site: &Site) {
-    let _ = std::fs::remove_file(Site::ending_in(site.root()));
-}
-
     }
 }
 
