@@ -119,8 +119,8 @@ impl<'a> Scene<'a> {
     /// The record with an election of the next term.
     pub(crate) fn election(&self, preferred: Option<NodeId>) -> Option<Action> {
         let record = self.record()?;
-        let mut next =
-            Record { term: record.term + 1, phase: Phase::Electing { preferred }, ..record.clone() };
+        let term = record.term.checked_add(1)?;
+        let mut next = Record { term, phase: Phase::Electing { preferred }, ..record.clone() };
         if let Phase::Promoting { .. } = record.phase {
             // A reign that never came to serve let no client in, so it has acknowledged nothing.
             next.quorums.retain(|quorum| quorum.term != record.term);

@@ -15,6 +15,9 @@ use crate::{Docs, Kept};
 /// Wait between two tries to read a store that does not answer, in milliseconds.
 const RETRY_MS: u64 = 50;
 
+/// 2^53 - 1: a term each millisecond for longer than anything lasts (RFC 8259, section 6).
+const TERM_MAX: model::Term = (1 << 53) - 1;
+
 /// Where a database's documents are.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -64,6 +67,10 @@ impl Shared {
         for (key, entry) in entries {
             if *key == keys.record() {
                 shared.record = shared.read(entry);
+                if let Some(why) = shared.record.as_ref().and_then(|record| impossible(&record.value)) {
+                    shared.record = None;
+                    shared.unread = Some(format!("`{key}` cannot be true: {why}"));
+                }
             } else if let Some(number) = key.strip_prefix(&nodes) {
                 // One that cannot be read tells nothing, so its node is not heard. The node writes it again.
                 let value = serde_json::from_slice::<NodeDoc>(&entry.value).unwrap_or_default();
@@ -83,6 +90,21 @@ impl Shared {
             }
         }
     }
+}
+
+/// What no keeper would write. A number beyond what JSON can hold for sure leaves no next term either.
+fn impossible(record: &Record) -> Option<String> {
+    let term = record.term;
+    if !(1..=TERM_MAX).contains(&term) {
+        return Some(format!("its term is {term}"));
+    }
+    let later = record.quorums.iter().map(|quorum| quorum.term);
+    let later = later.chain(record.history.iter().map(|reign| reign.term)).find(|other| *other > term);
+    if let Some(later) = later {
+        return Some(format!("it is of term {term} and knows of term {later}"));
+    }
+    let reigns = record.primary().is_some();
+    (reigns && record.current().is_none()).then(|| format!("term {term} has a primary and no quorum"))
 }
 
 /// Keeps `out` up to date until `stop`. While the store is away the last copy stays.
@@ -201,5 +223,28 @@ mod tests {
         assert_eq!(shared.docs[&NodeId(2)], Kept { value: NodeDoc::default(), revision: 7 });
         let shared = Shared::of(&keys, &[entry(keys.record(), "{\"term\":1"), node(1, &good)].into(), 9);
         assert!(shared.unread.is_some() && shared.record.is_none());
+    }
+
+    /// `term + 1` of such a record would be term 0, or one that every node promises for ever.
+    #[test]
+    fn a_record_that_no_keeper_wrote_is_named_and_nothing_is_decided_by_it() {
+        let keys = Keys::new(&model::DatabaseName::new("db").unwrap());
+        let why = |record: &str| Shared::of(&keys, &[entry(keys.record(), record)].into(), 9).unread;
+        let serving = |term: u64, quorum: u64| {
+            let (members, reign) = ("[2,3]", r#"{"term":1,"node":1,"base":0,"fork":"0/0","served":true}"#);
+            let record = format!(
+                r#"{{"term":{term},"phase":"serving","primary":1,"handover":null,
+                "quorums":[{{"primary":1,"term":{quorum},"members":{members},"need":1}}],"history":[{reign}]}}"#
+            );
+            why(&record)
+        };
+        assert_eq!(serving(1, 1), None);
+        assert_eq!(
+            serving(u64::MAX, 1).unwrap(),
+            "`databases/db/record` cannot be true: its term is 18446744073709551615"
+        );
+        assert!(serving(0, 0).unwrap().ends_with("its term is 0"));
+        assert!(serving(3, 4).unwrap().ends_with("it is of term 3 and knows of term 4"));
+        assert!(serving(3, 2).unwrap().ends_with("term 3 has a primary and no quorum"));
     }
 }
