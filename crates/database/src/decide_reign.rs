@@ -47,7 +47,15 @@ pub(crate) fn take_the_term(scene: &Scene<'_>) -> Option<Action> {
             Some(Action::Point(None))
         }
         Server::Stopped { upstream: None, fresh: None } => Some(Action::Start),
-        Server::Standby { receiving: false, end: Some(_), .. } => {
+        Server::Standby { receiving: false, end: Some(end), .. } => {
+            // It had told of half a record. Its timeline will leave the one before at the last whole one, and by nothing
+            // but this number is it known later who has a piece of it.
+            let mut record = scene.record()?.clone();
+            let told = record.history.iter_mut().find(|reign| reign.term == term && reign.fork > *end);
+            if let Some(reign) = told.filter(|reign| reign.base != 0) {
+                reign.fork = *end;
+                return scene.write(record, Nodes::NONE);
+            }
             Some(Action::Persist(Durable { promised: term, lineage: term, reign: term }))
         }
         _ => None,

@@ -119,3 +119,29 @@ fn a_record_from_the_past_moves_nobody() {
     view.durable.promised = 4;
     assert_eq!(super::choose(&view, &crate::Judgement::default()), None);
 }
+
+/// What was received may end in half a record, and the promotion leaves the old timeline before it. A fork beyond that
+/// would call records of a reign that came to nothing a part of the reign before.
+#[test]
+fn a_winner_that_had_told_of_half_a_record_corrects_where_its_reign_begins() {
+    let reign = |term, base, fork, served| Reign { term, node: NodeId(2), base, fork: Lsn(fork), served };
+    let quorum = |term, members| Quorum { primary: NodeId(2), term, members: nodes(members), need: 1 };
+    let record = Record {
+        term: 5,
+        phase: ReignPhase::Promoting { primary: NodeId(1) },
+        quorums: vec![quorum(4, &[1, 3]), Quorum { primary: NodeId(1), ..quorum(5, &[3]) }],
+        history: vec![reign(4, 0, 0, true), Reign { node: NodeId(1), ..reign(5, 4, 50, false) }],
+    };
+    let world = crate::sim::World::new(3, Alone::Block, crate::sim::Budget::NOTHING, crate::Flaw::None);
+    let mut view = world.view_of(NodeId(1));
+    view.durable = crate::Durable { promised: 5, lineage: 4, reign: 0 };
+    let mut choose_at = |end| {
+        let (sync, upstream) = (crate::Sync::default(), None);
+        view.server = crate::Server::Standby { upstream, receiving: false, end: Some(Lsn(end)), sync };
+        view.record = Some(crate::Kept { value: record.clone(), revision: 7 });
+        super::choose(&view, &crate::Judgement::default()).unwrap()
+    };
+    let ("take the term", crate::Action::Write { record: corrected, .. }) = choose_at(44) else { panic!() };
+    assert_eq!(corrected.reign(5).unwrap().fork, Lsn(44));
+    assert!(matches!(choose_at(50), (_, crate::Action::Persist(own)) if own.reign == 5));
+}

@@ -47,6 +47,8 @@ pub(super) struct Local {
     unapplied: bool,
     /// What the server had received when it was last told of its upstream; `None`: not known.
     joined_at: Option<Option<Lsn>>,
+    /// The record says that this node is about to be promoted.
+    pub wins: bool,
     /// Looks in a row that failed, of a server that has answered since its start.
     failed_looks: u32,
     answered: bool,
@@ -90,6 +92,7 @@ impl Local {
             // A keeper that crashed may have saved its file and not yet written the settings.
             unapplied: true,
             joined_at: None,
+            wins: false,
             failed_looks: 0,
             last: None,
             fork: None,
@@ -350,9 +353,13 @@ impl Local {
             // What was received since the start is known at once; before that, only what replay has found. Replay may
             // go on between the two questions of one look, so the look before must have found it waiting already.
             let waited = self.last.as_ref().is_some_and(|last| last.in_recovery && last.replay_waits);
-            let known = seen.received.is_some() || (seen.replay_waits && waited);
+            let replayed = seen.replay_waits && waited;
+            // A winner's timeline will begin behind its last whole record: where that is, replay alone finds.
+            let whole = !self.wins || seen.received <= seen.replayed || replayed;
+            let known = (seen.received.is_some() || replayed) && whole;
             let settled = !receiving && upstream.is_none() && known;
-            let end = seen.has_up_to().filter(|_| settled);
+            let end = if self.wins { seen.replayed } else { seen.has_up_to() };
+            let end = end.filter(|_| settled);
             return Ok(Server::Standby { upstream, receiving, end, sync });
         }
         let fork = self.fork_of(seen.timeline)?;

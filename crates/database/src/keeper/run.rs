@@ -278,6 +278,14 @@ impl Keeper {
         }
         let server = self.local.look().await?;
         let shared = self.shared.borrow_and_update().clone();
+        let phase = shared.record.as_ref().map(|kept| kept.value.phase);
+        let wins = phase == Some(ReignPhase::Promoting { primary: self.local.options.node });
+        let unexpected = wins && !self.local.wins;
+        self.local.wins = wins;
+        if unexpected {
+            // A winner's log is looked at more closely.
+            return Ok(Round::Acted);
+        }
         let view = View {
             me: self.local.options.node,
             nodes: self.local.options.places.keys().copied().collect::<Nodes>(),
