@@ -7,6 +7,7 @@ use model::{NodeId, Quorum, Term};
 
 use super::error::KeeperError;
 use super::local::Local;
+use super::shared::{self, Keys};
 use crate::instance::{DbState, Instance, InstanceError, Rewound, StopHow};
 use crate::{Action, Durable, Upstream};
 
@@ -47,6 +48,8 @@ pub(super) struct Finished {
     pub name: &'static str,
     /// The data is a copy of that term's primary now.
     pub fresh: Option<Term>,
+    /// The data may be another than it was.
+    pub touched: bool,
     pub failed: Option<KeeperError>,
 }
 
@@ -192,6 +195,26 @@ impl Local {
     }
 }
 
+/// As it was made from a server that was reached by its address: whether that one was the primary of its term all the
+/// time. A server that was ended and started again as a standby of a newer term would have let itself be copied, too, and
+/// that term's log would be taken for the older one's. Only a newer record lets it start again, so none was written.
+pub(super) async fn check_source(
+    finished: &mut Finished,
+    from: Option<Upstream>,
+    store: &store::Store,
+    keys: &Keys,
+    clock: &world::Clock,
+    stop: &world::Stop,
+) {
+    let Some(from) = from.filter(|_| finished.fresh.is_some()) else { return };
+    if shared::reigns(store, keys, clock, stop, from).await {
+        return;
+    }
+    let why =
+        format!("node {} is the primary of term {} no more: what it gave is not used", from.node, from.term);
+    (finished.fresh, finished.touched, finished.failed) = (None, true, Some(KeeperError::NotNow(why)));
+}
+
 /// Does `work` on `instance`; `source` is where it copies from.
 pub(super) async fn work(
     instance: &Instance,
@@ -224,5 +247,36 @@ pub(super) async fn work(
         Ok(())
     }
     .await;
-    Finished { name, fresh, failed: done.err() }
+    // A copy may have failed when the new data was there already.
+    let touched = name != "rewind" || !matches!(instance.half(), Ok(None)) || fresh.is_some();
+    Finished { name, fresh, touched, failed: done.err() }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{DatabaseName, Record};
+    use store::{Faults, Op, Store, Txn};
+    use world::{Clock, Stop};
+
+    use super::*;
+
+    /// It was ended and started again as a standby of the next term, whose log it gave for that of the older one.
+    #[tokio::test]
+    async fn what_was_copied_from_a_primary_of_the_past_is_not_used() {
+        let (store, _) = Store::simulated(1, Clock::real(), Faults::default());
+        let keys = Keys::new(&DatabaseName::new("db").unwrap());
+        let (_stopper, stop) = Stop::pair();
+        let from = Upstream { node: NodeId(2), term: 4 };
+        for (term, primary, used) in [(4, 2, true), (5, 2, false), (4, 3, false)] {
+            let phase = model::ReignPhase::Serving { primary: NodeId(primary), handover: None };
+            let record = Record { term, phase, quorums: Vec::new(), history: Vec::new() };
+            let (key, value) = (keys.record(), serde_json::to_vec(&record).unwrap());
+            let then = vec![Op::Put { key, value, lease: None }];
+            store.txn(Txn { compare: Vec::new(), then }).await.unwrap();
+            let mut finished = Finished { name: "rewind", fresh: Some(4), touched: true, failed: None };
+            check_source(&mut finished, Some(from), &store, &keys, &Clock::real(), &stop).await;
+            assert_eq!(finished.fresh.is_some(), used, "term {term} of node {primary}");
+            assert!(finished.touched, "it would count as the log it was");
+        }
+    }
 }

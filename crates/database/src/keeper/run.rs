@@ -250,10 +250,9 @@ impl Keeper {
                 self.tell_failure(&error);
             }
         }
-        // Nothing was touched: the log is what it was. A copy may have failed when the new data was there already.
+        // Nothing was touched: the log is what it was.
         if finished.failed.is_some()
-            && finished.name == "rewind"
-            && matches!(self.local.instance.half(), Ok(None))
+            && !finished.touched
             && let Err(error) = self.local.save(|own| own.making = false)
         {
             self.tell_failure(&error);
@@ -343,10 +342,11 @@ impl Keeper {
     }
 
     fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
-        let source = match &work {
-            Work::Clone { from } | Work::Rewind { from } => Some(self.local.source(*from)?),
+        let from = match &work {
+            Work::Clone { from } | Work::Rewind { from } => Some(*from),
             Work::Init | Work::Checkpoint => None,
         };
+        let source = from.map(|from| self.local.source(from)).transpose()?;
         let name = work.name();
         if source.is_some() {
             self.local.save(|own| own.making = true)?;
@@ -367,8 +367,11 @@ impl Keeper {
             self.local.instance.configure(&Settings { role, acks, open: false })?;
         }
         let (instance, out) = (self.local.instance.clone(), self.finished_out.clone());
+        let (store, keys, clock, stop) =
+            (self.store.clone(), self.keys.clone(), self.clock.clone(), self.stop.clone());
         self.spawner.spawn(format!("database {name}"), async move {
-            let finished = carry::work(&instance, work, source, running).await;
+            let mut finished = carry::work(&instance, work, source, running).await;
+            carry::check_source(&mut finished, from, &store, &keys, &clock, &stop).await;
             // The loop that wants to know may have ended.
             let _ = out.send(finished).await;
         });

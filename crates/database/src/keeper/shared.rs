@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use world::{Clock, Stop};
 
-use crate::{Docs, Kept};
+use crate::{Docs, Kept, Upstream};
 
 /// Wait between two tries to read a store that does not answer, in milliseconds.
 const RETRY_MS: u64 = 50;
@@ -161,6 +161,29 @@ fn publish(out: &watch::Sender<Arc<Shared>>, next: Shared) {
         *last = Arc::new(next);
         newer
     });
+}
+
+/// Whether `from` is, by the newest record, still the primary of its term. Waits for a store that is away; `false` when
+/// `stop` is requested meanwhile.
+pub(super) async fn reigns(store: &Store, keys: &Keys, clock: &Clock, stop: &Stop, from: Upstream) -> bool {
+    let reigns = async {
+        loop {
+            match store.get(&keys.record()).await {
+                Ok(entry) => {
+                    let record = entry.and_then(|entry| serde_json::from_slice::<Record>(&entry.value).ok());
+                    return record
+                        .is_some_and(|now| now.term == from.term && now.primary() == Some(from.node));
+                }
+                Err(error) => debug!(%error, "the store does not answer; asking again"),
+            }
+            clock.sleep_ms(RETRY_MS).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.requested() => false,
+        answer = reigns => answer,
+    }
 }
 
 /// Writes `record` if nothing it rests on has changed; the revision it got, `None`: something had.
