@@ -19,6 +19,8 @@ fn kin(scene: &Scene<'_>) -> Option<Kinship> {
     };
     let kin = kinship(scene.record()?, &scene.view.durable, end);
     Some(match kin {
+        // Its log may well be a beginning of the primary's, and can still not be continued.
+        Kinship::Prefix if scene.view.stranded => Kinship::Foreign,
         _ if scene.has(Flaw::FollowBlindly) => Kinship::Prefix,
         Kinship::PrefixOfOrphan if scene.has(Flaw::KeepOrphan) => Kinship::Prefix,
         Kinship::Foreign if scene.has(Flaw::RewindForeign) => Kinship::Diverged,
@@ -31,13 +33,13 @@ fn holding(scene: &Scene<'_>, holding: Holding) -> NodeDoc {
     NodeDoc { promised: scene.term(), end: None, holding, primary_of: 0, rewindable: false }
 }
 
-/// What still names an older primary is cut off; what does not run is started, to learn where its log ends.
+/// What still names an older primary, or one that cannot feed it, is cut off; what does not run is started, to learn where its log ends.
 pub(crate) fn leave(scene: &Scene<'_>) -> Option<Action> {
     let wanted = upstream(scene)?;
     match &scene.view.server {
         Server::Standby { upstream: Some(old), .. }
         | Server::Stopped { upstream: Some(old), fresh: None }
-            if *old != wanted =>
+            if *old != wanted || scene.view.stranded =>
         {
             Some(Action::Point(None))
         }

@@ -124,6 +124,8 @@ pub struct View {
     pub durable: Durable,
     /// The local server.
     pub server: Server,
+    /// The primary of the newest term has no longer the log that this node's server needs next.
+    pub stranded: bool,
 }
 
 /// What only time can tell; made by [`crate::Memory`] from the same view and a clock. Nothing that is lost when one of

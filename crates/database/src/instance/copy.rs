@@ -135,7 +135,7 @@ impl Instance {
 
     /// Brings a base backup of `source` with the WAL to start it, as a standby; the settings' files must have been
     /// written by [`Instance::configure`] once. The new data takes the old one's place as a whole; until then the
-    /// old is untouched, afterwards it is `data.old`, or gone. `source.name` is not used: a base backup must not be
+    /// old is untouched where the disk has room for both, afterwards it is `data.old`, or gone. `source.name` is not used: a base backup must not be
     /// taken for a standby that acknowledges.
     ///
     /// Between its begin and its end the data counts as half made and does not start.
@@ -152,6 +152,11 @@ impl Instance {
         self.must_be_stopped(self.data())?;
         self.mark(Some(Half::Clone))?;
         let draft = self.fresh_draft()?;
+        // About as much is about to come. What is half made by the mark will never run again, so it goes first then: else a
+        // database that takes more than half of its disk could never be copied anew.
+        if self.free_bytes().is_some_and(|free| free < files::tree_bytes(self.data())) {
+            files::remove_tree(self.data()).map_err(InstanceError::file("remove", self.data()))?;
+        }
         let connection = self.to(source, "replication", REPLICATION)?;
         let mut arguments =
             vec!["-D", draft.as_str(), "-X", "stream", "-c", "fast", "-w", "-N", "-d", connection.as_str()];

@@ -132,6 +132,22 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     Some(about.f_bavail.saturating_mul(about.f_frsize))
 }
 
+/// Bytes of all files below `path`, as far as they can be seen.
+pub(super) fn tree_bytes(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| {
+        let about = entry.metadata().ok()?;
+        Some(if about.is_dir() { tree_bytes(&entry.path()) } else { about.len() })
+    });
+    bytes.sum()
+}
+
+/// Bytes of the whole file system of `path`.
+pub(super) fn total_bytes(path: &Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(path).ok()?;
+    Some(about.f_blocks.saturating_mul(about.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

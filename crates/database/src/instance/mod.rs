@@ -59,7 +59,7 @@ pub use error::{Class, InstanceError};
 pub use files::User;
 pub use model::{BadLsn, Lsn};
 pub use name::{BadName, Secret, SlotName, StandbyName};
-pub use observe::{Audit, LoweredCommit, Observation, Receiver, Sender, SyncCheck};
+pub use observe::{Audit, LoweredCommit, Observation, Receiver, Sender, Slot, SyncCheck};
 pub use program::find_bin;
 pub use server::{Exit, Running, StopHow};
 pub use settings::{Acks, Role, Settings, Tuning, Upstream};
@@ -285,10 +285,21 @@ impl Instance {
         &self.options
     }
 
+    /// Other sizes than it was opened with; the next [`Instance::configure`] writes them.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.options.tuning = tuning;
+    }
+
     /// Bytes still free for the data.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         files::free_bytes(&self.dir)
+    }
+
+    /// Bytes of the whole file system of the data.
+    #[must_use]
+    pub fn total_bytes(&self) -> Option<u64> {
+        files::total_bytes(&self.dir)
     }
 
     /// A clone or rewind that has not come to its end; then the data never starts.

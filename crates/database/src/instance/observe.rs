@@ -56,6 +56,19 @@ pub struct Sender {
     pub since_unix_ms: u64,
 }
 
+/// A place in the log that is kept for a standby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Somebody streams through it.
+    pub active: bool,
+    /// Log from before what its standby needs was removed: the standby cannot go on.
+    pub lost: bool,
+    /// From here on everything is kept; `None`: nothing is.
+    pub restart: Option<Lsn>,
+}
+
 /// A role or database whose commits may wait for less than a standby's sync (hazard 4).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LoweredCommit {
@@ -97,6 +110,9 @@ pub struct Observation {
     pub clients: u32,
     /// Roles and databases that would not wait for standbys.
     pub lowered: Vec<LoweredCommit>,
+    /// Its replication slots.
+    #[serde(default)]
+    pub slots: Vec<Slot>,
     /// Bytes free for the data; `None` when the system does not say.
     #[serde(default)]
     pub free_bytes: Option<u64>,
@@ -167,6 +183,9 @@ const LOOK: &str = "WITH q AS MATERIALIZED (SELECT pg_is_in_recovery() AS r), \
     'flushed', flush_lsn, 'replayed', replay_lsn, \
     'since_unix_ms', (extract(epoch FROM backend_start) * 1000)::bigint) ORDER BY pid), '[]'::json) \
     FROM pg_stat_replication WHERE state IS NOT NULL), \
+  'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, \
+    'lost', wal_status IS NOT DISTINCT FROM 'lost', 'restart', restart_lsn) ORDER BY slot_name), '[]'::json) \
+    FROM pg_replication_slots), \
   'clients', (SELECT count(*) FROM pg_stat_activity \
     WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}'), \
   'lowered', (SELECT coalesce(json_agg(json_build_object('database', datname, 'role', rolname, \

@@ -136,7 +136,21 @@ fn tail(log: &std::path::Path) -> String {
     last_words(&read().unwrap_or_default(), &[])
 }
 
+/// What a standby's log says when its primary has removed the log it needs next, or has given up its slot (`walsender.c`
+/// and `slot.c` of PostgreSQL 15).
+const REFUSED: &[&str] = &["has already been removed", "can no longer get changes from replication slot"];
+/// Lines at the end of the log in which it stands twice.
+const REFUSED_LINES: usize = 12;
+
 impl Instance {
+    /// Whether the last lines of the server's log say that its primary has no longer what it needs.
+    #[must_use]
+    pub fn log_is_refused(&self) -> bool {
+        let says = tail(&self.dir.join("log"));
+        let last = says.lines().rev().take(REFUSED_LINES);
+        last.filter(|line| REFUSED.iter().any(|words| line.contains(words))).count() >= 2
+    }
+
     /// Starts the server, in a process group of its own, and returns when its first process runs; it is ready when
     /// [`Instance::observe`] says something. It outlives the keeper.
     ///

@@ -78,7 +78,17 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { shared_buffers_mib: 64, connections: 100, wal_keep_mib: 128, slot_keep_mib: 1024 }
+        Tuning { shared_buffers_mib: 64, connections: 100, wal_keep_mib: 64, slot_keep_mib: 1024 }
+    }
+}
+
+impl Tuning {
+    /// A slot may hold back an eighth of a disk of `total_bytes`: enough for a standby that is away for long, and the disk
+    /// does not run full before the slot is given up.
+    #[must_use]
+    pub fn for_disk(total_bytes: u64) -> Tuning {
+        let eighth_mib = (total_bytes >> 23).clamp(64, 1 << 20);
+        Tuning { slot_keep_mib: u32::try_from(eighth_mib).unwrap_or(u32::MAX), ..Tuning::default() }
     }
 }
 

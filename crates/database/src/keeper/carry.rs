@@ -60,6 +60,7 @@ impl Local {
             Action::Init => return Ok(Some(Work::Init)),
             Action::Checkpoint => return Ok(Some(Work::Checkpoint)),
             Action::Clone(from) => {
+                self.may_copy()?;
                 self.end().await?;
                 return Ok(Some(Work::Clone { from: *from }));
             }
@@ -95,6 +96,9 @@ impl Local {
             return Err(KeeperError::NotNow(format!("PostgreSQL does not start: {says}")));
         }
         self.not_before = None;
+        if self.own.upstream().is_some() {
+            self.room()?;
+        }
         self.forget_server();
         // Before the start, or a crash between the two would take a log that goes on for the copy it once was. Whose log
         // it is has been written down before. Commits wait for nobody's acknowledgement until there is a quorum: a server
@@ -120,6 +124,7 @@ impl Local {
             self.save(|own| own.slots = 0)?;
         }
         if upstream.is_some() {
+            self.room()?;
             self.note_received().await;
         }
         self.save(|own| own.set_upstream(upstream))?;

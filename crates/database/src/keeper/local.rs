@@ -11,6 +11,7 @@ use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
 use super::options::{KeeperOptions, NodePlace, node_of};
 use super::status::{KeeperStatus, ServerState, Standing};
+use super::warning::{self, Warning};
 use crate::instance::{
     self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName,
     StandbyName, Tuning, find_bin,
@@ -23,6 +24,10 @@ const LOOK: Duration = Duration::from_millis(400);
 const LOOKS_MAX: u32 = 3;
 /// After a start that came to nothing.
 const START_AGAIN: Duration = Duration::from_secs(1);
+/// After a copy that came to nothing.
+const COPY_AGAIN: Duration = Duration::from_secs(1);
+/// So long after the last thing was received the server's log is asked why: what it says of an earlier primary is past.
+const STRANDED: Duration = Duration::from_secs(2);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
 /// Looks whether the postmaster, which was told to a moment ago, has read its settings.
@@ -56,13 +61,21 @@ pub(super) struct Local {
     fork: Option<(u32, model::Lsn)>,
     /// The last start came to nothing, for this reason; the next one waits.
     pub not_before: Option<(Instant, String)>,
+    /// The last copy came to nothing, for this reason; the next one waits.
+    no_copy_before: Option<(Instant, String)>,
+    /// Since when nobody uses a slot.
+    slots_away: BTreeMap<String, Instant>,
+    /// Nothing is received from the primary of this term, since when.
+    unfed: Option<(Term, Instant)>,
+    /// The primary of this term has no longer the log that is needed next.
+    stranded: Option<Term>,
 }
 
 impl Local {
     /// Takes the node's folder; a server that still runs is taken over.
     pub fn open(options: KeeperOptions) -> Result<Local, KeeperError> {
         let place = options.places.get(&options.node).ok_or(KeeperError::NoPlace(options.node))?;
-        let instance = Instance::open(Options {
+        let mut instance = Instance::open(Options {
             node: place.unit.clone(),
             bin: find_bin(u32::from(options.database.database.postgres))?,
             dir: options.dir.clone(),
@@ -73,6 +86,9 @@ impl Local {
             secrets: options.secrets.clone(),
             tuning: Tuning::default(),
         })?;
+        if let Some(total) = instance.total_bytes() {
+            instance.set_tuning(Tuning::for_disk(total));
+        }
         let file = KeeperFile::new(&options.dir);
         let own = file.load().map_err(|cause| KeeperError::File {
             what: "read",
@@ -97,6 +113,10 @@ impl Local {
             last: None,
             fork: None,
             not_before: None,
+            no_copy_before: None,
+            slots_away: BTreeMap::new(),
+            unfed: None,
+            stranded: None,
         })
     }
 
@@ -269,6 +289,8 @@ impl Local {
                     return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
                 }
                 let server = self.server_of(&seen)?;
+                self.watch_slots(&seen);
+                self.watch_stranding(&seen);
                 self.last = Some(seen);
                 Ok(server)
             }
@@ -396,12 +418,108 @@ impl Local {
         seen.senders.iter().filter_map(named).collect()
     }
 
+    fn watch_slots(&mut self, seen: &Observation) {
+        let away = |name: &str| seen.slots.iter().any(|slot| slot.name == name && !slot.active);
+        self.slots_away.retain(|name, _| away(name));
+        for slot in seen.slots.iter().filter(|slot| !slot.active) {
+            self.slots_away.entry(slot.name.clone()).or_insert_with(Instant::now);
+        }
+    }
+
+    /// What somebody should see to. In steps, so that it is not news with every look.
+    fn warnings(&self) -> Vec<Warning> {
+        let (free, total) = (self.instance.free_bytes(), self.instance.total_bytes());
+        let mut warnings = Vec::new();
+        warnings.extend(free.zip(total).and_then(|(free, total)| warning::of_disk(free, total)));
+        let Some(seen) = &self.last else { return warnings };
+        for slot in &seen.slots {
+            if slot.lost {
+                warnings.push(Warning::SlotLost { slot: slot.name.clone() });
+                continue;
+            }
+            let since = self.slots_away.get(&slot.name);
+            let away_ms = since.map_or(0, |since| since.elapsed().as_secs() / 10 * 10_000);
+            if away_ms >= warning::AWAY_MS {
+                let kept =
+                    seen.flushed.zip(slot.restart).map_or(0, |(end, from)| end.0.saturating_sub(from.0));
+                let kept_bytes = kept >> 24 << 24;
+                warnings.push(Warning::SlotAway { slot: slot.name.clone(), away_ms, kept_bytes });
+            }
+        }
+        warnings
+    }
+
+    /// Nothing but the log of the server says that its primary refuses it. Two lines in a row, and no newer one, as the
+    /// receiver tries ten times a second.
+    fn watch_stranding(&mut self, seen: &Observation) {
+        let streams = seen.receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming");
+        let Some(upstream) = self.own.upstream().filter(|_| seen.in_recovery && !streams) else {
+            self.unfed = None;
+            return;
+        };
+        let (term, since) = *self.unfed.get_or_insert((upstream.term, Instant::now()));
+        if term != upstream.term {
+            self.unfed = None;
+            return;
+        }
+        let waits = since.elapsed() < STRANDED || self.stranded == Some(term);
+        if waits || !self.instance.log_is_refused() {
+            return;
+        }
+        let node = self.options.node;
+        tracing::warn!(%node, term, "its primary has no longer the log it needs; it must be copied anew");
+        self.stranded = Some(upstream.term);
+    }
+
+    /// The data is a new copy.
+    pub fn joins_anew(&mut self) {
+        self.stranded = None;
+    }
+
+    /// Whether the primary of `term` has no longer the log that is needed next.
+    pub fn is_stranded(&self, term: Option<Term>) -> bool {
+        self.stranded.is_some() && self.stranded == term
+    }
+
+    /// A copy came to nothing; the next one waits. Each has its source make a checkpoint, and on a disk that is too small
+    /// it fails only when the disk is full.
+    pub fn copy_failed(&mut self, why: String) {
+        self.no_copy_before = Some((Instant::now() + COPY_AGAIN, why));
+    }
+
+    /// Whether a copy may begin.
+    pub fn may_copy(&self) -> Result<(), KeeperError> {
+        match &self.no_copy_before {
+            Some((until, why)) if Instant::now() < *until => Err(KeeperError::NotNow(why.clone())),
+            // Otherwise what is there now makes room, if it must.
+            _ if !self.instance.data().exists() => self.room(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the disk has room for what a standby receives.
+    pub fn room(&self) -> Result<(), KeeperError> {
+        match self.instance.free_bytes() {
+            Some(free) if free < warning::ROOM => Err(KeeperError::NotNow(format!(
+                "less than {} are free: nothing is received before there is room",
+                model::Bytes(warning::ROOM)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last checkpoint is of a timeline that is over: everything since is still kept.
+    pub fn checkpoint_is_old(&self) -> bool {
+        self.last.as_ref().is_some_and(|seen| seen.checkpoint_timeline < seen.timeline)
+    }
+
     /// Fills in what the server is.
     pub fn tell(&self, server: &Server, status: &mut KeeperStatus) {
         status.promised = self.own.durable().promised;
         status.server_pid = self.running.as_ref().map(|running| running.process().pid);
         status.end = self.last.as_ref().and_then(Observation::has_up_to);
         status.standbys.clear();
+        status.warnings = self.warnings();
         status.server = match server {
             Server::Empty => ServerState::Empty,
             Server::Half => ServerState::Making,

@@ -13,9 +13,11 @@ mod options;
 mod run;
 mod shared;
 mod status;
+mod warning;
 
 pub use error::KeeperError;
 pub use options::{KeeperOptions, NodePlace, node_of};
 pub use run::{KeeperHandle, start};
 pub use shared::Keys;
 pub use status::{KeeperStatus, ServerState, Standing};
+pub use warning::Warning;

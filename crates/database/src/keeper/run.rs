@@ -242,6 +242,7 @@ impl Keeper {
             self.local.forget_server();
         }
         if let Some(term) = finished.fresh {
+            self.local.joins_anew();
             let saved = self.local.save(|own| {
                 (own.fresh, own.making) = (Some(term), false);
                 own.set_upstream(None);
@@ -258,13 +259,18 @@ impl Keeper {
             self.tell_failure(&error);
         }
         match &finished.failed {
-            Some(error) => self.tell_failure(error),
+            Some(error) => {
+                if finished.name == "copy" {
+                    self.local.copy_failed(with_causes(error));
+                }
+                self.tell_failure(error);
+            }
             None => self.detail.clear(),
         }
     }
 
     fn tell_failure(&mut self, error: &KeeperError) {
-        let text = error.to_string();
+        let text = with_causes(error);
         if text != self.detail {
             warn!(node = %self.local.options.unit(), error = error as &dyn std::error::Error, "an effect failed; looking again");
         }
@@ -292,6 +298,7 @@ impl Keeper {
             record: shared.record.clone(),
             docs: shared.docs.clone(),
             durable: self.local.own.durable(),
+            stranded: self.local.is_stranded(shared.record.as_ref().map(|kept| kept.value.term)),
             server,
         };
         let now: Moment = self.clock.now();
@@ -321,8 +328,10 @@ impl Keeper {
                 shared::report(&self.store, &self.keys, self.local.options.node, doc, *record).await?
             }
             _ => {
-                if let Some(work) = self.local.carry(&action).await? {
-                    self.begin(work)?;
+                match self.local.carry(&action).await? {
+                    Some(work) => self.begin(work)?,
+                    // What had failed before is past.
+                    None => self.detail.clear(),
                 }
                 return Ok(Round::Acted);
             }
@@ -387,6 +396,14 @@ impl Keeper {
             ..KeeperStatus::default()
         };
         self.local.tell(&view.server, &mut next);
+        if let Some(record) = &view.record
+            && record.value.term < view.durable.promised
+        {
+            next.detail = format!(
+                "the store's record is of term {}, and this node has promised term {}: nothing is done by an older one",
+                record.value.term, view.durable.promised
+            );
+        }
         if self.lost(view) {
             next.detail = "the store knows nothing of this data; nothing is done with it".to_owned();
         }
@@ -427,4 +444,20 @@ impl Keeper {
             let _ = self.local.instance.kill().await;
         }
     }
+}
+
+/// What failed and why, down to the first cause.
+fn with_causes(error: &KeeperError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some say their cause themselves.
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -3,6 +3,8 @@
 use model::{Lsn, NodeId, Record, Term};
 use serde::{Deserialize, Serialize};
 
+use super::warning::Warning;
+
 /// What the server is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,4 +60,7 @@ pub struct KeeperStatus {
     pub detail: String,
     /// The first process of the server.
     pub server_pid: Option<u32>,
+    /// What somebody should see to before it breaks something.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }

@@ -217,6 +217,7 @@ impl World {
             docs,
             durable: self.node(id).durable,
             server: self.server(id),
+            stranded: false,
         }
     }
 

@@ -157,6 +157,7 @@ fn detail(mirror: &Mirror, planned: &PlannedDatabase, node: NodeId, status: &Kee
     if !status.detail.is_empty() {
         parts.push(status.detail.clone());
     }
+    parts.extend(status.warnings.iter().map(ToString::to_string));
     parts.join(", ")
 }
 
