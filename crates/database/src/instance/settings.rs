@@ -285,6 +285,9 @@ fn loose_part(facts: &Facts<'_>, settings: &Settings) -> String {
     set("authentication_timeout", "5s");
     set("wal_keep_size", &format!("{wal_keep_mib}MB"));
     set("max_slot_wal_keep_size", &format!("{slot_keep_mib}MB"));
+    // Segments that are kept to be written again, at the least. A rewind copies them, so no more than PostgreSQL asks for; a
+    // server that writes much keeps as many as it needs.
+    set("min_wal_size", "32MB");
     // A query on a standby holds back replay, and with it a promotion, no longer than this.
     set("max_standby_streaming_delay", "1s");
     set("max_standby_archive_delay", "1s");

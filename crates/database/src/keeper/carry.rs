@@ -232,7 +232,10 @@ pub(super) async fn work(
     let done: Result<(), KeeperError> = async {
         match (work, source) {
             (Work::Init, _) => instance.init().await?,
-            (Work::Checkpoint, _) => instance.checkpoint(CHECKPOINT).await?,
+            (Work::Checkpoint, _) => {
+                instance.checkpoint(CHECKPOINT).await?;
+                instance.trim_log(CHECKPOINT).await?;
+            }
             (Work::Clone { from }, Some(source)) => {
                 instance.clone_from(&source, false, COPY).await?;
                 fresh = Some(from.term);

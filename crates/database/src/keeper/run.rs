@@ -35,6 +35,8 @@ const FAILED_MS: u64 = 100;
 const STORE_FAILED_MS: u64 = 20;
 /// A look at a standby that waits for its primary's end.
 const OUTLAST_LOOK: Duration = Duration::from_millis(400);
+/// Between two checkpoints of a standby, in milliseconds: the record it waits for may be on its way.
+const SETTLE_MS: u64 = 1_000;
 /// How long an orderly stop may take.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -121,6 +123,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         spawner: tasks.spawner(),
         stop: tasks.stop(),
         checkpointing: false,
+        settled: None,
     };
     tasks.spawn("keeper", async move {
         keeper.run().await;
@@ -159,6 +162,8 @@ struct Keeper {
     spawner: Spawner,
     stop: Stop,
     checkpointing: bool,
+    /// The last checkpoint as a standby.
+    settled: Option<Moment>,
 }
 
 /// What a round came to.
@@ -310,13 +315,32 @@ impl Keeper {
         let known = shared.revision > 0 && shared.unread.is_none();
         let chosen = known.then(|| choose(&view, &judgement)).flatten();
         self.publish(&view, &shared);
-        let Some((rule, action)) = chosen else { return Ok(Round::Calm) };
+        let Some((rule, action)) = chosen else {
+            self.settle_log(&view)?;
+            return Ok(Round::Calm);
+        };
         if self.checkpointing && action == Action::Checkpoint {
             return Ok(Round::Calm);
         }
         info!(node = %self.local.options.unit(), rule, ?action, "acts");
         rule.clone_into(&mut self.rule);
         self.act(action).await
+    }
+
+    /// A standby makes a checkpoint once in each term, when its primary has. From its last one on it keeps the log, and
+    /// its slots would begin there if it were the next primary: then that is what a rewind from it copies.
+    fn settle_log(&mut self, view: &View) -> Result<(), KeeperError> {
+        let Server::Standby { upstream: Some(from), receiving: true, .. } = view.server else {
+            return Ok(());
+        };
+        let source = view.docs.get(&from.node).map(|kept| kept.value).unwrap_or_default();
+        let due = source.rewindable && source.primary_of == from.term && self.local.checkpoint_is_old();
+        let early = self.settled.is_some_and(|at| self.clock.now().ms_since(at) < SETTLE_MS);
+        if !due || early || self.checkpointing {
+            return Ok(());
+        }
+        self.settled = Some(self.clock.now());
+        self.begin(Work::Checkpoint)
     }
 
     async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {

@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod failover;
+mod room;
 mod site;

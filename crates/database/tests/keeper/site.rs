@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use database::instance::{Secret, Secrets, User, find_bin, system_user};
 use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, Keys, NodePlace, ServerState};
 use model::{
-    AppName, Bytes, Database, DatabaseName, Mode, NodeId, PlannedDatabase, PlannedNode, Record, ReignPhase,
-    UnitName, WhenAlone, ZoneName,
+    AppName, Bytes, Database, DatabaseName, Mode, NodeDoc, NodeId, PlannedDatabase, PlannedNode, Record,
+    ReignPhase, UnitName, WhenAlone, ZoneName,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Compare, Faults, Op, SimulatedStore, Store, Txn};
@@ -243,6 +243,33 @@ impl Site {
         let mut file = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut file);
         fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    }
+
+    /// A node's folder.
+    pub fn folder(&self, node: NodeId) -> PathBuf {
+        self.folder.join(self.places[&node].unit.as_str())
+    }
+
+    /// What a node's keeper has told the others.
+    pub async fn doc(&self, node: NodeId) -> NodeDoc {
+        let key = Keys::new(&self.planned.database.name).node(node);
+        let entry = self.store.get(&key).await.unwrap().unwrap();
+        serde_json::from_slice(&entry.value).unwrap()
+    }
+
+    /// Runs a statement as the keeper's own role.
+    pub async fn superuser(&self, node: NodeId, sql: &str) {
+        let mut config = Config::new();
+        config.host_path(self.folder(node).join("run")).port(self.places[&node].server.port());
+        let (client, connection) = config.user("evenkeel").dbname("postgres").connect(NoTls).await.unwrap();
+        drop(tokio::spawn(connection));
+        client.batch_execute(sql).await.unwrap();
+    }
+
+    /// Segments of log that a node has.
+    pub fn segments(&self, node: NodeId) -> usize {
+        let files = fs::read_dir(self.folder(node).join("data/pg_wal")).unwrap().flatten();
+        files.filter(|file| file.file_name().len() == 24).count()
     }
 
     /// All that a node had is gone.

@@ -1,0 +1,95 @@
+//! Room on the disks: what is kept, what is given up, and what happens when nothing can be written.
+
+use std::fs;
+use std::time::Duration;
+
+use model::NodeId;
+use rustix::process::Signal;
+
+use super::site::Site;
+
+/// Switches, one as soon as the one before is over.
+const SWITCHES: usize = 8;
+/// Segments of log that a node may have after them: what is kept for standbys, twice, and those in use.
+const SEGMENTS: usize = 18;
+
+fn standbys(site: &Site) -> Vec<NodeId> {
+    let (primary, _) = site.primary().unwrap();
+    [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != primary).collect()
+}
+
+/// Each switch begins a timeline with a file of its own, and a rewind copies all of them: it took 14 s after 78.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quick_switches_do_not_pile_up_log() {
+    let Some(site) = Site::three("log of many switches").await else { return };
+    let mut most = Vec::new();
+    for _ in 0..SWITCHES {
+        let to = standbys(&site)[0];
+        site.hand_over(to).await;
+        site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == to)).await;
+        site.calm().await;
+        most.push([1, 2, 3].map(|node| site.segments(NodeId(node))).into_iter().max().unwrap());
+    }
+    let bounded = |site: &Site| (1..=3).all(|node| site.segments(NodeId(node)) <= SEGMENTS);
+    site.until("little log on every node", bounded).await;
+    println!("segments on the node that has most of them, after each switch: {most:?}");
+    site.end().await;
+}
+
+/// A promise is what others go by: one that is not on the disk would be broken by the next crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promise_that_cannot_be_written_is_not_told() {
+    let Some(site) = Site::three("a keeper that cannot write").await else { return };
+    let (primary, before) = site.primary().unwrap();
+    let hindered = standbys(&site)[0];
+    // Where the keeper drafts its file: it fails as it does on a full disk, for root too.
+    let draft = site.folder(hindered).join("keeper.new");
+    fs::create_dir(&draft).unwrap();
+    site.signal_server(primary, Signal::KILL);
+    site.until("its complaint", |site| {
+        let status = site.status(hindered);
+        let newer = status.record.as_ref().is_some_and(|record| record.term > before.term);
+        newer && status.detail.contains("keeper.json` cannot be written")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(site.status(hindered).promised, before.term);
+    assert_eq!(site.doc(hindered).await.promised, before.term, "it told what it had not written");
+    // By itself, once it can.
+    fs::remove_dir(&draft).unwrap();
+    site.until("another primary", |site| site.primary().is_some_and(|(_, now)| now.term > before.term)).await;
+    site.calm().await;
+    assert_eq!(site.status(hindered).detail, "");
+    site.end().await;
+}
+
+/// Its slot was given up, or it was away for longer than log is kept without one. It would ask for it for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_whose_log_is_gone_at_the_primary_is_copied_anew() {
+    let Some(mut site) = Site::three("a stranded standby").await else { return };
+    let (primary, record) = site.primary().unwrap();
+    let stranded = standbys(&site)[0];
+    let client = site.client(primary).await.unwrap();
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await.unwrap();
+    site.stop(stranded).await;
+    site.until("a quorum without it", |site| {
+        site.primary().is_some_and(|(_, record)| !record.current().unwrap().members.has(stranded))
+    })
+    .await;
+    let slot = format!("db_{stranded}_t{}", record.term);
+    site.superuser(primary, &format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+    for id in 0..12 {
+        client.execute(&format!("INSERT INTO t VALUES ({id})"), &[]).await.unwrap();
+        site.superuser(primary, "SELECT pg_switch_wal()").await;
+    }
+    site.superuser(primary, "CHECKPOINT").await;
+    site.superuser(primary, &format!("SELECT pg_create_physical_replication_slot('{slot}', true)")).await;
+    site.start(stranded);
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().1.term, record.term, "nobody else had to notice");
+    let behind = |site: &Site| site.status(primary).standbys.iter().any(|standby| standby.lag_bytes > 0);
+    site.until("everybody to have everything", |site| !behind(site)).await;
+    let rows: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
+    assert_eq!(rows, 12);
+    site.end().await;
+}
