@@ -256,6 +256,13 @@ impl ZoneCgroup {
         }
     }
 
+    /// Where a process of the zone that is no unit writes its number before it becomes anything: as
+    /// [`ZoneCgroup::join`], and what it starts at once is in the zone too. `None` without a version 2 folder.
+    #[must_use]
+    pub fn procs_file(&self) -> Option<PathBuf> {
+        self.v2.as_ref().map(|folder| folder.join(AGENT_LEAF).join("cgroup.procs"))
+    }
+
     /// Makes the folders of a unit and sets its limits; folders that are there are used again.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 use model::{UnitName, ZoneName};
 use rustix::process::Signal;
 
-use super::{LocalZone, LocalZones, cgroup, clear_down};
+use super::{LocalZone, LocalZones, Way, cgroup, clear_down};
 use crate::process::{self, ProcessId};
 use crate::record::{self, ProcessRecord, unit_folder};
 use crate::{EngineError, marker, wait};
@@ -75,11 +75,35 @@ impl LocalZones {
         let index = self.index(zone)?;
         match &self.wiring {
             Some(wiring) => wiring.cut(index),
-            None => Err(EngineError::Unable {
-                what: format!("zone `{zone}` cannot be cut off: the zones share one loopback network"),
-                hint: "start the run as root with `evenkeel up --isolate`".to_owned(),
-            }),
+            None => Err(shared(zone)),
         }
+    }
+
+    /// Drops every packet to the zone, or every packet from it, until [`LocalZones::heal_links`].
+    ///
+    /// # Errors
+    /// As [`LocalZones::cut_zone`].
+    pub fn cut_zone_one_way(&self, zone: &ZoneName, way: Way) -> Result<(), EngineError> {
+        let index = self.index(zone)?;
+        self.wiring.as_ref().ok_or_else(|| shared(zone))?.cut_one_way(index, way)
+    }
+
+    /// Drops every packet from one zone to another until [`LocalZones::heal_links`]; the way back is another cut.
+    ///
+    /// # Errors
+    /// As [`LocalZones::cut_zone`].
+    pub fn cut_link(&self, from: &ZoneName, to: &ZoneName) -> Result<(), EngineError> {
+        let (zone, wiring) = (from, self.wiring.as_ref());
+        let (from, to) = (self.index(from)?, self.index(to)?);
+        wiring.ok_or_else(|| shared(zone))?.cut_link(from, to)
+    }
+
+    /// Lets all packets of all zones through again.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the rules cannot be changed.
+    pub fn heal_links(&self) -> Result<(), EngineError> {
+        self.wiring.as_ref().map_or(Ok(()), super::Wiring::heal_all)
     }
 
     /// Lets the zone's packets through again.
@@ -144,6 +168,13 @@ impl LocalZones {
     fn index(&self, zone: &ZoneName) -> Result<usize, EngineError> {
         self.zone(zone)?;
         Ok(self.zones.iter().position(|known| known.zone == *zone).unwrap_or_default())
+    }
+}
+
+fn shared(zone: &ZoneName) -> EngineError {
+    EngineError::Unable {
+        what: format!("zone `{zone}` cannot be cut off: the zones share one loopback network"),
+        hint: "start the run as root with `evenkeel up --isolate`".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ pub use crate::process::ProcessId;
 pub use cgroup::{Cgroups, Through, UnitCgroup, ZoneCgroup};
 pub use fault::{heal_all, signal_tree};
 pub use mark::{DownMark, clear_down, down, mark_down};
-pub use net::{NETWORK, Wiring, enter};
+pub use net::{NETWORK, Way, Wiring, enter};
 
 use crate::{EngineError, record};
 
@@ -269,6 +269,15 @@ impl LocalZones {
     pub fn store_address(&self) -> IpAddr {
         match &self.wiring {
             Some(wiring) => parse_address(&wiring.store_address()),
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// The machine's own address towards isolated zones: whoever is outside of them is reached there.
+    #[must_use]
+    pub fn machine_address(&self) -> IpAddr {
+        match &self.wiring {
+            Some(wiring) => parse_address(&wiring.machine_address()),
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
     }

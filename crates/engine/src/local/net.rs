@@ -28,6 +28,15 @@ pub struct Wiring {
     pub zones: Vec<String>,
 }
 
+/// The way of packets, as seen from a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the zone.
+    In,
+    /// From the zone.
+    Out,
+}
+
 /// Runs a program and gives it `input`; an error holds what it said.
 pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, EngineError> {
     let command = || format!("{program} {}", arguments.join(" "));
@@ -189,14 +198,17 @@ impl Wiring {
             let lines = format!("link set lo up\naddr add {address}/16 dev eth0\nlink set eth0 up\n");
             run("ip", &["-n", namespace, "-batch", "-"], &lines)?;
         }
-        // The rules are there from the start, so that a cut is one step: one more name in a set.
+        // The rules are there from the start, so that a cut is one step: one more name in a set. What finds out which
+        // address is where (ARP) passes a link that is cut one way, or it would soon be cut both ways.
         self.nft(
             "table bridge evenkeel {
                 set cut { type ifname; }
+                set links { type ifname . ifname; }
                 chain forward {
                     type filter hook forward priority 0;
                     iifname @cut drop
                     oifname @cut drop
+                    ether type ip iifname . oifname @links drop
                 }
             }\n",
         )
@@ -241,9 +253,35 @@ impl Wiring {
         self.nft(&format!("add element bridge evenkeel cut {{ \"{}\" }}\n", Wiring::port(index)))
     }
 
+    /// Every port of the switch.
+    fn ports(&self) -> impl Iterator<Item = String> {
+        let zones = (0..self.zones.len()).map(Wiring::port);
+        zones.chain([STORE_PORT.to_owned(), UPLINK_PORT.to_owned()])
+    }
+
+    /// Drops every packet to the zone at `index`, from 0, or every packet from it; the other way is left as it is.
+    pub(crate) fn cut_one_way(&self, index: usize, way: Way) -> Result<(), EngineError> {
+        let port = Wiring::port(index);
+        let others = self.ports().filter(|other| *other != port);
+        self.cut_links(others.map(|other| match way {
+            Way::In => (other, port.clone()),
+            Way::Out => (port.clone(), other),
+        }))
+    }
+
+    /// Drops every packet from the zone at `from` to the one at `to`, counted from 0.
+    pub(crate) fn cut_link(&self, from: usize, to: usize) -> Result<(), EngineError> {
+        self.cut_links([(Wiring::port(from), Wiring::port(to))].into_iter())
+    }
+
+    fn cut_links(&self, links: impl Iterator<Item = (String, String)>) -> Result<(), EngineError> {
+        let links: Vec<String> = links.map(|(from, to)| format!("\"{from}\" . \"{to}\"")).collect();
+        self.nft(&format!("add element bridge evenkeel links {{ {} }}\n", links.join(", ")))
+    }
+
     /// Lets the packets of every zone through again.
     pub(crate) fn heal_all(&self) -> Result<(), EngineError> {
-        self.nft("flush set bridge evenkeel cut\n")
+        self.nft("flush set bridge evenkeel cut\nflush set bridge evenkeel links\n")
     }
 
     /// Lets the packets of the zone at `index`, from 0, through again.

@@ -1,0 +1,116 @@
+//! That a host of the lab is cut, frozen and killed as the soaks believe it is, and that nothing of a lab is left.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../examples/lab/mod.rs"]
+mod lab;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lab::{Cut, Lab, Program};
+
+const PORT: u16 = 4000;
+/// What does not come within this is taken for dropped: on a switch in the kernel an answer takes microseconds.
+const DROPPED: Duration = Duration::from_millis(300);
+const SOON: Duration = Duration::from_secs(20);
+
+/// Whether a lab can be made; says so when it cannot.
+fn present(test: &str) -> bool {
+    let Some(why) = lab::missing() else { return true };
+    assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{test}: {why}");
+    eprintln!("SKIPPED {test}: {why}");
+    false
+}
+
+/// Answers each connection with its line.
+const ECHO: &str = r#"
+import socket, sys
+s = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+while True:
+    c, _ = s.accept()
+    c.settimeout(0.3)
+    try: c.sendall(c.recv(100))
+    except OSError: pass
+    c.close()
+"#;
+
+fn echo(lab: &Lab, host: &str) -> u32 {
+    let address = lab.address(host).unwrap().to_string();
+    let words = ["python3", "-c", ECHO, &address, &PORT.to_string()];
+    lab.spawn(host, &Program::new("echo", words)).unwrap()
+}
+
+fn answers(at: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect_timeout(&at, DROPPED) else { return false };
+    stream.set_read_timeout(Some(DROPPED)).unwrap();
+    let mut answer = [0; 2];
+    stream.write_all(b"hi").is_ok() && stream.read_exact(&mut answer).is_ok()
+}
+
+/// Whether one host hears another, asked from inside.
+fn hears(lab: &Lab, from: &str, to: &str) -> bool {
+    let text = format!(
+        "import socket\ns = socket.create_connection(('{}', {PORT}), 0.3)\ns.sendall(b'hi')\nassert s.recv(2) == b'hi'",
+        lab.address(to).unwrap()
+    );
+    lab.ask(from, &["python3", "-c", &text]).is_ok()
+}
+
+#[track_caller]
+fn soon(what: impl Fn() -> bool) {
+    let end = Instant::now() + SOON;
+    while !what() {
+        assert!(Instant::now() < end, "not within {SOON:?}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_cut_frozen_and_killed_as_a_whole_and_the_others_are_not() {
+    if !present("a_host_is_cut_frozen_and_killed_as_a_whole_and_the_others_are_not") {
+        return;
+    }
+    let lab = Lab::make(&["a", "b"]).unwrap();
+    let at = |host: &str| SocketAddr::new(lab.address(host).unwrap(), PORT);
+    let (first, _second) = (echo(&lab, "a"), echo(&lab, "b"));
+    soon(|| answers(at("a")) && answers(at("b")) && hears(&lab, "a", "b"));
+
+    for cut in [Cut::Both, Cut::In, Cut::Out] {
+        lab.cut("a", cut).unwrap();
+        assert!(!answers(at("a")) && !hears(&lab, "b", "a") && answers(at("b")), "{cut:?}");
+        // Whoever is inside of it is not cut off from it.
+        let inside = lab.way_in("a", at("a")).unwrap();
+        assert!(answers(inside), "{cut:?}");
+        lab.heal().unwrap();
+        soon(|| answers(at("a")) && hears(&lab, "b", "a"));
+    }
+    lab.cut_between("a", "b", true).unwrap();
+    assert!(!hears(&lab, "a", "b") && !hears(&lab, "b", "a"));
+    assert!(answers(at("a")) && answers(at("b")), "only the link between them is cut");
+    lab.heal().unwrap();
+    soon(|| hears(&lab, "a", "b"));
+
+    lab.freeze("a").unwrap();
+    assert!(!answers(at("a")) && answers(at("b")));
+    lab.thaw("a").unwrap();
+    soon(|| answers(at("a")));
+    lab.kill("a").unwrap();
+    assert!(!lab.lives(first) && !answers(at("a")) && answers(at("b")));
+    echo(&lab, "a");
+    soon(|| answers(at("a")));
+
+    lab.spawn("b", &Program::new("id", ["id", "-un"]).user("nobody")).unwrap();
+    soon(|| std::fs::read_to_string(lab.home("b").join("id.log")).unwrap() == "nobody\n");
+    let disk = lab.disk("b", 1 << 20).unwrap();
+    assert!(std::fs::write(disk.join("large"), vec![7; 2 << 20]).is_err(), "a disk of 1 MiB held 2");
+    let (folder, prefix) = (lab.folder().to_owned(), lab.prefix());
+    drop(lab);
+    assert!(!folder.exists());
+    let left = std::fs::read_dir("/run/netns").unwrap().flatten();
+    let left: Vec<_> =
+        left.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!Path::new("/sys/class/net").join(format!("{prefix}up")).exists());
+}
