@@ -56,14 +56,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What time says of `view` at `now`.
-    pub fn judge(&mut self, view: &View, peers: &BTreeMap<NodeId, Peer>, now: Moment) -> Judgement {
+    /// The process runs at `now`. To be said while it waits for something, such as a store that does not answer: a
+    /// wait would else be taken for a stall of its own, and whoever is silent would have to be so all over again.
+    pub fn runs(&mut self, now: Moment) {
         if self.last.is_none_or(|last| now.ms_since(last) > STALL_MS) {
             self.awake = now;
             // Nobody was looked at meanwhile, so nobody was seen missing.
             self.gone.clear();
         }
         self.last = Some(now);
+    }
+
+    /// What time says of `view` at `now`.
+    pub fn judge(&mut self, view: &View, peers: &BTreeMap<NodeId, Peer>, now: Moment) -> Judgement {
+        self.runs(now);
         let Some(record) = view.record.as_ref().map(|kept| &kept.value) else { return Judgement::default() };
         let since = self.phase_since(record, now);
         self.watch_standbys(view, record.term, now);

@@ -40,7 +40,7 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
 const SERVING: Phase = Phase::Serving { primary: A, handover: None };
 
 /// Plays a timeline of node 2: `900 tick` lets it look, `300 hear` has the primary's keeper heard, `400 answer` its
-/// server, `500 refuse` its host refuse, `600 agree` node 3 say that it suspects too. One line for each change.
+/// server, `500 refuse` its host refuse, `600 agree` node 3 say that it suspects too, `700 wait` that it runs and waits. One line for each change.
 #[track_caller]
 fn check(timeline: &str, expected: Expect) {
     let (mut memory, mut peers) = (Memory::default(), BTreeMap::<NodeId, Peer>::new());
@@ -58,6 +58,10 @@ fn check(timeline: &str, expected: Expect) {
                 peers.insert(C, Peer { heard: Some(now), suspects: Some(4), ..Peer::default() });
             }
             "tick" => {}
+            "wait" => {
+                memory.runs(now);
+                continue;
+            }
             other => panic!("`{other}` is nothing that happens"),
         }
         let judged = memory.judge(&view(B, SERVING, &[]), &peers, now);
@@ -94,6 +98,18 @@ fn a_keeper_that_stood_still_itself_counts_silence_anew() {
         expect![[r#"
             0: suspects false, agree [2]
             2700: suspects true, agree [2]
+        "#]],
+    );
+}
+
+/// etcd's leader was on the host that was cut off: writes wait for the next one, and each would cost 1.2 s more.
+#[test]
+fn a_keeper_that_waits_for_a_store_without_a_leader_did_not_stand_still() {
+    check(
+        &format!("0 hear, {}, 1250 wait, 1350 wait, 1500 wait, 1700 tick", ticks(100, 1_100)),
+        expect![[r#"
+            0: suspects false, agree [2]
+            1700: suspects true, agree [2]
         "#]],
     );
 }

@@ -19,7 +19,7 @@ use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
 use crate::instance::{Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
-use crate::{Action, Alone, Memory, Server, View, choose};
+use crate::{Action, Alone, BEAT_MS, Memory, Server, View, choose};
 
 /// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
 const CALM_MS: u64 = 100;
@@ -166,6 +166,18 @@ struct Keeper {
     settled: Option<Moment>,
 }
 
+/// Waits for `work`, and goes on telling `memory` that this process runs.
+async fn attend<T>(memory: &mut Memory, clock: &Clock, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = clock.sleep_ms(BEAT_MS) => memory.runs(clock.now()),
+        }
+    }
+}
+
 /// What a round came to.
 enum Round {
     /// Something was done: look again at once.
@@ -286,7 +298,7 @@ impl Keeper {
         while let Ok(finished) = self.finished.try_recv() {
             self.finish(finished);
         }
-        let server = self.local.look().await?;
+        let server = attend(&mut self.memory, &self.clock, self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
         let phase = shared.record.as_ref().map(|kept| kept.value.phase);
         let wins = phase == Some(ReignPhase::Promoting { primary: self.local.options.node });
@@ -346,13 +358,16 @@ impl Keeper {
     async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {
         let written = match &action {
             Action::Write { record, revision, unchanged } => {
-                shared::write(&self.store, &self.keys, record, *revision, unchanged).await?
+                let write = shared::write(&self.store, &self.keys, record, *revision, unchanged);
+                attend(&mut self.memory, &self.clock, write).await?
             }
             Action::Report { doc, record } => {
-                shared::report(&self.store, &self.keys, self.local.options.node, doc, *record).await?
+                let node = self.local.options.node;
+                let report = shared::report(&self.store, &self.keys, node, doc, *record);
+                attend(&mut self.memory, &self.clock, report).await?
             }
             _ => {
-                match self.local.carry(&action).await? {
+match attend(&mut self.memory, &self.clock, self.local.carry(&action)).await? {
                     Some(work) => self.begin(work)?,
                     // What had failed before is past.
                     None => self.detail.clear(),
@@ -371,7 +386,8 @@ impl Keeper {
     /// Waits until the own write is in the copy.
     async fn see(&mut self, revision: u64) {
         let seen = self.shared.wait_for(|shared| shared.revision >= revision);
-        let _ = tokio::time::timeout(Duration::from_millis(SEEN_MS), seen).await;
+        let seen = tokio::time::timeout(Duration::from_millis(SEEN_MS), seen);
+        let _ = attend(&mut self.memory, &self.clock, seen).await;
     }
 
     fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
