@@ -91,6 +91,9 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
         sessions: Load { clients: 4, rate_per_s: rate * (1.0 - WRITES_SHARE) / 2.0 },
         bank: Load { clients: 2, rate_per_s: rate * (1.0 - WRITES_SHARE) / 4.0 },
         lists: Load { clients: 4, rate_per_s: rate * (1.0 - WRITES_SHARE) / 4.0 },
+        // Applications are in all zones. Were all clients at one front, the cut of its zone would measure how long a
+        // client waits for an answer: the deadline of 5 s and another for a connection, 6.0 s in all.
+        spread: true,
         seed: args.seed,
         ..Options::new(target)
     };
