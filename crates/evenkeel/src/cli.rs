@@ -48,8 +48,7 @@ pub enum Command {
     /// Print a machine-readable description
     #[command(subcommand)]
     Export(Export),
-    /// Run one zone: what each host runs
-    #[command(hide = true)]
+    /// Run one zone: what each host runs when there are several
     Agent(Box<AgentArgs>),
     /// Run one front: started by the agent
     #[command(hide = true)]
@@ -97,6 +96,13 @@ pub struct UpArgs {
     /// Give each zone a network namespace of its own (needs root), so that a cut can be drilled
     #[arg(long)]
     pub isolate: bool,
+    /// Start nothing here: hand the application to the agents of several hosts, which meet in this etcd
+    /// (`etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`). The state folder's `identity` must be copied to theirs
+    #[arg(long, value_name = "STORE", conflicts_with_all = ["detach", "isolate"])]
+    pub store: Option<StoreAddress>,
+    /// File with `USER:PASSWORD` for an etcd that asks for a login
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub token: Option<PathBuf>,
     /// Switch off the fronts' health checks, to see a drill go red
     #[arg(long, hide = true)]
     pub break_health: bool,
@@ -214,34 +220,38 @@ pub struct AgentArgs {
     #[arg(long)]
     pub store: StoreAddress,
     /// File with the embedded store's token, or with `USER:PASSWORD` for an etcd that asks for a login
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub token: Option<PathBuf>,
-    /// File with the console's token
+    /// Address at which the other hosts reach this one; left out: that on the way to the store
     #[arg(long)]
-    pub console_token: PathBuf,
-    /// Address of this zone
-    #[arg(long)]
-    pub address: IpAddr,
+    pub address: Option<IpAddr>,
     /// Folder from which the programs of the file are looked up
-    #[arg(long)]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub base: PathBuf,
-    /// Folder for this zone's state
+    /// Let applications speak to databases without TLS, since the network between hosts encrypts or is nobody else's
     #[arg(long)]
-    pub dir: PathBuf,
-    /// Folder with the run's authority and secrets
-    #[arg(long)]
-    pub identity: PathBuf,
-    /// Folder for the data of this zone's database nodes
-    #[arg(long)]
-    pub databases: PathBuf,
+    pub trusted_network: bool,
+    /// File with the console's token; left out: `console.token` in the state folder, made when it is missing
+    #[arg(long, value_name = "FILE")]
+    pub console_token: Option<PathBuf>,
+    /// Folder for this zone's state; left out: one in the state folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Folder with the authority and secrets that all hosts share; left out: `identity` in the state folder
+    #[arg(long, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+    /// Folder for the data of this zone's database nodes; left out: one in the state folder, or for root one below
+    /// `/var/lib/evenkeel`
+    #[arg(long, value_name = "DIR")]
+    pub databases: Option<PathBuf>,
     /// State folder of a run on one machine, whose emulated zone this agent enters
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub local: Option<PathBuf>,
     /// See `up --break-health`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub break_health: bool,
     /// See `up --break-retries`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub break_retries: bool,
 }
 

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use clap::{Arg, CommandFactory};
+use clap::{Arg, CommandFactory, Parser};
 
 use super::Cli;
 use crate::exit;
@@ -101,9 +101,7 @@ fn the_page_says_what_the_program_does() {
 #[test]
 fn what_is_for_the_programs_own_processes_is_on_no_page_and_each_code_is() {
     let page = page();
-    for hidden in
-        ["agent", "front", "store-server", "supervise", "unit-shim", "break-health", "break-retries"]
-    {
+    for hidden in ["front", "store-server", "supervise", "unit-shim", "break-health", "break-retries"] {
         assert!(
             !page.contains(&format!("`evenkeel {hidden}")) && !page.contains(&format!("--{hidden}")),
             "{hidden}"
@@ -112,6 +110,16 @@ fn what_is_for_the_programs_own_processes_is_on_no_page_and_each_code_is() {
     for code in [exit::ERROR, exit::PENDING, exit::INFEASIBLE, exit::BUG, 4, 5] {
         assert!(page.contains(&format!("| {code} | ")), "{code}");
     }
+}
+
+#[test]
+fn an_agent_on_a_host_needs_its_zone_and_a_store_and_up_takes_one() {
+    let agent = ["evenkeel", "agent", "--zone", "a", "--store", "etcd://h1:2379,h2:2379,h3:2379"];
+    assert!(Cli::try_parse_from(agent).is_ok());
+    let up = ["evenkeel", "up", "--store", "etcd://h1:2379/shop"];
+    assert!(Cli::try_parse_from(up).is_ok());
+    assert!(Cli::try_parse_from(up.into_iter().chain(["--isolate"])).is_err());
+    assert!(Cli::try_parse_from(["evenkeel", "up", "--token", "login"]).is_err(), "a login for no store");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::cli::FailoverArgs;
 use crate::exit::hinted;
 use crate::say;
 use crate::wire::handover::{self, News, Order, Refused};
+use crate::wire::hosts;
 use crate::wire::mirror::Mirror;
 use crate::wire::picture_data::unit_of;
 use crate::wire::site::Site;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Asks for the handover and tells how it went; 0 when the node that was to serve does.
 pub fn run(args: &FailoverArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let (_, store) = site.connect()?;
+        let store = hosts::connect(site)?;
         let mirror = Mirror::once(&store).await.context("the store does not answer")?;
         let planned = handover::database(&mirror, &args.database).map_err(explained)?;
         let docs = mirror.databases.get(&planned.database.name).cloned().unwrap_or_default();

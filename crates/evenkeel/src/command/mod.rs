@@ -39,7 +39,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Failover(args) => failover::run(&args, &site, cli.json),
         Command::Down(args) => down::run(&args, &site),
         Command::Export(what) => export::run(&what),
-        Command::Agent(args) => serve::agent(args),
+        Command::Agent(args) => serve::agent(args, &site),
         Command::Front(args) => serve::front(&args),
         Command::StoreServer(args) => serve::store(args),
         Command::UnitShim => Ok(engine::shim_main(std::iter::empty::<String>())),

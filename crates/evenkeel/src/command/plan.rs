@@ -10,6 +10,7 @@ use model::{App, Plan};
 use crate::cli::PlanArgs;
 use crate::exit;
 use crate::say;
+use crate::wire::hosts::{self, Hosts};
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout;
 use crate::wire::site::{Site, write_whole};
@@ -66,11 +67,11 @@ pub fn make_local(app: &App) -> anyhow::Result<Plan> {
 }
 
 fn running(site: &Site) -> anyhow::Result<Option<Plan>> {
-    if !site.is_running()? {
+    if Hosts::read(site)?.is_none() && !site.is_running()? {
         return Ok(None);
     }
     let mirror = block_on(async {
-        let (_, store) = site.connect()?;
+        let store = hosts::connect(site)?;
         Mirror::once(&store).await.context("the running system does not answer")
     })?;
     Ok(mirror.rollout.map(|(rollout, _)| rollout.plan))

@@ -8,8 +8,9 @@ use model::ZoneName;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AgentArgs, FrontArgs, StoreArgs};
+use crate::exit::hinted;
 use crate::say;
-use crate::wire::{self, agent, site::Site, snapshot::Sabotage};
+use crate::wire::{self, agent, hosts, place, site::Site, snapshot::Sabotage};
 
 use super::block_on;
 
@@ -28,19 +29,44 @@ fn log() {
 }
 
 /// `evenkeel agent`.
-pub fn agent(args: Box<AgentArgs>) -> anyhow::Result<ExitCode> {
+pub fn agent(args: Box<AgentArgs>, site: &Site) -> anyhow::Result<ExitCode> {
     log();
+    let zone = ZoneName::new(&args.zone)?;
+    let in_site = args.console_token.is_none() || args.dir.is_none() || args.databases.is_none();
+    if in_site {
+        site.create()?;
+    }
+    if args.console_token.is_none() && !site.console_token().exists() {
+        site.make_console_token()?;
+    }
+    let identity = args.identity.unwrap_or_else(|| site.identity_dir());
+    if !identity.is_dir() {
+        let text = format!("there is no folder `{}`, which all hosts share", identity.display());
+        return Err(hinted(
+            text,
+            "`evenkeel up --store ..` makes it; copy it to the state folder of each host",
+        ));
+    }
+    let databases = match args.databases {
+        Some(databases) => databases,
+        None => place::of(site, &zone)?,
+    };
+    let address = match args.address {
+        Some(address) => address,
+        None => hosts::own_address(&args.store)?,
+    };
     let options = agent::Options {
-        zone: ZoneName::new(&args.zone)?,
         store: args.store,
         token: args.token,
-        console_token: args.console_token,
-        address: args.address,
-        base: args.base,
-        dir: args.dir,
-        identity: args.identity,
-        databases: args.databases,
+        console_token: args.console_token.unwrap_or_else(|| site.console_token()),
+        address,
+        base: std::path::absolute(&args.base)?,
+        dir: std::path::absolute(args.dir.unwrap_or_else(|| site.zone_dir(&zone)))?,
+        identity,
+        databases: std::path::absolute(databases)?,
+        trusted_network: args.trusted_network || args.local.is_some(),
         local: args.local,
+        zone,
         sabotage: Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries },
     };
     block_on(agent::run(options))?;

@@ -12,6 +12,7 @@ use world::Clock;
 use crate::cli::StatusArgs;
 use crate::say;
 use crate::wire::console::Pace;
+use crate::wire::hosts;
 use crate::wire::mirror::Mirror;
 use crate::wire::picture;
 use crate::wire::site::Site;
@@ -24,7 +25,7 @@ const WATCH_MS: u64 = 500;
 /// Prints the picture once, or again and again.
 pub fn run(args: &StatusArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let (_, store) = site.connect()?;
+        let store = hosts::connect(site)?;
         let mut look = Look::new(store);
         loop {
             let status = look.once().await.context("the store does not answer")?;

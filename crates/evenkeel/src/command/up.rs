@@ -13,7 +13,9 @@ use world::Clock;
 use crate::cli::UpArgs;
 use crate::exit::{self, hinted};
 use crate::say;
+use crate::wire::coordination::StoreAddress;
 use crate::wire::database::SLOTS;
+use crate::wire::hosts::Hosts;
 use crate::wire::mirror::Mirror;
 use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
@@ -44,6 +46,15 @@ pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
         }
         say::talk("hint: `evenkeel plan` shows what would meet the objectives");
         return Ok(ExitCode::from(exit::INFEASIBLE));
+    }
+    if let Some(store) = &args.store {
+        return block_on(hand_out(site, plan, store, args));
+    }
+    if let Some(hosts) = Hosts::read(site)? {
+        let text = format!("what is put up from `{}` runs on other hosts", site.root().display());
+        let hint =
+            format!("change it with `--store {}`, or name another folder with `--state DIR`", hosts.store);
+        return Err(hinted(text, hint));
     }
     if site.is_running()? {
         return block_on(change(site, plan, args, (json, began)));
@@ -138,6 +149,37 @@ fn check_databases(app: &App) -> anyhow::Result<()> {
         return Err(hinted(text, format!("Debian's package makes one: {INSTALL}; or start as another user")));
     }
     Ok(())
+}
+
+/// Makes what the hosts share, and the plan the wanted one. Their agents were started there, or will be.
+async fn hand_out(site: &Site, plan: Plan, store: &StoreAddress, args: &UpArgs) -> anyhow::Result<ExitCode> {
+    if site.is_running()? {
+        let text = format!("a run on this machine goes on from `{}`", site.root().display());
+        return Err(hinted(text, "stop it with `evenkeel down`, or name another folder with `--state DIR`"));
+    }
+    let token = args.token.as_ref().map(std::path::absolute).transpose()?;
+    let hosts = Hosts { store: store.to_string(), token };
+    let store = hosts.open()?;
+    site.create()?;
+    identity::make(&site.identity_dir(), &plan, std::time::SystemTime::now())?;
+    let zones = plan.zones.clone();
+    let applied = rollout::apply(&store, plan).await?;
+    hosts.write(site)?;
+    match applied {
+        Applied::Same(number) => say::talk(format_args!("plan #{} is in force already", number.0)),
+        Applied::New(number) => say::talk(format_args!("plan #{} applied", number.0)),
+    }
+    let mirror = Mirror::once(&store).await?;
+    let identity = site.identity_dir();
+    for zone in zones.iter().filter(|zone| !mirror.agents.contains_key(*zone)) {
+        say::talk(format_args!("no agent runs zone `{zone}` yet"));
+        say::talk(format_args!(
+            "hint: on its host, with a copy of `{}` in its state folder: evenkeel agent --zone {zone} --store {}",
+            identity.display(),
+            hosts.store
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn change(

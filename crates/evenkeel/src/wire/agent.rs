@@ -47,6 +47,8 @@ pub struct Options {
     pub identity: PathBuf,
     pub databases: PathBuf,
     pub local: Option<PathBuf>,
+    /// What applications and databases say to each other crosses no network, or one that nobody else can read.
+    pub trusted_network: bool,
     pub sabotage: snapshot::Sabotage,
 }
 
@@ -226,7 +228,7 @@ fn start_keepers(agent: &Agent, tasks: &Tasks, board: watch::Sender<Board>) {
         databases: agent.options.databases.clone(),
         identity: agent.options.identity.clone(),
         ending: agent.options.local.as_deref().map(Site::ending_in),
-        one_machine: agent.options.local.is_some(),
+        trusted_network: agent.options.trusted_network,
     };
     let (store, clock, mirror) = (agent.store.clone(), agent.clock.clone(), agent.mirror.clone());
     let own = (tasks.spawner(), tasks.stop());

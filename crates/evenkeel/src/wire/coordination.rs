@@ -1,5 +1,6 @@
 //! Which store an agent works with: the embedded one of a run on one machine, or an etcd of many hosts.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -12,6 +13,15 @@ use store::{EtcdLogin, EtcdOptions, Store, Token};
 pub enum StoreAddress {
     Embedded(SocketAddr),
     Etcd(EtcdOptions),
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreAddress::Embedded(address) => address.fmt(f),
+            StoreAddress::Etcd(options) => options.fmt(f),
+        }
+    }
 }
 
 impl FromStr for StoreAddress {

@@ -57,8 +57,8 @@ pub struct Options {
     pub identity: PathBuf,
     /// A file that is there while the whole run ends, all zones together.
     pub ending: Option<PathBuf>,
-    /// All zones are on this machine: what applications and the database say to each other crosses no network.
-    pub one_machine: bool,
+    /// See [`super::agent::Options::trusted_network`].
+    pub trusted_network: bool,
 }
 
 /// A node's keeper, or the wait for one.
@@ -201,7 +201,7 @@ impl Keepers {
     }
 
     fn keeper_options(&self, node: &DataNode, wanted: &Wanted) -> anyhow::Result<KeeperOptions> {
-        let Options { zone, address, dir, databases, identity, one_machine, .. } = &self.options;
+        let Options { zone, address, dir, databases, identity, trusted_network, .. } = &self.options;
         let user = if rustix::process::geteuid().is_root() {
             Some(system_user(SYSTEM_USER).ok_or_else(|| {
                 let text =
@@ -221,7 +221,7 @@ impl Keepers {
             places: wanted.places.clone(),
             dir: databases.join(node.to_string()),
             user,
-            tls: Some(TlsFiles { applications: !one_machine, ..tls }),
+            tls: Some(TlsFiles { applications: !trusted_network, ..tls }),
             secrets: secrets.secrets,
             peers_key: secrets.peers_key,
         })

@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod front;
 pub mod fronts;
 pub mod handover;
+pub mod hosts;
 pub mod identity;
 pub mod keepers;
 pub mod kept;

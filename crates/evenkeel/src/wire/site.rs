@@ -6,6 +6,7 @@
 //!           store.token    0600            console.token  0600
 //!           store/         the store's data, log and lock, which names its process
 //!           identity/      0700: this run's authority and secrets
+//!           hosts.json     agents on other hosts: which store they meet in (`hosts`)
 //!           data.id        run by root: the name of its folder below /var/lib/evenkeel
 //!           zones/a/       the agent of zone a: its lock, log, front.sock, data.sock, units/, node/ (its certificate),
 //!                          databases/ (not when run by root)
@@ -14,7 +15,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -130,9 +131,22 @@ impl Site {
         self.root.join("console.token")
     }
 
+    /// Makes the console's token anew.
+    ///
+    /// # Errors
+    /// When there is no randomness, or the folder cannot be written.
+    pub fn make_console_token(&self) -> anyhow::Result<()> {
+        write_whole(&self.console_token(), random_token()?.as_bytes())
+    }
+
     /// Who is who in this run: see `identity`.
     pub fn identity_dir(&self) -> PathBuf {
         self.root.join("identity")
+    }
+
+    /// See `hosts`.
+    pub fn hosts_path(&self) -> PathBuf {
+        self.root.join("hosts.json")
     }
 
     /// See `place`.
@@ -293,6 +307,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     written.with_context(told)
+}
+
+/// 32 bytes of the kernel's randomness in hexadecimal.
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 32];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("no randomness")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use super::identity;
 use super::logs;
 use super::place;
 use super::rollout::{self, Applied};
-use super::site::{RunRecord, Site, write_whole};
+use super::site::{RunRecord, Site};
 use super::slots::{self, Ground};
 use super::snapshot::Sabotage;
 
@@ -135,7 +134,7 @@ impl Supervisor {
         // Made afresh at each start: store and agents are new too, and a damaged one is replaced without a word.
         site.remove_token()?;
         store::Token::create(&site.store_token()).context("cannot make the store's token")?;
-        write_whole(&site.console_token(), random_token()?.as_bytes())?;
+        site.make_console_token()?;
         identity::make(&site.identity_dir(), &options.plan, std::time::SystemTime::now())?;
         let local = LocalOptions::new(site.root(), options.plan.zones.clone(), options.isolate);
         // An orderly end takes this file away.
@@ -396,13 +395,6 @@ fn send(kept: &Kept, signal: rustix::process::Signal) {
 fn text(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().with_context(|| format!("`{}` is not valid UTF-8", path.display()))?;
     Ok(text.to_owned())
-}
-
-/// 32 bytes of the kernel's randomness in hexadecimal.
-fn random_token() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; 32];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("no randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
