@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, Result, bail};
 
 use crate::install;
-use crate::run::{cargo, say};
+use crate::run::{cargo, run, say};
 
 /// Becomes the soak `arguments` begin with, in release; what follows goes to it. `--help` lists what it takes.
 ///
@@ -19,6 +19,10 @@ pub fn soak(arguments: &[String]) -> Result<()> {
         bail!("`{name}` is no soak\nhint: there is `database`");
     }
     install::ensure(&[install::RUN, install::TEST])?;
+    if rest.iter().any(|word| word == "--hosts") {
+        // The agents that run on them.
+        run(cargo(&["build", "--release", "--package", "evenkeel"]))?;
+    }
     let mut command = cargo(&["run", "--release", "--package", "drill", "--example", "soak_database", "--"]);
     command.args(rest);
     say("cargo run --release --package drill --example soak_database");

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use soak::backing::Which;
+use soak::ground::Where;
 use soak::journal::{self, Line, Table};
-use soak::plan::{KINDS, Kind};
+use soak::plan::Kind;
 use soak::{Soak, run};
 use tokio::signal::unix::{SignalKind, signal};
 use world::{Stop, Tasks};
@@ -18,7 +19,8 @@ soak_database [OPTIONS]   breaks a database of three nodes again and again under
 
   --faults N              so many faults in all (default 20)
   --seed S                fixes their order and times (default 1)
-  --kinds A,B             only these; `--kinds list` lists them (default: all)
+  --hosts                 on three hosts in network namespaces (as root): on each a member of etcd and `evenkeel agent`
+  --kinds A,B             only these; `--kinds list` lists them (default: all that can be made there)
   --store etcd|embedded   under the keepers (default: three members of etcd where it is installed)
   --round N               faults between two judgements (default 20)
   --journal FILE          appends what happened, as JSON lines
@@ -98,9 +100,9 @@ fn finish(lines: &[Line], stuck: Option<&str>, strict: bool) -> ExitCode {
 /// `None`: help is wanted.
 fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
     let store = if soak::etcd_installed() { Which::Etcd } else { Which::Embedded };
-    let kinds = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let (place, kinds) = (Where::Loopback, Vec::new());
     let mut soak =
-        Soak { faults: 20, from: 0, seed: 1, kinds, store, round: 20, journal: None, broken: false };
+        Soak { faults: 20, from: 0, seed: 1, kinds, place, store, round: 20, journal: None, broken: false };
     let (mut table, mut strict) = (None, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -110,6 +112,7 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--seed" => soak.seed = value()?.parse().context("`--seed` needs a number")?,
             "--round" => soak.round = value()?.parse().context("`--round` needs a number")?,
             "--kinds" => soak.kinds = kinds_of(value()?)?,
+            "--hosts" => soak.place = Where::Hosts,
             "--store" => soak.store = store_of(value()?)?,
             "--journal" => soak.journal = Some(value()?.into()),
             "--resume" => resume(&mut soak, value()?.into())?,
@@ -119,6 +122,15 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--help" | "-h" => return Ok(None),
             other => bail!("`{other}` is no option\nhint: `--help` lists them"),
         }
+    }
+    if soak.kinds.is_empty() {
+        soak.kinds = Kind::all(soak.place);
+    }
+    if let Some(kind) = soak.kinds.iter().find(|kind| !Kind::all(soak.place).contains(kind)) {
+        bail!("`{}` cannot be made there\nhint: `--hosts`, or without it", kind.name());
+    }
+    if soak.place == Where::Hosts && soak.store != Which::Etcd {
+        bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
     Ok(Some(Wanted { soak, table, strict }))
 }
@@ -138,10 +150,11 @@ fn store_of(name: &str) -> Result<Which> {
 /// Takes seed, kinds and place from a journal.
 fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
     let lines = journal::read(&path)?;
-    let Some(Line::Start { seed, kinds, store, .. }) = lines.first() else {
+    let Some(Line::Start { seed, kinds, place, store, .. }) = lines.first() else {
         bail!("the journal has no start")
     };
     (soak.seed, soak.kinds, soak.store) = (*seed, kinds_of(&kinds.join(","))?, store_of(store)?);
+    soak.place = if place == "hosts" { Where::Hosts } else { Where::Loopback };
     let last = lines.iter().filter_map(|line| match line {
         Line::Round(round) => Some(round.first + round.faults),
         _ => None,

@@ -4,8 +4,9 @@
 mod soak;
 
 use soak::backing::Which;
+use soak::ground::Where;
 use soak::journal::{Line, Table, read};
-use soak::plan::{Fault, KINDS, Kind};
+use soak::plan::{Fault, HOST_KINDS, KINDS, Kind};
 use soak::{Ended, Soak, run};
 use world::Stop;
 
@@ -25,7 +26,8 @@ fn store() -> Which {
 }
 
 async fn play(faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
-    let soak = Soak { faults, from: 0, seed, kinds, store: store(), round: 20, journal: None, broken };
+    let place = Where::Loopback;
+    let soak = Soak { faults, from: 0, seed, kinds, place, store: store(), round: 20, journal: None, broken };
     let (_stopper, stop) = Stop::pair();
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
     eprint!("{}", Table::of(&ended.lines).render());
@@ -37,7 +39,7 @@ async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
     if !present("twenty_faults_of_every_kind_lose_nothing_and_heal") {
         return;
     }
-    let kinds = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let kinds = Kind::all(Where::Loopback);
     let ended = play(20, 3, kinds, false).await;
     assert_eq!(ended.stuck, None);
     let table = Table::of(&ended.lines);
@@ -47,6 +49,33 @@ async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
         if let Line::Round(round) = line {
             assert!(round.acked > 500 && round.acked_directly > 50, "too little was tried: {round:?}");
             assert_eq!((round.lost, round.false_acks), (0, 0));
+        }
+    }
+}
+
+/// Two ways a host is lost that no loopback shows, with etcd's leader and without, through the product's own agents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
+    if let Some(why) = soak::hosts::missing() {
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{why}");
+        eprintln!("SKIPPED a_host_that_is_cut_off_or_lost_takes_nothing_with_it: {why}");
+        return;
+    }
+    let kinds = vec![Kind::HostCut, Kind::HostKill];
+    // Away for longer than a primary may be silent, and no longer than a test should take.
+    let long = |seed: &u64| (0..2).all(|at| (2_500..4_000).contains(&Fault::at(*seed, at, &kinds).away_ms));
+    let seed = (1..10_000).find(long).unwrap();
+    let (place, store) = (Where::Hosts, Which::Etcd);
+    let soak = Soak { faults: 2, from: 0, seed, kinds, place, store, round: 2, journal: None, broken: false };
+    let (_stopper, stop) = Stop::pair();
+    let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let table = Table::of(&ended.lines);
+    eprint!("{}", table.render());
+    assert_eq!(ended.stuck, None);
+    assert_eq!((table.faults(), table.broken()), (2, Vec::new()));
+    for line in &ended.lines {
+        if let Line::Fault(fault) = line {
+            assert!(fault.term_after > fault.term_before, "nobody took over: {fault:?}");
         }
     }
 }
@@ -73,8 +102,10 @@ fn the_same_seed_makes_the_same_faults_and_every_kind_comes_as_often() {
         |seed| (0..kinds.len() as u64 * 10).map(|index| Fault::at(seed, index, &kinds)).collect::<Vec<_>>();
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
+    for (kind, name) in KINDS.iter().chain(HOST_KINDS) {
+        assert_eq!((Kind::of(name).unwrap(), kind.name()), (*kind, *name));
+    }
     for kind in &kinds {
-        assert_eq!(Kind::of(kind.name()).unwrap(), *kind);
         assert_eq!(of(7).iter().filter(|fault| fault.kind == *kind).count(), 10, "{kind:?}");
     }
     let freezes: Vec<u64> =

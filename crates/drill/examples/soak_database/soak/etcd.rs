@@ -1,5 +1,6 @@
 //! A real etcd of three members on loopback.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -29,6 +30,19 @@ pub fn installed() -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// A member, with the timers of the promised figures (50/500 ms). `urls` are for clients and for other members.
+pub fn words(name: &str, data: &Path, urls: (&str, &str), all: &str) -> Vec<OsString> {
+    let (client, peer) = urls;
+    let mut words: Vec<OsString> =
+        ["etcd", "--pre-vote", "--logger", "zap", "--log-outputs", "stderr"].map(Into::into).to_vec();
+    words.extend(["--name".into(), name.into(), "--data-dir".into(), data.as_os_str().to_owned()]);
+    words.extend(["--heartbeat-interval", "50", "--election-timeout", "500"].map(Into::into));
+    words.extend(["--listen-client-urls", client, "--advertise-client-urls", client].map(Into::into));
+    words.extend(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer].map(Into::into));
+    words.extend(["--initial-cluster", all, "--initial-cluster-state", "new"].map(Into::into));
+    words
+}
+
 /// Three members, ended with it.
 pub struct Etcd {
     clients: Vec<SocketAddr>,
@@ -36,8 +50,7 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts three members in `folder`, on free ports of `ip`, with the timers of the promised figures (50/500 ms),
-    /// and waits until they agree.
+    /// Starts three members in `folder`, on free ports of `ip`, and waits until they agree.
     pub async fn start(folder: &Path, ip: IpAddr) -> Result<Etcd> {
         let held: Vec<TcpListener> =
             (0..MEMBERS * 2).map(|_| TcpListener::bind((ip, 0))).collect::<Result<_, _>>()?;
@@ -54,13 +67,8 @@ impl Etcd {
             // Ended with the thread that started it, also when that could not say good-bye. In a group of its own: a
             // Ctrl-C, or the end of a `timeout`, is for the soak, which still needs its store.
             let child = Command::new("setpriv")
-                .args(["--pdeathsig", "KILL", "etcd", "--pre-vote", "--logger", "zap"])
-                .args(["--log-outputs", "stderr", "--name", &format!("m{member}"), "--data-dir"])
-                .arg(place.join("data"))
-                .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
-                .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-                .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-                .args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"])
+                .args(["--pdeathsig", "KILL"])
+                .args(words(&format!("m{member}"), &place.join("data"), (&client, &peer), &all.join(",")))
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
@@ -71,8 +79,8 @@ impl Etcd {
         }
         let end = Instant::now() + UP;
         for member in 0..MEMBERS {
-            let up = || etcd.ask(member, "GET /health", "").is_ok_and(|answer| answer.contains("\"true\""));
-            while !tokio::task::block_in_place(up) {
+            let gateway = Gateway(clients[member]);
+            while !tokio::task::block_in_place(|| gateway.is_up()) {
                 ensure!(Instant::now() < end, "etcd does not come up, see {}", folder.display());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -88,17 +96,46 @@ impl Etcd {
 
     /// The leader's process; `None`: nobody says that it is.
     pub fn leader(&self) -> Option<Process> {
-        let leads = |member: &usize| {
-            let answer = self.ask(*member, "POST /v3/maintenance/status", "{}").ok()?;
-            let (id, leader) = (field(&answer, "member_id")?, field(&answer, "leader")?);
-            (id == leader).then_some(())
-        };
-        let leader = (0..MEMBERS).find(|member| leads(member).is_some())?;
+        let leader = self.clients.iter().position(|address| Gateway(*address).leads())?;
         Process::of(self.members[leader].id() as i32)
     }
+}
 
-    fn ask(&self, member: usize, request: &str, body: &str) -> std::io::Result<String> {
-        let address = self.clients[member];
+/// The gateway of one member.
+#[derive(Clone, Copy, Debug)]
+pub struct Gateway(pub SocketAddr);
+
+impl Gateway {
+    /// It answers, and has a leader.
+    pub fn is_up(self) -> bool {
+        self.ask("GET /health", "").is_ok_and(|answer| answer.contains("\"true\""))
+    }
+
+    /// It is the leader.
+    pub fn leads(self) -> bool {
+        let Some(answer) = self.status() else { return false };
+        field(&answer, "leader").is_some_and(|leader| field(&answer, "member_id") == Some(leader))
+    }
+
+    /// Its number.
+    pub fn id(self) -> Option<String> {
+        self.status().and_then(|answer| field(&answer, "member_id").map(str::to_owned))
+    }
+
+    fn status(self) -> Option<String> {
+        self.ask("POST /v3/maintenance/status", "{}").ok()
+    }
+
+    /// The leader makes the member of this number the next one.
+    pub fn hand_over(self, to: &str) -> Result<()> {
+        let answer =
+            self.ask("POST /v3/maintenance/transfer-leadership", &format!("{{\"targetID\":\"{to}\"}}"))?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "etcd's leader stays where it is: {answer}");
+        Ok(())
+    }
+
+    fn ask(self, request: &str, body: &str) -> std::io::Result<String> {
+        let address = self.0;
         let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
         let length = body.len();

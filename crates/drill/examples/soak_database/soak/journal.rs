@@ -16,7 +16,16 @@ pub const FORMAT_VERSION: u32 = 1;
 #[serde(tag = "line", rename_all = "snake_case")]
 pub enum Line {
     /// A run begins, or goes on.
-    Start { format_version: u32, unix_ms: u64, seed: u64, kinds: Vec<String>, store: String, cpus: usize },
+    Start {
+        format_version: u32,
+        unix_ms: u64,
+        seed: u64,
+        kinds: Vec<String>,
+        #[serde(default)]
+        place: String,
+        store: String,
+        cpus: usize,
+    },
     /// A fault of a round that was judged.
     Fault(FaultLine),
     /// A round was judged: what its clients saw against what survived.
@@ -46,6 +55,9 @@ pub struct FaultLine {
     pub whole_ms: Option<f64>,
     /// The same from when the last thing of ours was back.
     pub rejoin_ms: Option<f64>,
+    /// Writes through the fronts that began during it and were not acknowledged.
+    #[serde(default)]
+    pub failed: u64,
     /// Writes acknowledged around it that are gone.
     pub lost: u64,
     /// Answers of success around it that waited for no standby.
@@ -111,6 +123,9 @@ pub fn read(path: &Path) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// Behind the kind of a fault that also hit the store's leader.
+pub const WITH_LEADER: &str = "+leader";
+
 /// What is promised on three members of etcd, in milliseconds: kind, median, 99th percentile of the write gap.
 const LIMITS: &[(&str, Option<f64>, f64)] = &[
     ("primary-kill", Some(500.0), 1_500.0),
@@ -118,7 +133,15 @@ const LIMITS: &[(&str, Option<f64>, f64)] = &[
     ("primary-freeze", None, 2_500.0),
     ("node-freeze", None, 2_500.0),
     ("switchover", None, 500.0),
+    ("host-kill", None, 2_500.0),
+    ("host-freeze", None, 2_500.0),
+    ("host-cut", None, 2_500.0),
+    ("host-cut-in", None, 2_500.0),
+    ("host-cut-out", None, 2_500.0),
+    ("data-cut", None, 2_500.0),
 ];
+/// During these no write fails.
+const UNFELT: &[&str] = &["store-away"];
 /// Everybody is back by then, in milliseconds.
 const REJOIN_MS: f64 = 10_000.0;
 
@@ -165,7 +188,9 @@ impl Table {
         if !self.etcd {
             return missed;
         }
-        for (kind, p50, p99) in LIMITS {
+        for kind in self.kinds.keys() {
+            let bare = kind.strip_suffix(WITH_LEADER).unwrap_or(kind);
+            let Some((_, p50, p99)) = LIMITS.iter().find(|(limited, ..)| *limited == bare) else { continue };
             let gaps = self.sorted(kind, |fault| fault.gap_ms);
             for (name, share, limit) in [("p50", 0.5, *p50), ("p99", 0.99, Some(*p99))] {
                 if let (Some(found), Some(limit)) = (quantile(&gaps, share), limit)
@@ -176,7 +201,11 @@ impl Table {
                 }
             }
         }
-        for kind in self.kinds.keys() {
+        for (kind, faults) in &self.kinds {
+            let failed: u64 = faults.iter().map(|fault| fault.failed).sum();
+            if UNFELT.contains(&kind.as_str()) && failed > 0 {
+                missed.push(format!("{kind}: {failed} writes failed, where none may"));
+            }
             if let Some(longest) = self.sorted(kind, |fault| fault.rejoin_ms).last()
                 && *longest > REJOIN_MS
             {

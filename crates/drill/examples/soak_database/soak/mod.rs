@@ -1,13 +1,19 @@
 //! A database that is broken again and again under load, and judged.
 //!
 //! Three keepers with real PostgreSQL servers and a data front each, on loopback, in this process; a store beside them.
+//! Or three hosts in network namespaces, each with a member of etcd and the product's own agent.
 //! Faults come one after another in an order that a seed fixes, each once the database is whole again. They come in
 //! rounds: of each round the workload's history is held against what survived, and only a round that was judged is in
 //! the journal.
 
 pub mod backing;
+mod breakage;
 mod etcd;
+pub mod ground;
+pub mod hosts;
 pub mod journal;
+#[path = "../../lab/mod.rs"]
+mod lab;
 mod nemesis;
 pub mod plan;
 mod process;
@@ -23,10 +29,11 @@ use drill::database::{
 use world::Stop;
 
 use backing::Which;
+use ground::{Ground, Where};
 use journal::{FORMAT_VERSION, FaultLine, Journal, Line, RoundLine};
 use nemesis::Done;
 use plan::{Fault, Kind};
-use site::{NODES, Site};
+use site::NODES;
 
 pub use etcd::installed as etcd_installed;
 
@@ -48,7 +55,9 @@ pub struct Soak {
     pub seed: u64,
     /// Which faults.
     pub kinds: Vec<Kind>,
-    /// On which store.
+    /// Where.
+    pub place: Where,
+    /// On which store; on hosts it is etcd.
     pub store: Which,
     /// Faults of one round.
     pub round: u64,
@@ -83,11 +92,12 @@ pub async fn run(soak: &Soak, stop: &Stop) -> Result<Ended> {
             unix_ms: since_epoch.as_millis() as u64,
             seed: soak.seed,
             kinds: soak.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+            place: format!("{:?}", soak.place).to_lowercase(),
             store: format!("{:?}", soak.store).to_lowercase(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
         },
     )?;
-    let mut site = Site::start(soak.store).await?;
+    let mut site = Ground::start(soak.place, soak.store).await?;
     let mut next = soak.from;
     while next < soak.faults && !stop.is_requested() && ended.stuck.is_none() {
         let last = (next + soak.round.max(1)).min(soak.faults);
@@ -126,7 +136,12 @@ struct Made {
 }
 
 impl Round {
-    async fn play(soak: &Soak, site: &mut Site, indexes: std::ops::Range<u64>, stop: &Stop) -> Result<Round> {
+    async fn play(
+        soak: &Soak,
+        site: &mut Ground,
+        indexes: std::ops::Range<u64>,
+        stop: &Stop,
+    ) -> Result<Round> {
         let began = Instant::now();
         let first = indexes.start;
         let options = Options { seed: soak.seed ^ first, spread: true, ..Options::new(site.target()) };
@@ -160,6 +175,9 @@ impl Round {
         let judgement = tokio::task::block_in_place(|| judge(&history, &survived));
         let acks = front_acks(&history);
         let mut faults: Vec<FaultLine> = made.iter().map(|one| one.measured(&acks)).collect();
+        for (one, line) in made.iter().zip(&mut faults) {
+            line.failed = front_failures(&history, one.done.at_us, one.done.healed_us);
+        }
         blame(&history, &survived, &made, &mut faults);
         let line = round_line(first, faults.len() as u64, began.elapsed(), &judgement);
         for problem in &line.problems {
@@ -170,7 +188,7 @@ impl Round {
 }
 
 impl Made {
-    async fn make(soak: &Soak, site: &mut Site, load: &Handle, fault: Fault) -> Result<Made> {
+    async fn make(soak: &Soak, site: &mut Ground, load: &Handle, fault: Fault) -> Result<Made> {
         let (primary, term_before) = site.primary().context("there is no primary to begin with")?;
         if soak.broken {
             site.break_sync(primary)?;
@@ -188,7 +206,7 @@ impl Made {
         }
         let line = FaultLine {
             index: fault.index,
-            kind: fault.kind.name().to_owned(),
+            kind: format!("{}{}", fault.kind.name(), if done.leader { journal::WITH_LEADER } else { "" }),
             away_ms: fault.away_ms,
             node: done.node.map(|node| node.0),
             term_before,
@@ -247,6 +265,15 @@ fn front_acks(history: &History) -> Vec<u64> {
     let mut acks: Vec<u64> = history.operations.iter().filter(write).filter_map(|o| o.ended_us).collect();
     acks.sort_unstable();
     acks
+}
+
+/// Register writes through the fronts that began in that time and were not acknowledged.
+fn front_failures(history: &History, from_us: u64, until_us: u64) -> u64 {
+    let failed = |o: &&drill::database::Operation| {
+        let write = o.via == Via::Front && matches!(o.action, Action::Register { .. });
+        write && !o.is_ok() && (from_us..until_us).contains(&o.invoked_us)
+    };
+    history.operations.iter().filter(failed).count() as u64
 }
 
 /// Charges each lost write and each false acknowledgement to the fault during which it was acknowledged, or the next

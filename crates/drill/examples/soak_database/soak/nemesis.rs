@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use drill::database::Handle;
 use model::NodeId;
 use rustix::process::Signal;
 
+use super::breakage;
+use super::ground::Ground;
 use super::plan::{Fault, Kind};
 use super::process::Process;
 use super::site::{NODES, Site};
@@ -26,6 +28,8 @@ pub struct Done {
     pub healed_us: u64,
     /// The node that was hit.
     pub node: Option<NodeId>,
+    /// The store's leader was on its host.
+    pub leader: bool,
 }
 
 /// One fault on its way.
@@ -41,12 +45,16 @@ struct Hit<'a> {
 ///
 /// # Errors
 /// When there was nothing to break, or what is to be started again does not start.
-pub async fn make(site: &mut Site, load: &Handle, fault: Fault) -> Result<Done> {
-    let (primary, _) = site.primary().context("there is no primary to begin with")?;
+pub async fn make(ground: &mut Ground, load: &Handle, fault: Fault) -> Result<Done> {
+    let (primary, _) = ground.primary().context("there is no primary to begin with")?;
+    let site = match ground {
+        Ground::Loopback(site) => site,
+        Ground::Hosts(hosts) => return breakage::make(hosts, load, fault, primary).await,
+    };
     let mut hit = Hit { site, load, fault, primary, at_us: None };
     let node = hit.make().await?;
     let healed_us = load.now_us();
-    Ok(Done { at_us: hit.at_us.unwrap_or(healed_us), healed_us, node })
+    Ok(Done { at_us: hit.at_us.unwrap_or(healed_us), healed_us, node, leader: false })
 }
 
 impl Hit<'_> {
@@ -98,6 +106,7 @@ impl Hit<'_> {
                 }
             }
             Kind::StandbysFreezeAllKill => self.kill_all(away).await?,
+            _ => bail!("`{}` needs hosts\nhint: `--hosts`", self.fault.kind.name()),
         }
         Ok(Some(primary))
     }

@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 use world::Chance;
 
+use super::ground::Where;
+
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -33,6 +35,22 @@ pub enum Kind {
     /// Both standbys stand still, then all three servers are killed, and the primary's node stays away until another
     /// serves: whatever the primary had acknowledged by itself is lost.
     StandbysFreezeAllKill,
+    /// Everything on the primary's host is gone at once, its member of the store too. The host comes back later.
+    HostKill,
+    /// Everything on the primary's host stands still.
+    HostFreeze,
+    /// No packet comes to the primary's host or leaves it.
+    HostCut,
+    /// No packet comes to it: what it says is heard.
+    HostCutIn,
+    /// No packet leaves it: it hears, and nobody hears it.
+    HostCutOut,
+    /// Servers and keepers do not hear those on the primary's host, nor it them; the store and fronts do.
+    DataCut,
+    /// Primary and one standby do not hear each other; everybody else hears both.
+    StandbyCut,
+    /// Every member of the store stands still: no write may fail meanwhile.
+    StoreAway,
 }
 
 /// All of them, by the names of `--kinds` and of the journal.
@@ -52,16 +70,41 @@ pub const KINDS: &[(Kind, &str)] = &[
     (Kind::StandbysFreezeAllKill, "standbys-freeze+all-kill"),
 ];
 
+/// Those that need hosts.
+pub const HOST_KINDS: &[(Kind, &str)] = &[
+    (Kind::HostKill, "host-kill"),
+    (Kind::HostFreeze, "host-freeze"),
+    (Kind::HostCut, "host-cut"),
+    (Kind::HostCutIn, "host-cut-in"),
+    (Kind::HostCutOut, "host-cut-out"),
+    (Kind::DataCut, "data-cut"),
+    (Kind::StandbyCut, "standby-cut"),
+    (Kind::StoreAway, "store-away"),
+];
+
+/// Of those on loopback, the ones that hosts know too.
+const EVERYWHERE: &[Kind] = &[Kind::PrimaryKill, Kind::Switchover];
+
 impl Kind {
+    /// All that can be made there.
+    pub fn all(place: Where) -> Vec<Kind> {
+        match place {
+            Where::Loopback => KINDS.iter().map(|(kind, _)| *kind).collect(),
+            Where::Hosts => {
+                EVERYWHERE.iter().copied().chain(HOST_KINDS.iter().map(|(kind, _)| *kind)).collect()
+            }
+        }
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
-        KINDS.iter().find(|(kind, _)| *kind == self).map_or("?", |(_, name)| name)
+        KINDS.iter().chain(HOST_KINDS).find(|(kind, _)| *kind == self).map_or("?", |(_, name)| name)
     }
 
     /// The kind of that name.
     pub fn of(name: &str) -> Result<Kind> {
-        let Some((kind, _)) = KINDS.iter().find(|(_, known)| *known == name) else {
-            let all: Vec<&str> = KINDS.iter().map(|(_, name)| *name).collect();
+        let Some((kind, _)) = KINDS.iter().chain(HOST_KINDS).find(|(_, known)| *known == name) else {
+            let all: Vec<&str> = KINDS.iter().chain(HOST_KINDS).map(|(_, name)| *name).collect();
             bail!("`{name}` is no kind of fault\nhint: there are: {}", all.join(", "));
         };
         Ok(*kind)
@@ -70,7 +113,13 @@ impl Kind {
     /// How long what is frozen or away stays so, in milliseconds: from, to.
     fn away_ms(self) -> (f64, f64) {
         match self {
-            Kind::PrimaryFreeze | Kind::NodeFreeze => (200.0, 20_000.0),
+            Kind::PrimaryFreeze | Kind::NodeFreeze | Kind::HostFreeze => (200.0, 20_000.0),
+            Kind::HostKill => (1_000.0, 6_000.0),
+            Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut | Kind::DataCut | Kind::StandbyCut => {
+                (500.0, 10_000.0)
+            }
+            // As long as promised.
+            Kind::StoreAway => (60_000.0, 60_000.0),
             Kind::KeeperCrash => (100.0, 3_000.0),
             Kind::NodeKill => (1_000.0, 6_000.0),
             Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
@@ -107,6 +156,11 @@ impl Fault {
         let (from, to) = kind.away_ms();
         let away = if from > 0.0 { from * (to / from).powf(chance.unit()) } else { 0.0 };
         Fault { index, kind, away_ms: away as u64, pick: chance.next_u64() }
+    }
+
+    /// On hosts: whether the store's leader is moved to the host that is hit, first.
+    pub fn takes_leader(&self) -> bool {
+        self.pick.is_multiple_of(2) && !matches!(self.kind, Kind::Switchover | Kind::StoreAway)
     }
 
     /// One of `all`.

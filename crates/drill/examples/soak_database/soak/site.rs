@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Site {
     }
 
     /// Leaves the folder behind, with the servers' logs.
-    pub fn keep(&mut self) -> &std::path::Path {
+    pub fn keep(&mut self) -> &Path {
         self.keep = true;
         &self.folder
     }
@@ -193,7 +193,7 @@ impl Site {
     }
 
     /// The primary that serves, and its term.
-    pub fn primary(&self) -> Option<(NodeId, u64)> {
+    fn primary(&self) -> Option<(NodeId, u64)> {
         let record = self.record()?;
         match record.phase {
             ReignPhase::Serving { primary, .. } => Some((primary, record.term)),
@@ -222,18 +222,7 @@ impl Site {
 
     /// Waits until it is whole and stays so; the answer is since when it is. `None`: not within `bound`.
     pub async fn calm(&self, bound: Duration) -> Option<Instant> {
-        let began = Instant::now();
-        let mut since = None;
-        while began.elapsed() < bound {
-            match (self.is_whole(), since) {
-                (false, _) => since = None,
-                (true, None) => since = Some(Instant::now()),
-                (true, Some(at)) if at.elapsed() >= CALM_FOR => return since,
-                (true, Some(_)) => {}
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        None
+        calm(bound, || self.is_whole()).await
     }
 
     /// Waits for another primary than `old`, at most `bound`.
@@ -285,11 +274,7 @@ impl Site {
 
     /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
     pub fn break_sync(&self, primary: NodeId) -> Result<()> {
-        let path = self.dir(primary).join("data/postgresql.auto.conf");
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, text + "synchronous_standby_names = ''\n")?;
-        self.server(primary).context("the primary does not run")?.signal(Signal::HUP);
-        Ok(())
+        break_sync(&self.dir(primary), self.server(primary))
     }
 
     /// What every keeper says, for a person.
@@ -326,6 +311,31 @@ impl Drop for Site {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// Waits until `whole` holds and goes on to; the answer is since when it does. `None`: not within `bound`.
+pub async fn calm(bound: Duration, whole: impl Fn() -> bool) -> Option<Instant> {
+    let began = Instant::now();
+    let mut since = None;
+    while began.elapsed() < bound {
+        match (whole(), since) {
+            (false, _) => since = None,
+            (true, None) => since = Some(Instant::now()),
+            (true, Some(at)) if at.elapsed() >= CALM_FOR => return since,
+            (true, Some(_)) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    None
+}
+
+/// The `server` in the node's folder is told to wait for no standby.
+pub fn break_sync(folder: &Path, server: Option<Process>) -> Result<()> {
+    let path = folder.join("data/postgresql.auto.conf");
+    let text = fs::read_to_string(&path)?;
+    fs::write(&path, text + "synchronous_standby_names = ''\n")?;
+    server.context("the primary does not run")?.signal(Signal::HUP);
+    Ok(())
 }
 
 fn planned(places: &BTreeMap<NodeId, NodePlace>) -> Result<PlannedDatabase> {

@@ -1,0 +1,122 @@
+//! Where the database is: in this process on loopback, or on three hosts.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use drill::database::Target;
+use model::{NodeId, Record, ReignPhase};
+
+use super::backing::Which;
+use super::hosts::Hosts;
+use super::site::Site;
+
+/// Where nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// Three keepers in this process.
+    Loopback,
+    /// An agent on each of three hosts.
+    Hosts,
+}
+
+/// The database that is broken. Dropped, nothing of it is left but, where asked for, its folder.
+pub enum Ground {
+    /// See [`Site`].
+    Loopback(Box<Site>),
+    /// See [`Hosts`].
+    Hosts(Box<Hosts>),
+}
+
+impl Ground {
+    /// Three nodes that serve, with both standbys streaming.
+    pub async fn start(place: Where, store: Which) -> Result<Ground> {
+        Ok(match place {
+            Where::Loopback => Ground::Loopback(Box::new(Site::start(store).await?)),
+            Where::Hosts => Ground::Hosts(Box::new(Hosts::start().await?)),
+        })
+    }
+
+    /// Leaves the folder behind, with all logs.
+    pub fn keep(&mut self) -> &Path {
+        match self {
+            Ground::Loopback(site) => site.keep(),
+            Ground::Hosts(hosts) => {
+                hosts.lab.keep();
+                hosts.lab.folder()
+            }
+        }
+    }
+
+    /// The newest record that is known.
+    pub fn record(&self) -> Option<Record> {
+        match self {
+            Ground::Loopback(site) => site.record(),
+            Ground::Hosts(hosts) => hosts.record(),
+        }
+    }
+
+    /// The primary that serves, and its term.
+    pub fn primary(&self) -> Option<(NodeId, u64)> {
+        let record = self.record()?;
+        match record.phase {
+            ReignPhase::Serving { primary, .. } => Some((primary, record.term)),
+            _ => None,
+        }
+    }
+
+    /// Waits until all is whole and stays so; the answer is since when it is. `None`: not within `bound`.
+    pub async fn calm(&self, bound: Duration) -> Option<Instant> {
+        match self {
+            Ground::Loopback(site) => site.calm(bound).await,
+            Ground::Hosts(hosts) => hosts.calm(bound).await,
+        }
+    }
+
+    /// Where applications go: the front of each zone.
+    pub fn target(&self) -> Target {
+        match self {
+            Ground::Loopback(site) => site.target(),
+            Ground::Hosts(hosts) => hosts.target(),
+        }
+    }
+
+    /// Straight to a node, also while it is cut off.
+    pub fn straight(&self, node: NodeId) -> Target {
+        match self {
+            Ground::Loopback(site) => site.straight(node),
+            Ground::Hosts(hosts) => hosts.straight(node),
+        }
+    }
+
+    /// Straight to all nodes.
+    pub fn servers(&self) -> Target {
+        match self {
+            Ground::Loopback(site) => site.servers(),
+            Ground::Hosts(hosts) => hosts.servers(),
+        }
+    }
+
+    /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
+    pub fn break_sync(&self, primary: NodeId) -> Result<()> {
+        match self {
+            Ground::Loopback(site) => site.break_sync(primary),
+            Ground::Hosts(hosts) => hosts.break_sync(primary),
+        }
+    }
+
+    /// What every keeper says, for a person.
+    pub fn tell(&self) -> String {
+        match self {
+            Ground::Loopback(site) => site.tell(),
+            Ground::Hosts(hosts) => hosts.tell(),
+        }
+    }
+
+    /// Ends everything; on loopback in order.
+    pub async fn end(self) {
+        if let Ground::Loopback(site) = self {
+            site.end().await;
+        }
+    }
+}
