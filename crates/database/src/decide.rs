@@ -7,7 +7,9 @@
 use crate::decide_flaw::Flaw;
 use crate::decide_scene::Scene;
 use crate::decide_view::{Action, Judgement, View};
-use crate::{decide_elect as elect, decide_follow as follow, decide_reign as reign};
+use crate::{
+    decide_elect as elect, decide_follow as follow, decide_reign as reign, decide_witness as witness,
+};
 
 /// One row of the table: when `acts` has an answer, nothing below it is asked.
 pub struct Rule {
@@ -31,6 +33,7 @@ pub const RULES: &[Rule] = &[
     rule("replay", "a log must be replayed to say where it ends", elect::replay),
     rule("tell the end", "only a log that cannot grow any more counts", elect::tell_the_end),
     rule("elect", "the log that must have everything wins", elect::elect),
+    rule("fetch", "what only a witness has is copied before anybody is promoted", witness::fetch),
     rule("suspect", "a primary that is gone, and enough others say so too", elect::suspect),
     rule("take the term", "a winner writes down that it is one before it promotes", reign::take_the_term),
     rule("rise", "the quorum is in force before the first write", reign::rise),
@@ -42,6 +45,7 @@ pub const RULES: &[Rule] = &[
     rule("show", "others can copy from a primary", reign::show),
     rule("checkpoint", "a rewind reads the timeline from the last checkpoint", reign::checkpoint),
     rule("leave the old", "a standby of an older primary lets go of it", follow::leave),
+    rule("anew", "a witness that cannot go on begins anew, when nobody counts on it", witness::anew),
     rule("join", "a log that is a beginning of the primary's goes on from there", follow::join),
     rule("forget", "no trace of a reign that never served", follow::forget),
     rule("remake", "a log that went its own way is made again, when nobody counts on it", follow::remake),

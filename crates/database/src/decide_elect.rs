@@ -6,6 +6,7 @@ use crate::decide_quorum::first;
 use crate::decide_scene::Scene;
 use crate::decide_view::Durable;
 use crate::decide_view::{Action, Server};
+use crate::decide_witness::{could_fetch, with_data};
 use model::{Holding, Lsn, NodeDoc, NodeId, Nodes, Position, Record, Reign, ReignPhase as Phase};
 
 /// A term this node has not promised yet is written down, synced.
@@ -63,6 +64,7 @@ pub(crate) fn tell_the_end(scene: &Scene<'_>) -> Option<Action> {
         holding: Holding::Log,
         primary_of: 0,
         rewindable: false,
+        from: scene.view.from,
     };
     scene.report(doc)
 }
@@ -76,7 +78,7 @@ fn settles(scene: &Scene<'_>, record: &Record, heard: Nodes) -> bool {
 }
 
 /// A log wins if it is the furthest of some reports that settle every quorum: then it has all that was acknowledged.
-fn may_win(scene: &Scene<'_>, record: &Record, node: NodeId) -> bool {
+pub(crate) fn may_win(scene: &Scene<'_>, record: &Record, node: NodeId) -> bool {
     let Some(own) = scene.end_of(node) else { return false };
     let behind = |other: &NodeId| scene.end_of(*other).is_some_and(|end| !ahead(scene, end, own));
     settles(scene, record, scene.heard().iter().filter(behind).collect())
@@ -90,7 +92,8 @@ fn ahead(scene: &Scene<'_>, one: Position, other: Position) -> bool {
 pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
     let record = scene.record()?;
     let Phase::Electing { preferred } = record.phase else { return None };
-    let able: Nodes = scene.heard().iter().filter(|node| may_win(scene, record, *node)).collect();
+    let wins = |node: &NodeId| may_win(scene, record, *node) || could_fetch(scene, record, *node);
+    let able: Nodes = with_data(scene, scene.heard()).iter().filter(wins).collect();
     let last = record.quorums.last().map(|quorum| quorum.primary);
     // The last primary's server has just died, or was just ended for its slowness: anybody else first.
     let others = last.map_or(able, |last| able.without(last));
@@ -134,6 +137,8 @@ fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record>
 pub(crate) fn suspect(scene: &Scene<'_>) -> Option<Action> {
     let record = scene.record()?;
     scene.leader()?;
-    let alone = scene.judgement.suspects && settles(scene, record, scene.judgement.agree);
+    let agree = scene.judgement.agree;
+    let winnable = settles(scene, record, agree) && !with_data(scene, agree).is_empty();
+    let alone = scene.judgement.suspects && winnable;
     alone.then(|| scene.election(None)).flatten()
 }

@@ -49,6 +49,14 @@ pub enum Flaw {
     CountTorn,
     /// The record is written whatever became of it meanwhile.
     BlindWrite,
+    /// A witness can be primary.
+    ElectWitness,
+    /// A standby is crowned for what a witness has, and promotes without it.
+    PromoteUnfetched,
+    /// A witness that began anew counts for what came before.
+    FetchAnyhow,
+    /// A standby fetches from a witness whatever is in its own log.
+    FetchForeign,
 }
 
 /// All of them.
@@ -74,4 +82,8 @@ pub const FLAWS: &[Flaw] = &[
     Flaw::KeepOrphan,
     Flaw::CountTorn,
     Flaw::BlindWrite,
+    Flaw::ElectWitness,
+    Flaw::PromoteUnfetched,
+    Flaw::FetchAnyhow,
+    Flaw::FetchForeign,
 ];

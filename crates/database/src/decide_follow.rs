@@ -29,8 +29,9 @@ fn kin(scene: &Scene<'_>) -> Option<Kinship> {
 }
 
 /// The document of a node that holds a log.
-fn holding(scene: &Scene<'_>, holding: Holding) -> NodeDoc {
-    NodeDoc { promised: scene.term(), end: None, holding, primary_of: 0, rewindable: false }
+pub(crate) fn holding(scene: &Scene<'_>, holding: Holding) -> NodeDoc {
+    let from = scene.view.from;
+    NodeDoc { promised: scene.term(), end: None, holding, primary_of: 0, rewindable: false, from }
 }
 
 /// What still names an older primary, or one that cannot feed it, is cut off; what does not run is started, to learn where its log ends.
@@ -77,7 +78,8 @@ pub(crate) fn join(scene: &Scene<'_>) -> Option<Action> {
 pub(crate) fn forget(scene: &Scene<'_>) -> Option<Action> {
     upstream(scene)?;
     let before = scene.record()?.reign(scene.view.durable.lineage)?.base;
-    let orphan = kin(scene)? == Kinship::PrefixOfOrphan;
+    let data = !scene.view.witnesses.has(scene.me());
+    let orphan = data && kin(scene)? == Kinship::PrefixOfOrphan;
     orphan.then_some(Action::Forget(Durable { lineage: before, ..scene.view.durable }))
 }
 
@@ -88,6 +90,9 @@ pub(crate) fn remake(scene: &Scene<'_>) -> Option<Action> {
     let source = upstream(scene)?;
     let record = scene.record()?;
     let kin = kin(scene)?;
+    if scene.view.witnesses.has(scene.me()) {
+        return None;
+    }
     if !matches!(kin, Kinship::Diverged | Kinship::Foreign) {
         return None;
     }
@@ -114,7 +119,8 @@ pub(crate) fn fill(scene: &Scene<'_>) -> Option<Action> {
         Server::Stopped { fresh: Some(of), .. } => *of != source.term,
         _ => false,
     };
-    (junk && scene.doc_of(source.node).primary_of == source.term).then_some(Action::Clone(source))
+    let data = !scene.view.witnesses.has(scene.me());
+    (junk && data && scene.doc_of(source.node).primary_of == source.term).then_some(Action::Clone(source))
 }
 
 /// The others learn what this node holds.

@@ -28,6 +28,9 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
     View {
         me,
         nodes: [A, B, C].into_iter().collect(),
+        witnesses: Nodes::NONE,
+        from: Lsn(0),
+        severed: false,
         alone: Alone::Block,
         record: Some(Kept { value: record, revision: 1 }),
         docs: Docs::new(),

@@ -51,20 +51,26 @@ pub fn is_prefix(record: &Record, one: Position, other: Position) -> bool {
 /// How the log of a node with `durable` that ends at `end` relates to that of the primary of the record's term.
 #[must_use]
 pub fn kinship(record: &Record, durable: &Durable, end: Lsn) -> Kinship {
+    kinship_to(record, durable, end, record.term)
+}
+
+/// The same for the log of the reign `to`.
+pub(crate) fn kinship_to(record: &Record, durable: &Durable, end: Lsn, to: Term) -> Kinship {
     let lineage = durable.lineage;
-    if lineage == record.term {
+    if lineage == to {
         return Kinship::Prefix;
     }
     let fork_after = |term: Term| {
-        let next = chain(record, record.term).find(|reign| reign.base == term);
+        let next = chain(record, to).find(|reign| reign.base == term);
         next.map(|reign| reign.fork)
     };
     if let Some(fork) = fork_after(lineage) {
         return if end <= fork { Kinship::Prefix } else { Kinship::Diverged };
     }
     let Some(own) = record.reign(lineage) else { return Kinship::Foreign };
-    // The reign of `lineage` is not among the ancestors of the primary's.
-    match fork_after(own.base) {
+    // The reign of `lineage` is not among the ancestors of the primary's. That of `to` may be the one it continued.
+    let common = if own.base == to { Some(Lsn(u64::MAX)) } else { fork_after(own.base) };
+    match common {
         Some(fork) if !own.served && durable.reign != lineage && end <= own.fork.min(fork) => {
             Kinship::PrefixOfOrphan
         }

@@ -7,6 +7,7 @@ use crate::decide_quorum::{first, holds, step};
 use crate::decide_scene::Scene;
 use crate::decide_view::Durable;
 use crate::decide_view::{Action, Sender, Server, Sync};
+use crate::decide_witness::{bridges, with_data};
 use model::{Holding, Lsn, NodeDoc, NodeId, Nodes, Quorum, Record, Reign, ReignPhase as Phase};
 
 /// Nothing was ever written: the first node of the plan makes the data, and then the first record.
@@ -129,6 +130,7 @@ pub(crate) fn show(scene: &Scene<'_>) -> Option<Action> {
         holding: Holding::Log,
         primary_of: term,
         rewindable: throne.checkpointed,
+        from: Lsn(0),
     })
 }
 
@@ -176,7 +178,7 @@ pub(crate) fn hand_over(scene: &Scene<'_>) -> Option<Action> {
     let throne = throne(scene)?;
     let record = scene.record()?;
     let Phase::Serving { primary, handover: Some(heir) } = record.phase else { return None };
-    let pointless = heir == primary || !scene.view.nodes.has(heir);
+    let pointless = heir == primary || !with_data(scene, scene.view.nodes).has(heir);
     if pointless || scene.judgement.handover_late {
         let phase = Phase::Serving { primary, handover: None };
         return scene.write(Record { phase, ..record.clone() }, Nodes::NONE);
@@ -196,8 +198,9 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let now = record.current()?;
     let holding = |node: &NodeId| scene.doc_of(*node).holding == Holding::Log;
     let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
-    let joining: Nodes = fit.filter(holding).collect();
     let staying = now.members.minus(scene.judgement.missing);
+    let flushed = |node: NodeId| throne.flushed(node, record.term);
+    let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
     let wanted: Nodes = staying.iter().chain(joining.iter()).collect();
     let Some(step) = step(now, wanted, scene.view.alone) else {
         return settle_sync(scene, throne.sync, now);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use expect_test::expect_file;
 
 use super::RULES;
+use crate::sim::{Budget, World};
 use crate::{Alone, Step, step};
 use model::{Lsn, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase};
 
@@ -95,7 +96,7 @@ fn the_log_that_must_be_settled_is_known_after_a_hundred_reigns_that_came_to_not
 /// Somebody empties the store, or it is restored from nothing: that ends no server.
 #[test]
 fn without_a_record_a_primary_goes_on() {
-    let mut world = crate::sim::calm(3, Alone::Block, crate::Flaw::None);
+    let mut world = crate::sim::calm(World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None));
     (world.record, world.docs) = (None, Default::default());
     for node in [1, 2, 3].map(NodeId) {
         assert_eq!(super::choose(&world.view_of(node), &crate::Judgement::default()), None, "{node}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Lsn, NodeDoc, NodeId, Nodes, Quorum, Record, Term};
+use model::{Lsn, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Term};
 
 /// A document of the store with the revision of its last change; 0: it is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +114,12 @@ pub struct View {
     pub me: NodeId,
     /// Every node of the plan.
     pub nodes: Nodes,
+    /// Those of them that hold a log and no data, and can never be primary.
+    pub witnesses: Nodes,
+    /// Where this node's own log begins; zero of one with data. See [`NodeDoc::from`].
+    pub from: Lsn,
+    /// A witness is told by its primary that what comes next in its log is there no more.
+    pub severed: bool,
     /// What the file says about the last standby's loss.
     pub alone: Alone,
     /// The shared record; `None`: there is none.
@@ -183,6 +189,18 @@ pub enum Action {
     Clone(Upstream),
     /// End the server and bring the data to that primary's timeline.
     Rewind(Upstream),
+    /// End the server and copy what a witness, which has promised `term`, holds beyond the own log, up to `upto` and
+    /// nothing behind it. What arrived of it when it breaks off is a part of the same log.
+    Fetch {
+        /// The witness.
+        node: NodeId,
+        /// The election's term.
+        term: Term,
+        /// Where the witness's log ends.
+        upto: Position,
+    },
+    /// Of a witness: throw the log away and begin at that primary's current position.
+    Anew(Upstream),
     /// Make the replication slots of its term, drop those of other terms, name the quorum in the settings and have the
     /// server load them. A slot's name holds its term, so that a standby streams from the primary of that term or from
     /// nobody.

@@ -20,6 +20,7 @@ mod decide_quorum;
 mod decide_reign;
 mod decide_scene;
 mod decide_view;
+mod decide_witness;
 pub mod instance;
 pub mod keeper;
 pub mod path;

@@ -17,7 +17,7 @@ mod disk;
 mod random;
 #[cfg(test)]
 pub(crate) use random::calm;
-pub use random::{Failure, Outcome, random};
+pub use random::{Failure, Outcome, random, random_with_witness};
 mod world;
 
 pub use disk::{Disk, Entry, State};

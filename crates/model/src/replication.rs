@@ -167,6 +167,10 @@ pub struct NodeDoc {
     pub primary_of: Term,
     /// The primary has made a checkpoint in that term, so `pg_rewind` sees the new timeline.
     pub rewindable: bool,
+    /// Where its log begins: of a witness, which has no data that holds what came before; the highest place while it has
+    /// received nothing. Zero of a node with data.
+    #[serde(default)]
+    pub from: Lsn,
 }
 
 /// Where the cluster stands between two primaries.

@@ -78,6 +78,10 @@ impl Local {
                 self.set_open(false)?;
                 self.instance.terminate_clients(QUICK).await?;
             }
+            Action::Fetch { .. } | Action::Anew(_) => {
+                // The plan names no witness, so no rule comes to this.
+                return Err(KeeperError::NotNow("this version runs no witness".to_owned()));
+            }
             Action::Write { .. } | Action::Report { .. } => {}
         }
         Ok(None)

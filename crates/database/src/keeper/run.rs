@@ -311,6 +311,9 @@ impl Keeper {
         let view = View {
             me: self.local.options.node,
             nodes: self.local.options.places.keys().copied().collect::<Nodes>(),
+            witnesses: Nodes::NONE,
+            from: model::Lsn(0),
+            severed: false,
             alone: self.alone,
             record: shared.record.clone(),
             docs: shared.docs.clone(),

@@ -1,9 +1,9 @@
 //! What moves and actions do to a world.
 
-use super::disk::{Entry, State};
+use super::disk::{Disk, Entry, State};
 use super::world::{Keeper, Move, Node, Run, World};
 use crate::{Action, Flaw, Judgement};
-use model::{NodeId, Quorum};
+use model::{Lsn, NodeId, Quorum, Term};
 
 impl World {
     /// The world after `change`.
@@ -242,15 +242,44 @@ impl World {
                     _ => disk.rewind(&source, from.term),
                 }
             }
+            Action::Fetch { node, term, upto } => self.fetch(id, node, (term, upto.lsn), half),
+            Action::Anew(from) => {
+                let Some(source) = self.source(from).map(|node| node.disk.clone()) else { return };
+                self.end(id);
+                let disk = &mut self.node_mut(id).disk;
+                match half {
+                    true => *disk = Disk::default(),
+                    false => disk.begin(&source, from.term),
+                }
+            }
             Action::Start | Action::Write { .. } | Action::Report { .. } => {}
         }
     }
 
+    /// A witness gives its log to those of its own term alone, while it is cut off, and what is no more there it cannot
+    /// give.
+    fn fetch(&mut self, id: NodeId, from: NodeId, (term, upto): (Term, Lsn), half: bool) {
+        let witness = self.node(from).clone();
+        self.end(id);
+        let mut disk = self.node(id).disk.clone();
+        let begins = witness.disk.from <= disk.end() || self.flaw == Flaw::FetchAnyhow;
+        let still = witness.durable.promised == term && witness.disk.upstream.is_none();
+        if !still || witness.disk.fresh.is_some() || witness.disk.state != State::Whole || !begins {
+            return;
+        }
+        let upto = u16::try_from(upto.0).unwrap_or(u16::MAX);
+        let upto = if half { upto.min(disk.end() + 1) } else { upto };
+        self.fault = self.fault.or(disk.fetch(&witness.disk, upto));
+        self.node_mut(id).disk = disk;
+    }
+
     fn promote(&mut self, id: NodeId) {
         let number = self.written + 1;
+        // There is nothing to promote.
+        let witness = self.witnesses.has(id);
         let node = self.node_mut(id);
         let reign = node.durable.reign;
-        let Some(run) = node.run.as_mut().filter(|run| !run.primary) else { return };
+        let Some(run) = node.run.as_mut().filter(|run| !run.primary && !witness) else { return };
         run.primary = true;
         run.receiving = None;
         run.torn = None;

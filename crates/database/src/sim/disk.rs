@@ -47,6 +47,8 @@ pub struct Disk {
     pub open: bool,
     /// The replication slots are of this term: nobody else's standby can stream from here. 0: there are none.
     pub slots: Term,
+    /// The log that is really there begins here; what comes before is only counted. Zero but of a witness.
+    pub from: u16,
 }
 
 impl Disk {
@@ -120,6 +122,26 @@ impl Disk {
             files: source.files.clone(),
             ..Disk::default()
         };
+    }
+
+    /// A witness begins where `source`, the primary of `term`, is now.
+    pub fn begin(&mut self, source: &Disk, term: Term) {
+        self.copy(source, term);
+        self.from = self.end();
+    }
+
+    /// Copies what the witness `source` has beyond the own log, up to `upto`. What is wrong with that, if something is.
+    /// Where the witness's log begins later than the own one ends, there is a hole that nothing shows: a wrong belief.
+    pub fn fetch(&mut self, source: &Disk, upto: u16) -> Option<&'static str> {
+        let hole = source.from.saturating_sub(self.end());
+        while self.end() + hole < upto.min(source.end()) {
+            if hole > 0 {
+                self.log.push(source.log[usize::from(self.end() + hole)]);
+            } else if let Some(fault) = self.feed(source) {
+                return Some(fault);
+            }
+        }
+        None
     }
 
     /// What `pg_rewind` does: with one and the same timeline number on both sides it finds nothing to do.

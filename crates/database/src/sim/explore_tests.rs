@@ -50,7 +50,12 @@ impl Model for Small {
 
 /// Explores all that `budget` allows to happen to a calm cluster; its terms count from there.
 fn explore(nodes: u8, budget: Budget) {
-    let mut start = calm(nodes, Alone::Block, Flaw::None);
+    explore_from(World::new(nodes, Alone::Block, Budget::NOTHING, Flaw::None), budget);
+}
+
+fn explore_from(start: World, budget: Budget) {
+    let mut start = calm(start);
+    let nodes = start.nodes.len();
     let term = start.record.as_ref().unwrap().term;
     start.budget = Budget { terms: term + budget.terms, ..budget };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -86,4 +91,25 @@ fn three_nodes_one_delay() {
 #[ignore = "minutes"]
 fn three_nodes_one_membership_change() {
     explore(3, Budget { writes: 1, misses: 1, terms: 1, ..Budget::NOTHING });
+}
+
+fn explore_with_witness(budget: Budget) {
+    explore_from(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None).with_witness(), budget);
+}
+
+#[test]
+fn two_nodes_and_a_witness_one_write_one_suspicion() {
+    explore_with_witness(Budget { writes: 1, terms: 1, ..Budget::NOTHING });
+}
+
+#[test]
+#[ignore = "minutes"]
+fn two_nodes_and_a_witness_one_kill() {
+    explore_with_witness(Budget { writes: 1, kills: 1, terms: 1, ..Budget::NOTHING });
+}
+
+#[test]
+#[ignore = "minutes"]
+fn two_nodes_and_a_witness_one_delay() {
+    explore_with_witness(Budget { writes: 1, delays: 1, terms: 1, ..Budget::NOTHING });
 }

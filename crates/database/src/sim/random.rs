@@ -4,7 +4,7 @@ use std::fmt;
 
 use world::Chance;
 
-use super::world::{Budget, Move, World};
+use super::world::{Budget, Move, World, breaks_off};
 use crate::{Alone, Flaw};
 use model::{NodeId, Nodes, Record, ReignPhase as Phase};
 
@@ -91,6 +91,18 @@ struct Player {
 /// # Errors
 /// The first thing that does not hold.
 pub fn random(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>> {
+    play(seed, |alone, budget| World::new(nodes, alone, budget, flaw))
+}
+
+/// As [`random`], with a witness as the last of the nodes.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn random_with_witness(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>> {
+    play(seed, |alone, budget| World::new(nodes, alone, budget, flaw).with_witness())
+}
+
+fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome, Box<Failure>> {
     let mut chance = Chance::from_seed(seed);
     let alone = if chance.chance(0.3) { Alone::Degrade } else { Alone::Block };
     let losses = u16::from(chance.chance(0.2));
@@ -105,7 +117,7 @@ pub fn random(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>>
         tears: 20,
         terms: u64::MAX,
     };
-    let world = World::new(nodes, alone, budget, flaw);
+    let world = world(alone, budget);
     let mut player = Player::new(chance.next_u64(), world);
     player.seed = seed;
     player.peace()?;
@@ -122,13 +134,13 @@ pub fn random(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, Box<Failure>>
     Ok(Outcome { stuck, acked: player.world.acked.len(), term, moves: player.trace.len() })
 }
 
-/// A cluster of `nodes` nodes that serves, with nothing left to do.
+/// The cluster that comes of `start`: it serves, with nothing left to do.
 ///
 /// # Panics
 /// When it does not come to that, which the random schedules would show.
 #[cfg(test)]
-pub(crate) fn calm(nodes: u8, alone: Alone, flaw: Flaw) -> World {
-    let mut player = Player::new(0, World::new(nodes, alone, Budget::NOTHING, flaw));
+pub(crate) fn calm(start: World) -> World {
+    let mut player = Player::new(0, start);
     player.peace().expect("a cluster to begin with");
     let ids = player.world.ids();
     for id in ids.iter() {
@@ -236,9 +248,8 @@ impl Player {
             Move::LookBack(id) => idle(id) && world.budget.stale_looks > 0,
             Move::Break(id) => {
                 let judgement = world.judgement(id);
-                let copies = |action| matches!(action, crate::Action::Clone(_) | crate::Action::Rewind(_));
                 let able = idle(id) && !self.cut.has(id) && world.budget.breaks > 0;
-                able && world.decide(id, true, &judgement).is_some_and(copies)
+                able && world.decide(id, true, &judgement).is_some_and(|action| breaks_off(&action))
             }
             // What was sent to the store arrives, even from one that is cut off now.
             Move::Do(id) | Move::Drop(id) => of(id).keeper.pending.is_some() && !self.frozen_keepers.has(id),

@@ -1,8 +1,14 @@
-use super::random::random;
+use super::random::{Failure, Outcome, random, random_with_witness};
 use crate::{FLAWS, Flaw};
 
 /// Plays `count` seeds, or as many as `EVENKEEL_SEEDS` says.
 fn play(count: u64, nodes: u8) {
+    play_with(count, nodes, random);
+}
+
+type Play = fn(u64, u8, Flaw) -> Result<Outcome, Box<Failure>>;
+
+fn play_with(count: u64, nodes: u8, random: Play) {
     let more = std::env::var("EVENKEEL_SEEDS").ok().and_then(|text| text.parse().ok());
     let seeds = 0..more.unwrap_or(count);
     let mut acked = 0;
@@ -35,10 +41,24 @@ fn two_nodes_lose_nothing_and_come_back() {
 }
 
 #[test]
+fn two_nodes_and_a_witness_lose_nothing_and_come_back() {
+    play_with(2_000, 3, random_with_witness);
+}
+
+#[test]
+fn three_nodes_and_a_witness_lose_nothing_and_come_back() {
+    play_with(500, 4, random_with_witness);
+}
+
+#[test]
 fn every_wrong_belief_is_noticed() {
     let mut unnoticed = Vec::new();
     for flaw in FLAWS {
-        let found = (0..200_000_u64).find_map(|seed| random(seed, 3 + (seed % 2) as u8, *flaw).err());
+        let noticed = |seed: u64| match seed % 4 {
+            0 | 2 => random(seed, 3 + (seed / 2 % 2) as u8, *flaw).err(),
+            _ => random_with_witness(seed, 3 + (seed / 2 % 2) as u8, *flaw).err(),
+        };
+        let found = (0..400_000_u64).find_map(noticed);
         match found {
             Some(failure) => println!("{flaw:?}: seed {}: {}", failure.seed, failure.what),
             None => unnoticed.push(*flaw),

@@ -131,6 +131,11 @@ pub enum Move {
     Lose(NodeId),
 }
 
+/// Whether an action may come to half of its end.
+pub(super) fn breaks_off(action: &Action) -> bool {
+    matches!(action, Action::Clone(_) | Action::Rewind(_) | Action::Fetch { .. } | Action::Anew(_))
+}
+
 /// A store, nodes, clients.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct World {
@@ -144,6 +149,8 @@ pub struct World {
     pub docs: BTreeMap<NodeId, model::NodeDoc>,
     /// `NodeId(1)` first.
     pub nodes: Vec<Node>,
+    /// Those of them without data.
+    pub witnesses: Nodes,
     /// What clients were told to be done.
     pub acked: BTreeSet<Entry>,
     /// Who acknowledged in each term.
@@ -170,6 +177,7 @@ impl World {
             missing: Nodes::NONE,
             docs: BTreeMap::new(),
             nodes: vec![Node::default(); usize::from(nodes)],
+            witnesses: Nodes::NONE,
             acked: BTreeSet::new(),
             ackers: BTreeSet::new(),
             written: 0,
@@ -212,6 +220,9 @@ impl World {
         View {
             me: id,
             nodes: self.ids(),
+            witnesses: self.witnesses,
+            from: self.begin_of(id),
+            severed: false,
             alone: self.alone,
             record: record.clone().map(|value| Kept { value, revision: 1 }),
             docs,
@@ -219,6 +230,20 @@ impl World {
             server: self.server(id),
             stranded: false,
         }
+    }
+
+    /// Where the log of `id` begins.
+    fn begin_of(&self, id: NodeId) -> Lsn {
+        let disk = &self.node(id).disk;
+        let none = self.witnesses.has(id) && disk.state != State::Whole;
+        Lsn(if none { u64::MAX } else { u64::from(disk.from) })
+    }
+
+    /// The last of the nodes is a witness.
+    #[must_use]
+    pub fn with_witness(mut self) -> World {
+        self.witnesses = self.ids().iter().last().into_iter().collect();
+        self
     }
 
     /// By how much half a record seems to reach further. Within one reign it is no further than the whole record.
@@ -303,7 +328,7 @@ impl World {
             if self.budget.delays > 0 {
                 moves.push(Move::Look(id));
             }
-            if self.budget.breaks > 0 && matches!(action, Action::Clone(_) | Action::Rewind(_)) {
+            if self.budget.breaks > 0 && breaks_off(&action) {
                 moves.push(Move::Break(id));
             }
         }
@@ -361,6 +386,7 @@ impl World {
         let known = theirs.underway.get(&id) == Some(&(from.term, node.disk.end()));
         let more = node.disk.end() < source.disk.end();
         from.node != id
+            && !self.witnesses.has(from.node)
             && source.disk.slots == from.term
             && node.disk.is_fed_by(&source.disk)
             && (more || !known || run.receiving.is_none())
