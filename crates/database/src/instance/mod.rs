@@ -17,6 +17,7 @@
 //! conf/        evenkeel.conf, pg_hba.conf, pg_ident.conf, passfile, TLS files. Outside of the data, because a base
 //!              backup and a rewind bring the other side's
 //! data/        PostgreSQL's                         run/        its Unix socket
+//! wal/         of a witness, in place of data/: what it has received
 //! ```
 //! Run by root, only `data`, `run` and the files with secrets belong to the system user that PostgreSQL runs as; the
 //! rest it can read at most, so that root never writes where another user may have put a link.
@@ -36,9 +37,11 @@ mod name;
 mod observe;
 mod proc;
 mod program;
+mod receive;
 mod server;
 mod settings;
 mod statements;
+mod wal;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -63,6 +66,7 @@ pub use model::{BadLsn, Lsn};
 pub use name::{BadName, Secret, SlotName, StandbyName};
 pub use observe::{Audit, LoweredCommit, Observation, Receiver, Sender, Slot, SyncCheck};
 pub use program::find_bin;
+pub use receive::Received;
 pub use server::{Exit, Running, StopHow};
 pub use settings::{Acks, Role, Settings, Tuning, Upstream};
 

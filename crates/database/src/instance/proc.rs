@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Programs that write to a data folder named in their arguments.
-const PROGRAMS: &[&str] = &["postgres", "initdb", "pg_basebackup", "pg_rewind"];
+const PROGRAMS: &[&str] = &["postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_receivewal"];
 
 /// One process as `/proc` shows it.
 struct Seen {

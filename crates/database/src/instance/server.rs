@@ -53,7 +53,11 @@ pub struct Running {
 }
 
 impl Running {
-    fn new(process: ProcessId, child: Option<Arc<Mutex<Child>>>, log: std::path::PathBuf) -> Running {
+    pub(super) fn new(
+        process: ProcessId,
+        child: Option<Arc<Mutex<Child>>>,
+        log: std::path::PathBuf,
+    ) -> Running {
         Running { process, ended: proc::watch(process).map(Arc::new), child, log }
     }
 

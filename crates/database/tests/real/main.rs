@@ -12,3 +12,5 @@ mod life;
 mod rig;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod witness;

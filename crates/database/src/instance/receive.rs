@@ -1,0 +1,288 @@
+//! The log without data: what a witness keeps, by PostgreSQL's own `pg_receivewal`.
+//!
+//! It syncs what it receives before it says so (`--synchronous`), and is known to the primary by the name and the slot of
+//! a standby. After a start it receives the last segment again from its beginning and writes the same bytes once more.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::ProcessId;
+use model::Lsn;
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+use super::settings::{self, Upstream};
+use super::wal::{self, PAGE, SEGMENT};
+use super::{Class, Instance, InstanceError, REPLICATION, Running, files, proc};
+
+/// The password of replication, for as long as there is a receiver.
+const PASSFILE: &str = "passfile.receive";
+/// Killed, it is gone unless it waits for its disk.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
+/// A history is a line for each time that a standby was promoted.
+const HISTORY_MAX: u64 = 1024 * 1024;
+/// The pause between two looks for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What a witness holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Whole segments from here.
+    pub from: Lsn,
+    /// Up to here, the end of a record.
+    pub end: Lsn,
+    /// The timeline of the newest file.
+    pub timeline: u32,
+}
+
+impl Instance {
+    /// The folder of received files.
+    #[must_use]
+    pub fn shelf(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// Receives from `source` until it is ended or the connection is: it does not try again by itself, since it would wait
+    /// five seconds. The settings' files must have been written by [`Instance::configure`] once.
+    ///
+    /// # Errors
+    /// [`InstanceError::StillRuns`] while an earlier one is there; [`InstanceError::File`].
+    pub fn receive(&self, source: &Upstream) -> Result<Running, InstanceError> {
+        let shelf = self.shelf();
+        self.must_be_stopped(&shelf)?;
+        files::folder(&shelf, 0o700, self.options().user).map_err(InstanceError::file("create", &shelf))?;
+        self.remove_stub()?;
+        let secret = &self.options().secrets.replication;
+        let line = settings::passline(source.address, "replication", REPLICATION, secret.expose());
+        self.write_private(PASSFILE, line.as_bytes())?;
+        let to = settings::connection(&self.facts(), source.address, REPLICATION, PASSFILE);
+        let to = format!("{to} application_name={}", source.name);
+        let log = self.dir.join("log");
+        let output = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&log)
+            .map_err(InstanceError::file("open", &log))?;
+        let mut command = Command::new(self.options().bin.join("pg_receivewal"));
+        command.arg("-D").arg(&shelf).args([
+            "--synchronous",
+            "--no-loop",
+            "--no-password",
+            "-s",
+            "1",
+            "-d",
+            &to,
+        ]);
+        if let Some(slot) = &source.slot {
+            command.args(["-S", slot.as_str()]);
+        }
+        command
+            .env_clear()
+            .env("PATH", &self.options().bin)
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("HOME", &self.dir)
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(output))
+            .process_group(0);
+        if let Some((uid, gid)) = self.options().user {
+            command.uid(uid).gid(gid);
+        }
+        let cannot = InstanceError::file("run", self.options().bin.join("pg_receivewal"));
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(cause) => return Err(cannot(cause)),
+        };
+        let process = ProcessId::of(child.id()).ok_or(InstanceError::Program {
+            program: "pg_receivewal",
+            how: "ended at once".to_owned(),
+            says: String::new(),
+            class: Class::Transient,
+        })?;
+        Ok(Running::new(process, Some(Arc::new(Mutex::new(child))), log))
+    }
+
+    /// Ends whatever receives, also what an earlier keeper had started, and returns when it is gone: nothing is
+    /// acknowledged from then on.
+    ///
+    /// # Errors
+    /// [`InstanceError::Late`] (unknown) when it waits for its disk.
+    pub async fn stop_receiving(&self) -> Result<(), InstanceError> {
+        let until = Instant::now() + ENDED_WITHIN;
+        loop {
+            let left = proc::workers(&self.shelf()).all;
+            if left.is_empty() {
+                return Ok(());
+            }
+            left.iter().for_each(|process| process.signal(Signal::KILL));
+            if Instant::now() >= until {
+                let within_ms = super::server::millis(ENDED_WITHIN);
+                return Err(InstanceError::Late { what: "end a receiver", within_ms, class: Class::Unknown });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What was received; exact once nothing is received any more. `None`: no whole record.
+    ///
+    /// # Errors
+    /// [`InstanceError::File`]: what cannot be read is no end.
+    pub fn received(&self) -> Result<Option<Received>, InstanceError> {
+        let segments = self.segments()?;
+        let Some((last, (timeline, _))) = segments.last_key_value() else { return Ok(None) };
+        let whole: Vec<u64> = (0..=*last).rev().take_while(|number| segments.contains_key(number)).collect();
+        let mut read = |at: Lsn| {
+            let Some((_, path)) = segments.get(&(at.0 / SEGMENT)) else { return Ok(None) };
+            read_page(path, at.0 % SEGMENT).map_err(InstanceError::file("read", path))
+        };
+        // The last record may have begun in any segment before.
+        for number in whole.iter().skip(usize::from(whole.len() > 1)) {
+            if let Some(end) = wal::end_of(Lsn(number * SEGMENT), &mut read)? {
+                let from = Lsn(whole.last().map_or(0, |first| first * SEGMENT));
+                return Ok(Some(Received { from, end, timeline: *timeline }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The files that hold what lies behind `from`: the histories first, then of each segment the newest.
+    ///
+    /// # Errors
+    /// [`InstanceError::File`].
+    pub fn shelved(&self, from: Lsn) -> Result<Vec<PathBuf>, InstanceError> {
+        let shelf = self.shelf();
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&shelf).map_err(InstanceError::file("read", &shelf))? {
+            let path = entry.map_err(InstanceError::file("read", &shelf))?.path();
+            if is_history(&file_name(&path)) {
+                files.push(path);
+            }
+        }
+        let behind = |number: &u64| *number >= from.0 / SEGMENT;
+        let segments = self.segments()?.into_iter().filter(|(number, _)| behind(number));
+        files.extend(segments.map(|(_, (_, path))| path));
+        Ok(files)
+    }
+
+    /// Puts the file `name` of a witness where the stopped server replays it from, without what lies behind `upto`: that
+    /// nobody has told of. Whole or not at all, and synced.
+    ///
+    /// # Errors
+    /// [`InstanceError::StillRuns`]; [`InstanceError::Garbled`] when `name` is none of a log's; [`InstanceError::File`],
+    /// also when `source` ends too early.
+    pub fn lay_in(&self, name: &str, source: &mut dyn Read, upto: Lsn) -> Result<(), InstanceError> {
+        self.must_be_stopped(self.data())?;
+        let bytes = match segment(name) {
+            Some((_, number)) => Some(upto.0.saturating_sub(number * SEGMENT).min(SEGMENT)),
+            None if is_history(name) => None,
+            None => {
+                let why = format!("`{name}` is no file of a log");
+                return Err(InstanceError::Garbled { what: "a witness", why });
+            }
+        };
+        let folder = self.data().join("pg_wal");
+        let draft = folder.join("evenkeel.fetched");
+        files::remove(&draft).map_err(InstanceError::file("remove", &draft))?;
+        let mut write = || -> std::io::Result<()> {
+            // One that is new follows no link.
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            if let Some((uid, gid)) = self.options().user {
+                std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+            }
+            let copied = std::io::copy(&mut source.take(bytes.unwrap_or(HISTORY_MAX)), &mut file)?;
+            if let Some(bytes) = bytes {
+                if copied != bytes {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                // What lies behind is zero, as in a segment that was never written.
+                file.set_len(SEGMENT)?;
+            }
+            file.sync_all()?;
+            fs::rename(&draft, folder.join(name.strip_suffix(".partial").unwrap_or(name)))?;
+            files::sync_folder(&folder)
+        };
+        write().map_err(InstanceError::file("write", folder.join(name)))
+    }
+
+    /// Each segment with its newest timeline and its file.
+    fn segments(&self) -> Result<BTreeMap<u64, (u32, PathBuf)>, InstanceError> {
+        let shelf = self.shelf();
+        let mut segments: BTreeMap<u64, (u32, PathBuf)> = BTreeMap::new();
+        let entries = match fs::read_dir(&shelf) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(segments),
+            entries => entries.map_err(InstanceError::file("read", &shelf))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(InstanceError::file("read", &shelf))?.path();
+            let Some((timeline, number)) = segment(&file_name(&path)) else { continue };
+            if segments.get(&number).is_none_or(|(known, _)| *known <= timeline) {
+                segments.insert(number, (timeline, path));
+            }
+        }
+        Ok(segments)
+    }
+
+    /// A receiver that was killed while it made a new file leaves one that is too short, and no other takes it. Nothing
+    /// was received into it yet.
+    fn remove_stub(&self) -> Result<(), InstanceError> {
+        for (_, path) in self.segments()?.values() {
+            let bytes = fs::metadata(path).map_err(InstanceError::file("read", path))?.len();
+            if bytes != SEGMENT && path.extension().is_some_and(|end| end == "partial") {
+                files::remove(path).map_err(InstanceError::file("remove", path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `000000020000000000000004.partial`: timeline 2, segment 4 (documentation, 30.6 "WAL Internals").
+fn segment(name: &str) -> Option<(u32, u64)> {
+    let name = name.strip_suffix(".partial").unwrap_or(name);
+    let plain = name.len() == 24 && name.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+    let part = |from: usize| u32::from_str_radix(name.get(from..from + 8)?, 16).ok();
+    let (timeline, high, low) = (part(0)?, part(8)?, part(16)?);
+    plain.then(|| (timeline, u64::from(high) * (0x1_0000_0000 / SEGMENT) + u64::from(low)))
+}
+
+fn is_history(name: &str) -> bool {
+    let number = name.strip_suffix(".history");
+    number.is_some_and(|number| number.len() == 8 && number.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn file_name(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_page(path: &std::path::Path, at: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut file = fs::File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let mut page = Vec::new();
+    file.take(PAGE).read_to_end(&mut page)?;
+    Ok((page.len() as u64 == PAGE).then_some(page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment;
+
+    #[test]
+    fn names_of_files_are_timelines_and_segments() {
+        assert_eq!(segment("000000020000000000000004.partial"), Some((2, 4)));
+        assert_eq!(segment("0000000A00000002000000FF"), Some((10, 767)));
+        for other in
+            ["00000002.history", "000000020000000000000004.backup", "junk", "00000002000000000000000g"]
+        {
+            assert_eq!(segment(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a witness rests on: `pg_receivewal` acknowledges what it has synced, and its files say where they end.
+
+use database::instance::{Acks, Lsn, Observation, Role, Running, Settings};
+
+use crate::rig::*;
+
+/// Receives as `name` from `from`, which has its slot.
+async fn receive(witness: &Node, from: &Node, name: &str) -> Running {
+    let upstream = from.upstream(name);
+    let role = Role::Standby { upstream: None };
+    witness.configure(&Settings { role, acks: Acks::Never, open: false }).unwrap();
+    let running = witness.receive(&upstream).unwrap();
+    from.until("a witness streams", |seen| {
+        seen.senders.iter().any(|sender| sender.name == name && sender.state == "streaming")
+    })
+    .await;
+    running
+}
+
+fn flushed(node: &Node) -> Lsn {
+    node.sql("postgres", "SELECT pg_current_wal_flush_lsn()").trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_acknowledges_what_it_holds_and_nothing_once_it_is_gone() {
+    let Some(place) = Place::new("a witness acknowledges") else { return };
+    let (a, w) = (place.node("a"), place.empty("w"));
+    let _a = a.start_primary(any_one(&["w-1"])).await;
+    let receiver = receive(&w, &a, "w-1").await;
+    let client = a.shop().await;
+    for id in 1..20 {
+        order(&client, id).await.unwrap();
+        let held = w.received().unwrap().unwrap();
+        assert!(held.from < held.end);
+    }
+    let all = flushed(&a);
+    a.until("the witness has it all", |seen| {
+        seen.senders.iter().any(|sender| sender.flushed.is_some_and(|flush| flush >= all))
+    })
+    .await;
+    assert!(w.received().unwrap().unwrap().end >= all, "it acknowledged what its files do not hold");
+
+    w.stop_receiving().await.unwrap();
+    receiver.exited().await;
+    let before = w.received().unwrap().unwrap();
+    let (mut insert, _) = pending(&a, 20).await;
+    not_acknowledged(&mut insert).await;
+    assert_eq!(w.received().unwrap().unwrap(), before, "something still writes");
+
+    // As one that was killed while it made its next file leaves it: no receiver goes on behind such a file.
+    std::fs::write(w.shelf().join("0000000100000000000000FF.partial"), [0; 4096]).unwrap();
+    // It goes on where it was, and what waited is acknowledged.
+    let receiver = receive(&w, &a, "w-1").await;
+    tokio::time::timeout(PATIENCE, insert).await.unwrap().unwrap().unwrap();
+    w.stop_receiving().await.unwrap();
+    receiver.exited().await;
+    assert!(w.received().unwrap().unwrap().end > before.end);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_follows_the_next_timeline_from_the_primary_of_it() {
+    let Some(place) = Place::new("a witness and a new timeline") else { return };
+    let (a, b, w) = (place.node("a"), place.node("b"), place.empty("w"));
+    let run_a = a.start_primary(any_one(&["b-1", "w-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let receiver = receive(&w, &a, "w-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+    drop(client);
+    stop_fast(&run_a).await;
+    receiver.exited().await;
+    let before = w.received().unwrap().unwrap();
+    let standby = b.revoke(&run_b).await;
+    assert_eq!(standby.received, Some(before.end), "both have all that a primary that stopped in order sent");
+
+    b.change(&run_b, &primary(any_one(&["w-2"]), true));
+    b.promote(PATIENCE).await.unwrap();
+    let receiver = receive(&w, &b, "w-2").await;
+    tokio::time::timeout(PATIENCE, async { order(&b.client().await, 2).await }).await.unwrap().unwrap();
+    w.stop_receiving().await.unwrap();
+    receiver.exited().await;
+    let after = w.received().unwrap().unwrap();
+    assert_eq!((before.timeline, after.timeline), (1, 2));
+    assert!(after.end > before.end && after.from == before.from, "{before:?} {after:?}");
+    assert!(w.shelf().join("00000002.history").exists());
+}
+
+/// The standby was frozen while the witness acknowledged, and the primary is gone for good. All that was acknowledged is on
+/// a node that cannot serve it, and has to be on one that can before anybody is promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_from_a_witness_what_it_has_missed_and_nothing_more() {
+    let Some(place) = Place::new("a standby takes from a witness") else { return };
+    let (a, b, w) = (place.node("a"), place.node("b"), place.empty("w"));
+    let _a = a.start_primary(any_one(&["b-1", "w-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let receiver = receive(&w, &a, "w-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+    b.freeze();
+    for id in 2..10 {
+        order(&client, id).await.unwrap();
+    }
+    // What is missed spans files.
+    a.sql("postgres", "SELECT pg_switch_wal()");
+    for id in 10..20 {
+        order(&client, id).await.unwrap();
+    }
+    a.kill().await.unwrap();
+    w.stop_receiving().await.unwrap();
+    receiver.exited().await;
+    let told = w.received().unwrap().unwrap();
+    b.thaw();
+    let own = b.revoke(&run_b).await.replayed.unwrap();
+    assert!(own < told.end, "the standby has missed nothing");
+
+    stop_fast(&run_b).await;
+    b.kill().await.unwrap();
+    for path in w.shelved(own).unwrap() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut file = std::fs::File::open(&path).unwrap();
+        b.lay_in(name, &mut file, told.end).unwrap();
+    }
+    let run_b = b.start().unwrap();
+    let all_of_it = |seen: &Observation| seen.replay_waits && seen.replayed >= Some(told.end);
+    b.until("it has replayed what it has", all_of_it).await;
+    let seen = b.until("it goes on waiting", |seen| seen.replay_waits).await;
+    assert_eq!(seen.replayed, Some(told.end));
+    b.change(&run_b, &primary(Acks::NotAwaited, true));
+    b.promote(PATIENCE).await.unwrap();
+    let all: Vec<String> = (1..20).map(|id| id.to_string()).collect();
+    assert_eq!(b.orders(), all.join(","));
+}
