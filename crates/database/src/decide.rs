@@ -8,7 +8,8 @@ use crate::decide_flaw::Flaw;
 use crate::decide_scene::Scene;
 use crate::decide_view::{Action, Judgement, View};
 use crate::{
-    decide_elect as elect, decide_follow as follow, decide_reign as reign, decide_witness as witness,
+    decide_elect as elect, decide_follow as follow, decide_lease as lease, decide_reign as reign,
+    decide_unrest as unrest, decide_witness as witness,
 };
 
 /// One row of the table: when `acts` has an answer, nothing below it is asked.
@@ -28,15 +29,19 @@ const fn rule(name: &'static str, why: &'static str, acts: fn(&Scene<'_>) -> Opt
 pub const RULES: &[Rule] = &[
     rule("found", "without a record the first node makes the data, then the record", reign::found),
     rule("fence", "a primary of an older term ends before anything else happens", reign::fence),
+    rule("let go", "lease mode: a server without a lease acknowledges nothing more", lease::let_go),
     rule("promise", "a new term is on the own disk before anything is done for it", elect::promise),
+    rule("renew", "lease mode: the lease is renewed before anything that may take long", lease::renew),
     rule("cut off", "nothing more is received in older terms", elect::cut_off),
     rule("replay", "a log must be replayed to say where it ends", elect::replay),
     rule("tell the end", "only a log that cannot grow any more counts", elect::tell_the_end),
     rule("elect", "the log that must have everything wins", elect::elect),
     rule("fetch", "what only a witness has is copied before anybody is promoted", witness::fetch),
     rule("suspect", "a primary that is gone, and enough others say so too", elect::suspect),
+    rule("take over", "lease mode: a lease is over, and this log was close behind", lease::take_over),
     rule("take the term", "a winner writes down that it is one before it promotes", reign::take_the_term),
     rule("rise", "the quorum is in force before the first write", reign::rise),
+    rule("go alone", "a winner that nobody follows serves alone where the file says so", reign::go_alone),
     rule("serve", "everything before is held by the new quorum", reign::serve),
     rule("give up", "a primary without a server is none", reign::give_up),
     rule("hand over", "the wanted winner has everything before the term ends", reign::hand_over),
@@ -51,6 +56,7 @@ pub const RULES: &[Rule] = &[
     rule("remake", "a log that went its own way is made again, when nobody counts on it", follow::remake),
     rule("fill", "an empty node copies the primary", follow::fill),
     rule("tell", "the others know what this node holds", follow::tell),
+    rule("forgive", "a failover counts against the next one for a while only", unrest::forgive),
 ];
 
 /// What to do now, and by which rule.

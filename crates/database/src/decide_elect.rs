@@ -1,9 +1,11 @@
 //! The end of a term: everybody cuts itself off, tells where its log ends, and the log that must have everything wins.
 
 use crate::decide_flaw::Flaw;
+use crate::decide_lease as lease;
 use crate::decide_position::is_prefix;
 use crate::decide_quorum::first;
 use crate::decide_scene::Scene;
+use crate::decide_unrest::{is_shy, unasked_election};
 use crate::decide_view::Durable;
 use crate::decide_view::{Action, Server};
 use crate::decide_witness::{could_fetch, with_data};
@@ -96,13 +98,17 @@ pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
     let able: Nodes = with_data(scene, scene.heard()).iter().filter(wins).collect();
     let last = record.quorums.last().map(|quorum| quorum.primary);
     // The last primary's server has just died, or was just ended for its slowness: anybody else first.
-    let others = last.map_or(able, |last| able.without(last));
+    // Under a lease it may be the only one that has everything, and is as quick to start again.
+    let others = last.filter(|_| !scene.leased()).map_or(able, |last| able.without(last));
     let wish = preferred.filter(|node| able.has(*node));
     if preferred.is_some() && wish.is_none() && !scene.judgement.patience_over {
         return None;
     }
-    let furthest =
-        |nodes: Nodes| nodes.iter().max_by_key(|node| (scene.end_of(*node), std::cmp::Reverse(*node)));
+    // Whoever fails each time it is primary comes last, where all that are able have everything; else the furthest.
+    let shy = |node: NodeId| !scene.leased() && is_shy(record, node);
+    let rank =
+        |node: &NodeId| (!shy(*node), scene.end_of(*node), Some(*node) != last, std::cmp::Reverse(*node));
+    let furthest = |nodes: Nodes| nodes.iter().max_by_key(rank);
     let fallback = || scene.judgement.patience_over.then(|| furthest(able)).flatten();
     let winner = wish.or_else(|| furthest(others)).or_else(fallback)?;
     scene.write(crowned(scene, record, winner)?, scene.heard())
@@ -115,7 +121,10 @@ fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record>
     // One that must rewind or copy first cannot acknowledge for seconds; whoever else comes meanwhile may.
     let follows = |node: &NodeId| scene.end_of(*node).is_some_and(|other| is_prefix(record, other, end));
     let followers = rest.iter().filter(follows).collect();
-    let quorum = first(winner, record.term, followers, scene.view.nodes.without(winner));
+    let quorum = match scene.leased() {
+        true => lease::first(winner, record.term, followers),
+        false => first(winner, record.term, followers, scene.view.nodes.without(winner)),
+    };
     let mut next = record.clone();
     next.phase = Phase::Promoting { primary: winner };
     if scene.has(Flaw::ForgetOldQuorum) {
@@ -140,5 +149,5 @@ pub(crate) fn suspect(scene: &Scene<'_>) -> Option<Action> {
     let agree = scene.judgement.agree;
     let winnable = settles(scene, record, agree) && !with_data(scene, agree).is_empty();
     let alone = scene.judgement.suspects && winnable;
-    alone.then(|| scene.election(None)).flatten()
+    alone.then(|| unasked_election(scene)).flatten()
 }

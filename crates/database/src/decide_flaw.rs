@@ -57,9 +57,25 @@ pub enum Flaw {
     FetchAnyhow,
     /// A standby fetches from a witness whatever is in its own log.
     FetchForeign,
+    /// A failover that the old primary's own keeper begins does not count as one.
+    UncountedFailover,
+    /// A failover is never forgiven.
+    NeverForgive,
+    /// Lease mode: the lease counts from when its answer came.
+    LeaseFromAnswer,
+    /// Lease mode: only the keeper ends a server whose lease is over, and a keeper may be frozen.
+    LeaseUnwatched,
+    /// Lease mode: a lease is taken for over that was renewed unseen.
+    TakeOverBlind,
+    /// Lease mode: a lease is taken for over as soon as its owner's time is.
+    TakeOverEarly,
+    /// Lease mode: a standby takes over however far it is behind.
+    TakeOverAnybody,
+    /// Lease mode: clients are let in before there is a lease.
+    OpenUnleased,
 }
 
-/// All of them.
+/// Those of quorum mode, and of what both have in common.
 pub const FLAWS: &[Flaw] = &[
     Flaw::PromiseUnsynced,
     Flaw::CountEmpty,
@@ -86,4 +102,16 @@ pub const FLAWS: &[Flaw] = &[
     Flaw::PromoteUnfetched,
     Flaw::FetchAnyhow,
     Flaw::FetchForeign,
+    Flaw::UncountedFailover,
+    Flaw::NeverForgive,
+];
+
+/// Those that are about lease mode.
+pub const LEASE_FLAWS: &[Flaw] = &[
+    Flaw::LeaseFromAnswer,
+    Flaw::LeaseUnwatched,
+    Flaw::TakeOverBlind,
+    Flaw::TakeOverEarly,
+    Flaw::TakeOverAnybody,
+    Flaw::OpenUnleased,
 ];

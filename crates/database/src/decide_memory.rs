@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use model::Moment;
 
-use crate::decide_view::{Judgement, Server, View};
-use model::{NodeId, Nodes, Record, ReignPhase as Phase, Term};
+use crate::decide_unrest::FORGIVE_MS;
+use crate::decide_view::{Judgement, Server, Tenure, View};
+use model::{Mode, NodeId, Nodes, Record, ReignPhase as Phase, Term};
 
 /// A primary of which nothing was heard for this long is taken for dead. A process that pauses for 500 ms at random, on a
 /// machine with no core free, must stay below it.
@@ -49,6 +50,8 @@ pub struct Memory {
     awake: Moment,
     /// The newest term and phase, and when they were first seen.
     phase: Option<(Term, Phase, Moment)>,
+    /// The newest term with its points of unrest, and when they were first seen.
+    unrest: Option<(Term, u32, Moment)>,
     /// Since when each standby has been streaming.
     there: BTreeMap<NodeId, Moment>,
     /// Since when each has not.
@@ -61,8 +64,11 @@ impl Memory {
     pub fn runs(&mut self, now: Moment) {
         if self.last.is_none_or(|last| now.ms_since(last) > STALL_MS) {
             self.awake = now;
-            // Nobody was looked at meanwhile, so nobody was seen missing.
-            self.gone.clear();
+            // Nobody was looked at meanwhile, so nobody was seen missing. With a lease one who was missing before counts
+            // on: the sooner it cannot take over, the less is lost, and writes wait for nobody.
+            if view.mode != Mode::Lease {
+                self.gone.clear();
+            }
         }
         self.last = Some(now);
     }
@@ -90,7 +96,19 @@ impl Memory {
             handover_late: since >= HANDOVER_MS,
             steady: lasting(&self.there, STEADY_MS, now),
             missing: lasting(&self.gone, MISSING_MS, now),
+            rested: self.rested(record, now),
+            lease: Tenure::default(),
         }
+    }
+
+    fn rested(&mut self, record: &Record, now: Moment) -> bool {
+        let seen = (record.term, record.unrest());
+        let since = match self.unrest {
+            Some((term, points, at)) if (term, points) == seen => at,
+            _ => now,
+        };
+        self.unrest = Some((seen.0, seen.1, since));
+        now.ms_since(since) >= FORGIVE_MS
     }
 
     fn phase_since(&mut self, record: &Record, now: Moment) -> u64 {

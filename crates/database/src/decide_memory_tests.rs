@@ -15,7 +15,8 @@ const C: NodeId = NodeId(3);
 fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
     let members = [B, C].into_iter().collect();
     let quorum = Quorum { primary: A, term: 4, members, need: 1 };
-    let record = Record { term: 4, phase, quorums: vec![quorum], history: Vec::new() };
+    let record =
+        Record { term: 4, phase, quorums: vec![quorum], history: Vec::new(), unrest: BTreeMap::new() };
     let sender = Sender { term: 4, flush: Lsn(9) };
     let server = Server::Primary {
         sync: Sync::default(),
@@ -32,6 +33,8 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
         from: Lsn(0),
         severed: false,
         alone: Alone::Block,
+        mode: model::Mode::Quorum,
+        unrest_max: crate::UNREST_MAX,
         record: Some(Kept { value: record, revision: 1 }),
         docs: Docs::new(),
         durable: Durable { promised: 4, lineage: 4, reign: if me == A { 4 } else { 0 } },

@@ -42,6 +42,14 @@ pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
     let surplus = now.members.minus(wanted).iter().next();
     let lacking = wanted.minus(now.members).iter().next();
     let with = |members, need| Quorum { members, need, ..*now };
+    if now.members.minus(now.members.minus(wanted)).len() < now.need {
+        // Too few of those that count are left: no smaller set of them would ever hold what was acknowledged.
+        let to = match lacking {
+            Some(node) => with(now.members.with(node), now.need),
+            None => with(now.members, now.need - 1),
+        };
+        return Some(Step { to, record_first: true });
+    }
     if let Some(node) = surplus
         && (now.need == 0 || now.members.len() > now.need)
     {

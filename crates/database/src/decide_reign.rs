@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::decide_flaw::Flaw;
+use crate::decide_lease as lease;
 use crate::decide_quorum::{first, holds, step};
 use crate::decide_scene::Scene;
+use crate::decide_unrest::unasked_election;
 use crate::decide_view::Durable;
-use crate::decide_view::{Action, Sender, Server, Sync};
+use crate::decide_view::{Action, Alone, Sender, Server, Sync};
 use crate::decide_witness::{bridges, with_data};
 use model::{Holding, Lsn, NodeDoc, NodeId, Nodes, Quorum, Record, Reign, ReignPhase as Phase};
 
@@ -22,9 +24,13 @@ pub(crate) fn found(scene: &Scene<'_>) -> Option<Action> {
         Server::Stopped { upstream: None, fresh: None } if view.durable == Durable::default() => {
             let (term, primary) = (1, view.me);
             let reign = Reign { term, node: primary, base: 0, fork: Lsn(0), served: false };
-            let quorum = first(primary, term, Nodes::NONE, view.nodes.without(primary));
+            let quorum = match scene.leased() {
+                true => lease::first(primary, term, Nodes::NONE),
+                false => first(primary, term, Nodes::NONE, view.nodes.without(primary)),
+            };
             let phase = Phase::Promoting { primary };
-            scene.write(Record { term, phase, quorums: vec![quorum], history: vec![reign] }, Nodes::NONE)
+            let (quorums, history, unrest) = (vec![quorum], vec![reign], BTreeMap::new());
+            scene.write(Record { term, phase, quorums, history, unrest }, Nodes::NONE)
         }
         _ => None,
     }
@@ -85,10 +91,10 @@ fn settle_sync(scene: &Scene<'_>, sync: &Sync, quorum: &Quorum) -> Option<Action
 }
 
 /// A primary's server, as the rules of a reign need it.
-struct Throne<'a> {
+pub(crate) struct Throne<'a> {
     sync: &'a Sync,
     open: bool,
-    flush: Lsn,
+    pub(crate) flush: Lsn,
     fork: Lsn,
     senders: &'a BTreeMap<NodeId, Sender>,
     checkpointed: bool,
@@ -105,7 +111,8 @@ impl Throne<'_> {
     }
 }
 
-fn throne<'a>(scene: &Scene<'a>) -> Option<Throne<'a>> {
+/// The server, when this node's reign is that of the record.
+pub(crate) fn throne<'a>(scene: &Scene<'a>) -> Option<Throne<'a>> {
     let reigns = scene.is_primary() && scene.view.durable.reign == scene.term();
     match &scene.view.server {
         Server::Primary { sync, open, flush, fork, senders, checkpointed } if reigns => Some(Throne {
@@ -132,6 +139,25 @@ pub(crate) fn show(scene: &Scene<'_>) -> Option<Action> {
         rewindable: throne.checkpointed,
         from: Lsn(0),
     })
+}
+
+/// A winner that nobody follows: where the file says so it goes on alone, once they have been missing for long. The older
+/// quorums were settled when it won, so it has all that was acknowledged.
+pub(crate) fn go_alone(scene: &Scene<'_>) -> Option<Action> {
+    throne(scene)?;
+    let record = scene.record()?;
+    let quorum = record.current()?;
+    let others = scene.view.nodes.without(scene.me());
+    let alone = others.minus(scene.judgement.missing).is_empty();
+    // The very first one has time: nobody has written anything that waits for it.
+    let first = record.reign(record.term).is_none_or(|reign| reign.base == 0);
+    if first || scene.serving() || scene.view.alone != Alone::Degrade || quorum.need == 0 || !alone {
+        return None;
+    }
+    let mut next = record.clone();
+    next.quorums.retain(|other| other.term != record.term);
+    next.quorums.push(Quorum { need: 0, ..*quorum });
+    scene.write(next, Nodes::NONE)
 }
 
 /// The new reign serves when its quorum holds all that came before: the older quorums are settled then.
@@ -169,7 +195,7 @@ pub(crate) fn give_up(scene: &Scene<'_>) -> Option<Action> {
         Server::Primary { .. } | Server::Busy => None,
         // Not risen yet.
         Server::Standby { .. } if !scene.serving() => None,
-        _ => scene.election(None),
+        _ => unasked_election(scene),
     }
 }
 
@@ -198,11 +224,22 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let now = record.current()?;
     let holding = |node: &NodeId| scene.doc_of(*node).holding == Holding::Log;
     let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
-    let staying = now.members.minus(scene.judgement.missing);
     let flushed = |node: NodeId| throne.flushed(node, record.term);
-    let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
+    let close = |node: &NodeId, stays: bool| {
+        !scene.leased() || flushed(*node).is_none_or(|flushed| lease::is_close(throne.flush, flushed, stays))
+    };
+    let staying: Nodes =
+        now.members.minus(scene.judgement.missing).iter().filter(|node| close(node, true)).collect();
+    let joining: Nodes = fit
+        .filter(holding)
+        .filter(|node| close(node, false) && bridges(scene, *node, staying, flushed))
+        .collect();
     let wanted: Nodes = staying.iter().chain(joining.iter()).collect();
-    let Some(step) = step(now, wanted, scene.view.alone) else {
+    let next_step = match scene.leased() {
+        true => lease::step(now, wanted),
+        false => step(now, wanted, scene.view.alone),
+    };
+    let Some(step) = next_step else {
         return settle_sync(scene, throne.sync, now);
     };
     let mut next = record.clone();
@@ -235,7 +272,7 @@ pub(crate) fn open(scene: &Scene<'_>) -> Option<Action> {
     }
     let lax = scene.has(Flaw::PromoteBeforeSync) || scene.has(Flaw::SyncUnconfirmed);
     let sound = throne.sync.in_force && throne.sync.set.is_some_and(|set| set.term == record.term);
-    (!throne.open && (sound || lax)).then_some(Action::Open)
+    (!throne.open && (sound || lax) && lease::may_open(scene)).then_some(Action::Open)
 }
 
 /// Until then `pg_rewind` would take the old timeline for the primary's. A promotion does not wait for the disk, unless it

@@ -4,14 +4,14 @@ use crate::decide_flaw::Flaw;
 use crate::decide_position::position;
 use crate::decide_view::Kept;
 use crate::decide_view::{Action, Judgement, View};
-use model::{NodeDoc, NodeId, Nodes, Position, Record, ReignPhase as Phase, Term};
+use model::{Mode, NodeDoc, NodeId, Nodes, Position, Record, ReignPhase as Phase, Term};
 
 /// How many reigns the record remembers. A node that was away for more of them is copied anew.
 const HISTORY_MAX: usize = 64;
 
 /// Forgets the oldest reigns, but none whose quorum must still be settled: without it those that have its log could not
 /// say where they stand, and elections that failed often enough would make the next one impossible.
-fn prune(record: &mut Record) {
+pub(crate) fn prune(record: &mut Record) {
     let mut excess = record.history.len().saturating_sub(HISTORY_MAX);
     let Record { quorums, history, .. } = record;
     history.retain(|reign| {
@@ -116,8 +116,18 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The record with an election of the next term.
+    /// The record is kept by a lease.
+    pub(crate) fn leased(&self) -> bool {
+        self.view.mode == Mode::Lease
+    }
+
+    /// Writes the record with an election of the next term.
     pub(crate) fn election(&self, preferred: Option<NodeId>) -> Option<Action> {
+        self.write(self.next_term(preferred)?, Nodes::NONE)
+    }
+
+    /// The record with an election of the next term.
+    pub(crate) fn next_term(&self, preferred: Option<NodeId>) -> Option<Record> {
         let record = self.record()?;
         let term = record.term.checked_add(1)?;
         let mut next = Record { term, phase: Phase::Electing { preferred }, ..record.clone() };
@@ -125,7 +135,7 @@ impl<'a> Scene<'a> {
             // A reign that never came to serve let no client in, so it has acknowledged nothing.
             next.quorums.retain(|quorum| quorum.term != record.term);
         }
-        self.write(next, Nodes::NONE)
+        Some(next)
     }
 
     /// Tells `doc`, unless it is told already.

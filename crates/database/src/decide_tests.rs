@@ -70,6 +70,24 @@ fn blocked_writes_wait_for_those_that_count() {
     assert!(degraded.record_first && degraded.to.need == 0, "{degraded:?}");
 }
 
+/// A smaller set of those that are gone would have to come to hold what was acknowledged, which it never does: the number
+/// that is awaited goes first.
+#[test]
+fn standbys_that_die_at_the_same_moment_do_not_leave_a_quorum_that_is_never_met() {
+    let all_of_three = Quorum { primary: NodeId(1), term: 1, members: nodes(&[2, 3]), need: 1 };
+    let alone = step(&all_of_three, Nodes::NONE, Alone::Degrade).unwrap();
+    assert_eq!(alone, Step { to: Quorum { need: 0, ..all_of_three }, record_first: true });
+    let all_of_five = Quorum { members: nodes(&[2, 3, 4, 5]), need: 2, ..all_of_three };
+    let one_left = step(&all_of_five, nodes(&[2]), Alone::Block).unwrap();
+    assert_eq!(one_left, Step { to: Quorum { need: 1, ..all_of_five }, record_first: true });
+    // Another one that came is counted in before anybody is counted out.
+    let replaced = step(&all_of_three, nodes(&[4]), Alone::Block).unwrap();
+    assert_eq!(
+        replaced,
+        Step { to: Quorum { members: nodes(&[2, 3, 4]), ..all_of_three }, record_first: true }
+    );
+}
+
 /// Elections that fail one after the other must not make the next one impossible.
 #[test]
 fn the_log_that_must_be_settled_is_known_after_a_hundred_reigns_that_came_to_nothing() {
@@ -79,6 +97,7 @@ fn the_log_that_must_be_settled_is_known_after_a_hundred_reigns_that_came_to_not
         phase: ReignPhase::Promoting { primary: NodeId(2) },
         quorums: vec![Quorum { primary: NodeId(1), term: 2, members: nodes(&[2, 3]), need: 1 }],
         history: (1..=100).map(|term| reign(term, term <= 2)).collect(),
+        unrest: Default::default(),
     };
     record.history[0].base = 0;
     let world = crate::sim::World::new(3, Alone::Block, crate::sim::Budget::NOTHING, crate::Flaw::None);
@@ -114,6 +133,7 @@ fn a_record_from_the_past_moves_nobody() {
             phase: model::ReignPhase::Serving { primary: NodeId(2), handover: None },
             quorums: Vec::new(),
             history: Vec::new(),
+            unrest: Default::default(),
         },
         revision: 7,
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Lsn, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Term};
+use model::{Lease, Lsn, Mode, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Term};
 
 /// A document of the store with the revision of its last change; 0: it is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +122,10 @@ pub struct View {
     pub severed: bool,
     /// What the file says about the last standby's loss.
     pub alone: Alone,
+    /// How commits are kept: by a quorum, or under a lease.
+    pub mode: Mode,
+    /// So many points of [`Record::unrest`], and no failover is made unasked.
+    pub unrest_max: u32,
     /// The shared record; `None`: there is none.
     pub record: Option<Kept<Record>>,
     /// What the keepers have told.
@@ -150,6 +154,24 @@ pub struct Judgement {
     pub steady: Nodes,
     /// Standbys that have been missing long enough to go on without them.
     pub missing: Nodes,
+    /// No failover has happened for so long that a point of unrest is forgiven.
+    pub rested: bool,
+    /// What time says of the lease. Without meaning but in lease mode.
+    pub lease: Tenure,
+}
+
+/// What this node's own clock says of the lease. Safety rests on it in lease mode, and there alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tenure {
+    /// This node has the lease in the record's term, and still has time under it.
+    pub held: bool,
+    /// It had it, or may have, and its time is over.
+    pub lost: bool,
+    /// It is time to renew it, or to ask for it.
+    pub due: bool,
+    /// Another one has it, and nothing was seen of it for so long that it is over, if its document is still at this
+    /// revision; 0: there never was one.
+    pub over: Option<u64>,
 }
 
 /// One effect.
@@ -167,6 +189,22 @@ pub enum Action {
         revision: u64,
         /// Revisions of documents it rests on.
         unchanged: BTreeMap<NodeId, u64>,
+    },
+    /// In lease mode: write the record as [`Action::Write`] does, if the lease is still at `lease` too.
+    TakeOver {
+        /// What it becomes.
+        record: Box<Record>,
+        /// Its revision now.
+        revision: u64,
+        /// The revision of the lease that ran out.
+        lease: u64,
+    },
+    /// In lease mode: write the lease, if the record is still at `record`. It counts from before this was sent.
+    Renew {
+        /// What it becomes.
+        lease: Lease,
+        /// The record's revision now.
+        record: u64,
     },
     /// Write the own document, if the record is still at `record`.
     Report {

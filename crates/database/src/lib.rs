@@ -11,14 +11,18 @@
 //! the [`Judgement`] it needs; [`sim`] plays disasters against it. Why it is safe: `docs/decisions/0005-failover.md`.
 
 mod decide;
+mod decide_alarm;
 mod decide_elect;
 mod decide_flaw;
 mod decide_follow;
+mod decide_lease;
+mod decide_lease_memory;
 mod decide_memory;
 mod decide_position;
 mod decide_quorum;
 mod decide_reign;
 mod decide_scene;
+mod decide_unrest;
 mod decide_view;
 mod decide_witness;
 pub mod instance;
@@ -28,10 +32,19 @@ pub mod peers;
 pub mod sim;
 
 pub use decide::{RULES, Rule, choose, choose_with};
-pub use decide_flaw::{FLAWS, Flaw};
+pub use decide_alarm::{Alarms, NO_PRIMARY_MS, awaited};
+pub use decide_flaw::{FLAWS, Flaw, LEASE_FLAWS};
+pub use decide_lease::LAG_MAX_BYTES;
+pub use decide_lease_memory::{
+    LEASE_DRIFT_PERCENT, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_RENEW_MS, LEASE_RTO_MS, LEASE_TAKE_OVER_MS,
+    LEASE_TTL_MS, LeaseMemory,
+};
 pub use decide_memory::{
     BEAT_MS, HANDOVER_MS, MISSING_MS, Memory, PATIENCE_MS, Peer, STEADY_MS, STUCK_MS, SUSPECT_MS,
 };
 pub use decide_position::{Kinship, kinship, position};
 pub use decide_quorum::{Step, first, holds, step};
-pub use decide_view::{Action, Alone, Docs, Durable, Judgement, Kept, Sender, Server, Sync, Upstream, View};
+pub use decide_unrest::{FAULT_POINTS, FLAP_POINTS, FORGIVE_MS, UNREST_MAX, is_spent};
+pub use decide_view::{
+    Action, Alone, Docs, Durable, Judgement, Kept, Sender, Server, Sync, Tenure, Upstream, View,
+};

@@ -14,11 +14,14 @@
 
 mod act;
 mod disk;
+mod lease;
 mod random;
 #[cfg(test)]
 pub(crate) use random::calm;
 pub use random::{Failure, Outcome, random, random_with_witness};
 mod world;
+
+pub use lease::{ASSUMED, Assumed, LeaseFailure, LeaseOutcome, lease};
 
 pub use disk::{Disk, Entry, State};
 
@@ -26,5 +29,7 @@ pub use world::{Budget, Keeper, Move, Node, Run, World};
 
 #[cfg(test)]
 mod explore_tests;
+#[cfg(test)]
+mod lease_tests;
 #[cfg(test)]
 mod random_tests;

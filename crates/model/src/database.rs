@@ -34,7 +34,7 @@ pub enum WhenAlone {
 }
 
 /// How a database keeps what it has acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A majority of three or more nodes has each write before it is acknowledged.

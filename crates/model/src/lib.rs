@@ -22,6 +22,7 @@ mod status;
 mod template;
 mod time;
 mod verdict;
+mod warning;
 
 pub use app::{
     App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
@@ -38,9 +39,10 @@ pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{
-    Holding, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
+    Holding, Lease, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,
 };
 pub use status::{DatabaseStatus, ObjectiveStatus, Status, UnitStatus, ZoneStatus};
 pub use template::{BadTemplate, NoUrl, Piece, Template, Values, Variable};
 pub use time::Moment;
 pub use verdict::{Fault, FaultKind, FaultTarget, Verdict};
+pub use warning::{Warning, WarningKind};

@@ -1,5 +1,6 @@
 //! The nouns of a replicated database: terms, positions in the log, quorums, the record that all keepers share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -196,6 +197,18 @@ pub enum ReignPhase {
     },
 }
 
+/// The right of one primary to serve for a while: a document of the store beside the record, in lease mode alone. Each
+/// renewal is a new revision of it; what is in it is for people and for the loss that can be stated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// In which term.
+    pub term: Term,
+    /// Whose.
+    pub node: NodeId,
+    /// Where its log ended when it renewed.
+    pub flush: Lsn,
+}
+
 /// What all keepers share: one document of the store, changed by compare-and-set alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
@@ -209,6 +222,10 @@ pub struct Record {
     pub quorums: Vec<Quorum>,
     /// Every reign that may still have left traces on a disk, oldest first.
     pub history: Vec<Reign>,
+    /// How restless it was lately: points for failovers that nobody asked for, by the node whose reign each of them
+    /// ended. They are forgiven one by one with time, and all at once by whoever asks for a failover.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unrest: BTreeMap<NodeId, u32>,
 }
 
 impl Record {
@@ -225,6 +242,12 @@ impl Record {
     #[must_use]
     pub fn current(&self) -> Option<&Quorum> {
         self.quorums.last().filter(|quorum| quorum.term == self.term)
+    }
+
+    /// All points of [`Record::unrest`].
+    #[must_use]
+    pub fn unrest(&self) -> u32 {
+        self.unrest.values().fold(0, |sum, points| sum.saturating_add(*points))
     }
 
     /// Whether `node` counts in any quorum: then its log must not be thrown away.

@@ -82,7 +82,9 @@ impl Local {
                 // The plan names no witness, so no rule comes to this.
                 return Err(KeeperError::NotNow("this version runs no witness".to_owned()));
             }
-            Action::Write { .. } | Action::Report { .. } => {}
+            // The store's, not this node's.
+            Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
+            }
         }
         Ok(None)
     }

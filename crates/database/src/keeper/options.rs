@@ -42,6 +42,9 @@ pub struct KeeperOptions {
     pub secrets: Secrets,
     /// What keepers show each other that they belong together; the same on all nodes. At least 32 random bytes.
     pub peers_key: Vec<u8>,
+    /// So many points of unrest end failovers that nobody asked for: [`crate::UNREST_MAX`], but for who breaks a database
+    /// on purpose again and again.
+    pub unrest_max: u32,
 }
 
 impl KeeperOptions {

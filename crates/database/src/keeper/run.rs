@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Moment, NodeId, Nodes, ReignPhase};
+use model::{Mode, Moment, NodeId, Nodes, ReignPhase};
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -315,6 +315,9 @@ impl Keeper {
             from: model::Lsn(0),
             severed: false,
             alone: self.alone,
+            // A lease is not driven yet; such a database is refused before it comes to this.
+            mode: Mode::Quorum,
+            unrest_max: self.local.options.unrest_max,
             record: shared.record.clone(),
             docs: shared.docs.clone(),
             durable: self.local.own.durable(),

@@ -3,7 +3,7 @@
 use super::disk::{Disk, Entry, State};
 use super::world::{Keeper, Move, Node, Run, World};
 use crate::{Action, Flaw, Judgement};
-use model::{Lsn, NodeId, Quorum, Term};
+use model::{Lsn, NodeId, Quorum, Record, ReignPhase as Phase, Term};
 
 impl World {
     /// The world after `change`.
@@ -27,6 +27,12 @@ impl World {
                 self.look(id, false, self.judgement(id), true);
             }
             Move::Do(id) => self.act(id, false),
+            Move::Rest(id) => {
+                let before = self.record.as_ref().map_or(0, Record::unrest);
+                self.look(id, true, Judgement { rested: true, ..self.judgement(id) }, true);
+                let after = self.record.as_ref().map_or(0, Record::unrest);
+                self.unasked = self.unasked.saturating_sub(u32::from(after < before));
+            }
             Move::Drop(id) => {
                 let seen = self.node(id).keeper.seen.clone();
                 self.node_mut(id).keeper = Keeper { seen, ..Keeper::default() };
@@ -157,7 +163,8 @@ impl World {
         let stale = stale && self.flaw != Flaw::BlindWrite;
         let Some(action) = pending else { return };
         match action {
-            Action::Write { record, .. } if !stale => {
+            Action::Write { record, .. } | Action::TakeOver { record, .. } if !stale => {
+                self.count(&record);
                 let before = self.record.replace(*record);
                 if before.as_ref().map(|record| record.term) != self.record.as_ref().map(|record| record.term)
                 {
@@ -175,8 +182,19 @@ impl World {
                     }
                 }
             }
-            Action::Write { .. } | Action::Report { .. } => {}
+            // The lease is a matter of time, of which there is none here.
+            Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
+            }
             action => self.act_here(id, action, half),
+        }
+    }
+
+    /// Counts a failover that nobody asked for, by what happens and not by what the record says of it.
+    fn count(&mut self, next: &Record) {
+        let Some(record) = &self.record else { return };
+        let asked = matches!(record.phase, Phase::Serving { handover: Some(_), .. });
+        if next.term > record.term && !asked {
+            self.unasked += 1;
         }
     }
 
@@ -252,7 +270,9 @@ impl World {
                     false => disk.begin(&source, from.term),
                 }
             }
-            Action::Start | Action::Write { .. } | Action::Report { .. } => {}
+            Action::Start => {}
+            Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl fmt::Display for Failure {
         let mut world = self.start.clone();
         for (number, change) in self.trace.iter().enumerate() {
             let told = match change {
-                Move::Act(id) | Move::Suspect(id) | Move::Look(id) | Move::Break(id) => {
+                Move::Act(id) | Move::Suspect(id) | Move::Rest(id) | Move::Look(id) | Move::Break(id) => {
                     world.decide(*id, true, &world.judgement(*id))
                 }
                 Move::Do(id) | Move::Drop(id) => world.nodes[usize::from(id.0) - 1].keeper.pending.clone(),
@@ -117,7 +117,10 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
         tears: 20,
         terms: u64::MAX,
     };
-    let world = world(alone, budget);
+    let mut world = world(alone, budget);
+    if chance.chance(0.3) {
+        world.unrest_max = 1 + chance.below(10) as u32;
+    }
     let mut player = Player::new(chance.next_u64(), world);
     player.seed = seed;
     player.peace()?;
@@ -222,7 +225,8 @@ impl Player {
         }
         Some(match self.chance.below(1000) {
             0..350 => Move::Act(id),
-            350..360 => Move::Miss(id),
+            350..358 => Move::Miss(id),
+            358..360 => Move::Rest(id),
             360..400 => Move::Look(id),
             400..410 => Move::LookBack(id),
             410..650 => Move::Feed(id),
@@ -242,7 +246,7 @@ impl Player {
         let linked = |one: NodeId, other: NodeId| one == other || !(self.cut.has(one) || self.cut.has(other));
         let idle = |id: NodeId| of(id).keeper.pending.is_none() && !self.frozen_keepers.has(id);
         match change {
-            Move::Act(id) | Move::Suspect(id) => idle(id) && !self.cut.has(id),
+            Move::Act(id) | Move::Suspect(id) | Move::Rest(id) => idle(id) && !self.cut.has(id),
             Move::Miss(id) => world.budget.misses > 0 || world.missing.has(id),
             Move::Look(id) => idle(id) && !self.cut.has(id) && world.budget.delays > 0,
             Move::LookBack(id) => idle(id) && world.budget.stale_looks > 0,
@@ -310,6 +314,11 @@ impl Player {
         let ids = self.world.ids();
         if stuck {
             self.apply(Move::Suspect(id))?;
+        }
+        // Peace is long: what was too much is forgiven, bit by bit.
+        let spent = |record: &Record| crate::is_spent(record, self.world.unrest_max);
+        if self.world.record.as_ref().is_some_and(spent) && self.may(Move::Rest(id)) {
+            self.apply(Move::Rest(id))?;
         }
         for change in [Move::Do(id), Move::Act(id), Move::Quit(id)] {
             if self.may(change) {

@@ -6,7 +6,7 @@ use super::disk::{Disk, Entry, State};
 use crate::{
     Action, Alone, Docs, Durable, Flaw, Judgement, Kept, Sender, Server, Sync, Upstream, View, choose_with,
 };
-use model::{Lsn, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
+use model::{Lsn, Mode, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
 
 /// How far half a record reaches, measured in whole ones.
 const TORN: u16 = 3;
@@ -109,6 +109,8 @@ pub enum Move {
     /// A keeper decides by the record it saw last time, or by one from before the last change of terms: a store that was
     /// restored, a stale read after a start.
     LookBack(NodeId),
+    /// Time passes without a failover, and then a keeper looks and acts.
+    Rest(NodeId),
     /// It acts on what it decided.
     Do(NodeId),
     /// It crashes before it acts, or what it sent is lost.
@@ -161,6 +163,12 @@ pub struct World {
     pub budget: Budget,
     /// The file's `when_alone`.
     pub alone: Alone,
+    /// How commits are kept.
+    pub mode: Mode,
+    /// Points of unrest that end unasked failovers.
+    pub unrest_max: u32,
+    /// Failovers that nobody asked for, less those that were forgiven.
+    pub unasked: u32,
     /// The belief that is broken.
     pub flaw: Flaw,
     /// What no check of a state alone would see.
@@ -183,6 +191,9 @@ impl World {
             written: 0,
             budget,
             alone,
+            mode: Mode::Quorum,
+            unrest_max: crate::UNREST_MAX,
+            unasked: 0,
             flaw,
             fault: None,
         }
@@ -224,6 +235,8 @@ impl World {
             from: self.begin_of(id),
             severed: false,
             alone: self.alone,
+            mode: self.mode,
+            unrest_max: self.unrest_max,
             record: record.clone().map(|value| Kept { value, revision: 1 }),
             docs,
             durable: self.node(id).durable,
@@ -303,6 +316,8 @@ impl World {
             handover_late: false,
             steady: steady.unwrap_or(Nodes::NONE).minus(self.missing),
             missing: self.missing,
+            rested: false,
+            lease: crate::Tenure::default(),
         }
     }
 
@@ -402,6 +417,9 @@ impl World {
     pub fn broken(&self) -> Option<&'static str> {
         if let Some(fault) = self.fault {
             return Some(fault);
+        }
+        if self.unasked > self.unrest_max {
+            return Some("more failovers in a row than are made unasked");
         }
         let mut terms = BTreeSet::new();
         if !self.ackers.iter().all(|(term, _)| terms.insert(*term)) {

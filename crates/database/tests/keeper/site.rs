@@ -119,6 +119,7 @@ impl Site {
                 application: secret(PASSWORD),
             },
             peers_key: vec![7; 32],
+            unrest_max: database::UNREST_MAX,
         };
         self.keepers.insert(node, keeper::start(options, self.store.clone(), Clock::real()).unwrap());
     }

@@ -117,7 +117,8 @@ pub fn record(term: u64, phase: &[&str]) -> Record {
         other => panic!("what is {other:?}?"),
     };
     let members = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != primary).collect();
-    Record { term, phase, quorums: vec![Quorum { primary, term, members, need: 1 }], history: Vec::new() }
+    let quorums = vec![Quorum { primary, term, members, need: 1 }];
+    Record { term, phase, quorums, history: Vec::new(), unrest: BTreeMap::new() }
 }
 
 /// What a keeper says: the state of its server, and of each standby that it knows `2=0`, how far it is behind.

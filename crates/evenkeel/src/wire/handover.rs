@@ -1,6 +1,9 @@
 //! Handing a database over: who may take it, and what came of it. Pure; `evenkeel failover` asks and waits.
 
+use std::collections::BTreeMap;
+
 use database::keeper::node_of;
+use database::{UNREST_MAX, is_spent};
 use model::{NodeId, PlannedDatabase, Record, ReignPhase, Term};
 
 use super::mirror::{DatabaseDocs, Mirror};
@@ -64,6 +67,11 @@ pub fn order(planned: &PlannedDatabase, docs: &DatabaseDocs, to: Option<&str>) -
             let why = format!("`{name}` is being handed over to `{}` already", named(planned, node));
             return refused(why, "wait for it: it is done or called off within seconds");
         }
+        // It failed while it was promoted, and nothing goes on unasked.
+        ReignPhase::Promoting { primary } if is_spent(record, UNREST_MAX) => {
+            let (from, to, term) = (primary, nearest(planned, docs, record)?, record.term);
+            return Ok(Order { from, to, term, record: forgiven(record, record.phase) });
+        }
         ReignPhase::Electing { .. } | ReignPhase::Promoting { .. } => {
             let hint = "it gets one without being asked; `evenkeel status` shows how far it is";
             return refused(format!("`{name}` has no primary now"), hint);
@@ -74,7 +82,12 @@ pub fn order(planned: &PlannedDatabase, docs: &DatabaseDocs, to: Option<&str>) -
         None => nearest(planned, docs, record)?,
     };
     let phase = ReignPhase::Serving { primary: from, handover: Some(to) };
-    Ok(Order { from, to, term: record.term, record: Record { phase, ..record.clone() } })
+    Ok(Order { from, to, term: record.term, record: forgiven(record, phase) })
+}
+
+/// The record in `phase`, with all unrest forgiven: a person has looked at it.
+fn forgiven(record: &Record, phase: ReignPhase) -> Record {
+    Record { phase, unrest: BTreeMap::new(), ..record.clone() }
 }
 
 /// The standbys that count now, lowest number first.

@@ -53,6 +53,26 @@ fn a_zone_or_a_node_can_be_asked_for_and_nothing_that_may_lack_writes() {
     assert_eq!(refused.why, "`db` has no standby that could take over");
 }
 
+/// After too many failovers in a row nothing goes on unasked; whoever asks forgives them, whatever has become of the
+/// primary meanwhile.
+#[test]
+fn a_person_who_asks_forgives_what_was_too_much() {
+    let restless = |story: &str| {
+        let mut docs = docs(story);
+        docs.record.as_mut().unwrap().0.unrest = [(NodeId(1), UNREST_MAX)].into();
+        docs
+    };
+    let asked = order(&planned("db"), &restless(SERVING), None).unwrap();
+    assert!(asked.record.unrest.is_empty());
+    // It failed while it was promoted: an election follows by itself as soon as it may.
+    let stuck = restless("db at 40 term 4 promoting 1");
+    let asked = order(&planned("db"), &stuck, None).unwrap();
+    assert_eq!((asked.from, asked.record.phase), (NodeId(1), ReignPhase::Promoting { primary: NodeId(1) }));
+    assert!(asked.record.unrest.is_empty());
+    let quiet = order(&planned("db"), &docs("db at 40 term 4 promoting 1"), None).unwrap_err();
+    assert_eq!(quiet.why, "`db` has no primary now");
+}
+
 fn record_without_members(docs: &mut DatabaseDocs) {
     docs.record.as_mut().unwrap().0.quorums[0].members = model::Nodes::NONE;
 }

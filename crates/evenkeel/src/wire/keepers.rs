@@ -224,6 +224,7 @@ impl Keepers {
             tls: Some(TlsFiles { applications: !trusted_network, ..tls }),
             secrets: secrets.secrets,
             peers_key: secrets.peers_key,
+            unrest_max: database::UNREST_MAX,
         })
     }
 

@@ -160,6 +160,8 @@ impl Site {
                 application: secret(PASSWORD)?,
             },
             peers_key: vec![7; 32],
+            // A fault every few seconds for hours is what a soak is.
+            unrest_max: u32::MAX,
         })
     }
 

@@ -1,0 +1,87 @@
+//! Two nodes that cannot outvote each other: commits are not awaited, and the right to acknowledge is a lease.
+//!
+//! Everything else is as with a quorum: the record, the terms, the reports, the election, the way back. A quorum of lease
+//! mode needs nobody (`need` 0), so an election must hear its primary; its members are those that were so close behind
+//! that they may stand in for it when its lease is over. Why and what it costs: `docs/decisions/0007-lease-mode.md`.
+
+use crate::decide_flaw::Flaw;
+use crate::decide_quorum::Step;
+use crate::decide_reign::throne;
+use crate::decide_scene::{Scene, prune};
+use crate::decide_unrest::unasked;
+use crate::decide_view::{Action, Server};
+use model::{Lease, Lsn, NodeId, Nodes, Quorum, Record, Term};
+
+/// A standby that is further behind does not stand in for the primary, in bytes of log: one segment.
+pub const LAG_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The quorum of a new reign: nobody is awaited, those that follow may stand in.
+pub(crate) fn first(primary: NodeId, term: Term, followers: Nodes) -> Quorum {
+    Quorum { primary, term, members: followers, need: 0 }
+}
+
+/// The next step from `now` towards the members `wanted`, of whom none is awaited. A smaller need asks more of an
+/// election, and so does a member less where a member may stand in: always the record first.
+pub(crate) fn step(now: &Quorum, wanted: Nodes) -> Option<Step> {
+    let to = |members, need| Some(Step { to: Quorum { members, need, ..*now }, record_first: true });
+    if now.need > 0 {
+        return to(now.members, now.need - 1);
+    }
+    if let Some(node) = now.members.minus(wanted).iter().next() {
+        return to(now.members.without(node), 0);
+    }
+    wanted.minus(now.members).iter().next().and_then(|node| to(now.members.with(node), 0))
+}
+
+/// Whether a standby that has `flushed` of a log that ends at `end` is close enough: to begin with half as close as to
+/// stay.
+pub(crate) fn is_close(end: Lsn, flushed: Lsn, stays: bool) -> bool {
+    let lag = end.0.saturating_sub(flushed.0);
+    lag <= if stays { LAG_MAX_BYTES } else { LAG_MAX_BYTES / 2 }
+}
+
+/// A server that lets clients in without a lease ends at once: not in order, which waits for its disk.
+pub(crate) fn let_go(scene: &Scene<'_>) -> Option<Action> {
+    let open = matches!(scene.view.server, Server::Primary { open: true, .. });
+    (scene.leased() && open && scene.judgement.lease.lost).then_some(Action::Fence)
+}
+
+/// A primary asks for its lease in time, from before it opens.
+pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
+    if !scene.leased() || !scene.judgement.lease.due {
+        return None;
+    }
+    let throne = throne(scene)?;
+    let lease = Lease { term: scene.term(), node: scene.me(), flush: throne.flush };
+    let record = scene.view.record.as_ref().map_or(0, |kept| kept.revision);
+    Some(Action::Renew { lease, record })
+}
+
+/// Whether clients may come in, as far as the lease goes.
+pub(crate) fn may_open(scene: &Scene<'_>) -> bool {
+    !scene.leased() || scene.judgement.lease.held || scene.has(Flaw::OpenUnleased)
+}
+
+/// A standby that was close behind stands in for a primary whose lease is over: from now on the old one cannot renew it,
+/// and its server has been ended by its own clock. Whichever of the two comes forward first may be elected, the old one
+/// because it has everything, this one because nobody can say that it has less than what was stated.
+pub(crate) fn take_over(scene: &Scene<'_>) -> Option<Action> {
+    let lease = scene.judgement.lease.over.filter(|_| scene.leased())?;
+    let record = scene.record()?;
+    let me = scene.me();
+    let last = record.quorums.last()?;
+    let stands_in = |quorum: &Quorum| quorum.primary == me || quorum.members.has(me);
+    let able = record.quorums.iter().all(stands_in) || scene.has(Flaw::TakeOverAnybody);
+    // One that it can settle by itself needs no lease to be over.
+    let needless = last.is_settled_by(Nodes::NONE.with(me));
+    let standby = matches!(scene.view.server, Server::Standby { .. } | Server::Stopped { .. });
+    if !able || needless || !standby {
+        return None;
+    }
+    let mut next: Record = unasked(scene)?;
+    let other = Nodes::NONE.with(last.primary);
+    next.quorums = vec![Quorum { primary: me, term: record.term, members: other, need: 1 }];
+    prune(&mut next);
+    let revision = scene.view.record.as_ref().map_or(0, |kept| kept.revision);
+    Some(Action::TakeOver { record: Box::new(next), revision, lease })
+}

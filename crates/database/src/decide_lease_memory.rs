@@ -1,0 +1,81 @@
+//! What a node's own clock says of the lease. The only clock in the whole argument: it must not stand still while the
+//! machine sleeps, and two of them may differ in speed by [`LEASE_DRIFT_PERCENT`].
+//!
+//! The primary counts from the moment *before* a renewal was sent, and only when it is certain that it was written. The
+//! standby counts from the moment *after* it saw the newest one. So whatever happens between them, the primary's time is
+//! over first, by a third of [`LEASE_TTL_MS`] and [`MARGIN_MS`].
+
+use model::{Moment, Term};
+
+use crate::decide_flaw::Flaw;
+use crate::decide_memory::MISSING_MS;
+use crate::decide_view::{Tenure, View};
+
+/// How long a lease lasts for those who watch it. Three renewals may fail in a row, and a store that elects a leader of
+/// its own does not end it.
+pub const LEASE_TTL_MS: u64 = 5_000;
+/// The primary's server is ended so long after the last renewal was sent.
+pub const LEASE_FENCE_MS: u64 = LEASE_TTL_MS * 2 / 3;
+/// Beyond the lease, for clocks of different speed and for a fence that comes late.
+const MARGIN_MS: u64 = 1_000;
+/// A standby takes over so long after it saw the last renewal.
+pub const LEASE_TAKE_OVER_MS: u64 = LEASE_TTL_MS + MARGIN_MS;
+/// Time between two renewals.
+pub const LEASE_RENEW_MS: u64 = 500;
+/// Two clocks may differ by this: 100 s of one are 99 to 101 s of the other. A quartz is a thousand times better.
+pub const LEASE_DRIFT_PERCENT: u64 = 1;
+/// Time without writes when the primary's machine is lost: the lease, the election and the promotion.
+pub const LEASE_RTO_MS: u64 = 10_000;
+/// Writes of at most so long before its end are lost with a primary. For 5 s PostgreSQL takes a standby that fell silent for
+/// one that is there, 1.5 s later it no longer counts. Before either the keeper may stand still, but not for longer than
+/// its lease; and half a second for looks and writes.
+pub const LEASE_LOSS_MS: u64 = 5_000 + MISSING_MS + 2 * LEASE_FENCE_MS + 500;
+
+/// Lost with the keeper. A new one waits a whole lease before it takes over, and asks for its own again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseMemory {
+    /// Revision of the lease and the record's term as last seen, and when that was first seen.
+    seen: Option<(u64, Term, Moment)>,
+    /// The own lease: in which term, and until when.
+    until: Option<(Term, Moment)>,
+    /// It was last asked for.
+    asked: Option<Moment>,
+}
+
+impl LeaseMemory {
+    /// What time says at `now`, with the lease's document at `revision`; 0: there is none.
+    pub fn judge(&mut self, view: &View, revision: u64, now: Moment, flaw: Flaw) -> Tenure {
+        let term = view.record.as_ref().map_or(0, |kept| kept.value.term);
+        let since = match self.seen {
+            Some((known, in_term, at)) if (known, in_term) == (revision, term) => at,
+            _ => now,
+        };
+        self.seen = Some((revision, term, since));
+        let own = self.until.filter(|(of, _)| *of == term).map(|(_, until)| until);
+        let wait_ms = if flaw == Flaw::TakeOverEarly { LEASE_FENCE_MS / 2 } else { LEASE_TAKE_OVER_MS };
+        Tenure {
+            held: own.is_some_and(|until| now < until),
+            // A new keeper does not know until when. It asks; meanwhile the watchdog does know.
+            lost: own.map_or(now.ms_since(since) >= LEASE_FENCE_MS, |until| now >= until),
+            due: self.asked.is_none_or(|asked| now.ms_since(asked) >= LEASE_RENEW_MS),
+            over: (now.ms_since(since) >= wait_ms).then_some(revision),
+        }
+    }
+
+    /// A renewal is about to be sent.
+    pub fn asks(&mut self, now: Moment) {
+        self.asked = Some(now);
+    }
+
+    /// The renewal that was sent at `sent` is certain to have been written; until when it holds.
+    pub fn has(&mut self, term: Term, sent: Moment) -> Moment {
+        let until = sent.plus(LEASE_FENCE_MS);
+        let longer = self.until.filter(|(of, known)| *of == term && *known >= until);
+        self.until = longer.or(Some((term, until)));
+        longer.map_or(until, |(_, known)| known)
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_lease_memory_tests.rs"]
+mod tests;
