@@ -182,6 +182,7 @@
     facts.push(database.primary ? `primary ${database.primary}` : "no primary");
     const writes = database.primary && database.phase !== "promoting";
     if (database.need > 0 && writes) facts.push(`acknowledged by ${database.need} of ${database.members.join(", ")}`);
+    if (known(database.only_here_bytes)) facts.push(`${count(database.only_here_bytes)} bytes on its disk alone`);
     if (!database.healthy && database.phase === "serving") facts.push("takes no writes now");
     return ` · ${facts.join(" · ")}`;
   }
@@ -227,6 +228,18 @@
       bodies.push(body);
     }
     table.replaceChildren(head, ...bodies);
+  }
+
+  // What somebody must know now: what is wrong since when, what it means, what to do.
+  function warnings(status) {
+    const list = byId("warnings");
+    const all = status.warnings ?? [];
+    list.hidden = all.length === 0;
+    list.replaceChildren(...all.map((warning) => make("div", "note",
+      tag("bad", "warn", `${warning.database}: ${warning.what}`),
+      make("span", "", ` since ${clock(warning.since_ms)}`),
+      make("div", "", warning.means),
+      make("div", "quiet", warning.hint))));
   }
 
   function verdict(drill) {
@@ -297,6 +310,7 @@
     byId("app").textContent = status.app || "nothing applied yet";
     header(status);
     byId("single").hidden = status.highly_available !== false;
+    warnings(status);
     objectives(status.objectives);
     zones(status);
     byId("drills").replaceChildren(...status.drills.map(drillCard));

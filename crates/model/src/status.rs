@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatabaseName, Mode, Phase, PlanNumber, ServiceName, Term, UnitName, Verdict, ZoneName};
+use crate::{DatabaseName, Mode, Phase, PlanNumber, ServiceName, Term, UnitName, Verdict, Warning, ZoneName};
 
 /// The whole picture at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Status {
     /// Every database of the plan. Absent in pictures of versions that ran none.
     #[serde(default)]
     pub databases: Vec<DatabaseStatus>,
+    /// What a person must know now, the oldest first. Absent in pictures of versions that had none.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
     /// What was promised and what is.
     pub objectives: ObjectiveStatus,
     /// The newest drills, newest first.
@@ -92,6 +95,10 @@ pub struct DatabaseStatus {
     pub members: Vec<UnitName>,
     /// How many of `members` must have a write on disk before it is acknowledged; 0: the primary's disk is enough.
     pub need: u32,
+    /// Log that the primary alone has while it goes on without a standby, in bytes: lost with its disk. `None`: somebody
+    /// else has all of it, or writes wait.
+    #[serde(default)]
+    pub only_here_bytes: Option<u64>,
     /// It takes and acknowledges writes, as far as its primary's keeper says.
     pub healthy: bool,
 }

@@ -214,6 +214,8 @@ async fn a_person_sees_objectives_zones_and_drills() {
     let expected = [
         "webshop plan 7 rolling answers at 127.0.1.1:8080 live runs on one machine",
         "not the loss of this machine",
+        "db: no standby is left since",
+        "writes wait for one; nothing acknowledged is lost bring back `db-2` or `db-3`",
         "Availability promised 99.95 % a zone lost: at most 60 s, drilled 184 ms",
         "Availability now 99.987 % kept of 184,233 requests",
         "Error budget left 73 % 24 errors of 92 allowed",

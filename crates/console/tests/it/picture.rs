@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{
     DatabaseName, DatabaseStatus, Fault, Mode, ObjectiveStatus, Phase, PlanNumber, ServiceName, Status,
-    UnitName, UnitStatus, Verdict, ZoneName, ZoneStatus,
+    UnitName, UnitStatus, Verdict, Warning, WarningKind, ZoneName, ZoneStatus,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -51,6 +51,17 @@ fn node(name: &str, zone: &str, role: &str, state: Phase, detail: &str) -> UnitS
     UnitStatus { role: role.to_owned(), healthy, ..unit(name, zone, "db", state, 0, detail) }
 }
 
+fn warning(since_ms: u64) -> Warning {
+    Warning {
+        kind: WarningKind::NoStandby,
+        database: DatabaseName::new("db").unwrap(),
+        since_ms,
+        what: "no standby is left".to_owned(),
+        means: "writes wait for one; nothing acknowledged is lost".to_owned(),
+        hint: "bring back `db-2` or `db-3`".to_owned(),
+    }
+}
+
 fn database() -> DatabaseStatus {
     let node = |number| UnitName::new(&format!("db-{number}")).unwrap();
     DatabaseStatus {
@@ -62,6 +73,7 @@ fn database() -> DatabaseStatus {
         primary: Some(node(1)),
         members: vec![node(2), node(3)],
         need: 1,
+        only_here_bytes: None,
         healthy: true,
     }
 }
@@ -128,6 +140,7 @@ pub(crate) fn busy() -> Status {
             unit("worker-3", "c", "worker", Phase::Failed, 9, "not healthy within 30 s"),
         ],
         databases: vec![database()],
+        warnings: vec![warning(at_ms - 12_000)],
         objectives: ObjectiveStatus {
             availability_percent: Some(99.95),
             measured_percent: Some(99.987),

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
+use super::note::{self, Note};
 use super::options::{KeeperOptions, NodePlace, node_of};
 use super::status::{KeeperStatus, ServerState, Standing};
-use super::warning::{self, Warning};
 use crate::instance::{
     self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName,
     StandbyName, Tuning, find_bin,
@@ -442,26 +442,26 @@ impl Local {
     }
 
     /// What somebody should see to. In steps, so that it is not news with every look.
-    fn warnings(&self) -> Vec<Warning> {
+    fn notes(&self) -> Vec<Note> {
         let (free, total) = (self.instance.free_bytes(), self.instance.total_bytes());
-        let mut warnings = Vec::new();
-        warnings.extend(free.zip(total).and_then(|(free, total)| warning::of_disk(free, total)));
-        let Some(seen) = &self.last else { return warnings };
+        let mut notes = Vec::new();
+        notes.extend(free.zip(total).and_then(|(free, total)| note::of_disk(free, total)));
+        let Some(seen) = &self.last else { return notes };
         for slot in &seen.slots {
             if slot.lost {
-                warnings.push(Warning::SlotLost { slot: slot.name.clone() });
+                notes.push(Note::SlotLost { slot: slot.name.clone() });
                 continue;
             }
             let since = self.slots_away.get(&slot.name);
             let away_ms = since.map_or(0, |since| since.elapsed().as_secs() / 10 * 10_000);
-            if away_ms >= warning::AWAY_MS {
+            if away_ms >= note::AWAY_MS {
                 let kept =
                     seen.flushed.zip(slot.restart).map_or(0, |(end, from)| end.0.saturating_sub(from.0));
                 let kept_bytes = kept >> 24 << 24;
-                warnings.push(Warning::SlotAway { slot: slot.name.clone(), away_ms, kept_bytes });
+                notes.push(Note::SlotAway { slot: slot.name.clone(), away_ms, kept_bytes });
             }
         }
-        warnings
+        notes
     }
 
     /// Nothing but the log of the server says that its primary refuses it. Two lines in a row, and no newer one, as the
@@ -515,9 +515,9 @@ impl Local {
     /// Whether the disk has room for what a standby receives.
     pub fn room(&self) -> Result<(), KeeperError> {
         match self.instance.free_bytes() {
-            Some(free) if free < warning::ROOM => Err(KeeperError::NotNow(format!(
+            Some(free) if free < note::ROOM => Err(KeeperError::NotNow(format!(
                 "less than {} are free: nothing is received before there is room",
-                model::Bytes(warning::ROOM)
+                model::Bytes(note::ROOM)
             ))),
             _ => Ok(()),
         }
@@ -534,7 +534,7 @@ impl Local {
         status.server_pid = self.running.as_ref().map(|running| running.process().pid);
         status.end = self.last.as_ref().and_then(Observation::has_up_to);
         status.standbys.clear();
-        status.warnings = self.warnings();
+        status.notes = self.notes();
         status.server = match server {
             Server::Empty => ServerState::Empty,
             Server::Half => ServerState::Making,

@@ -9,15 +9,16 @@ mod carry;
 mod error;
 mod file;
 mod local;
+mod note;
 mod options;
 mod run;
 mod shared;
 mod status;
-mod warning;
+mod warn;
 
 pub use error::KeeperError;
+pub use note::Note;
 pub use options::{KeeperOptions, NodePlace, node_of};
 pub use run::{KeeperHandle, start};
 pub use shared::Keys;
 pub use status::{KeeperStatus, ServerState, Standing};
-pub use warning::Warning;

@@ -17,9 +17,10 @@ use super::local::Local;
 use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
+use super::warn::Warnings;
 use crate::instance::{Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
-use crate::{Action, Alone, BEAT_MS, Memory, Server, View, choose};
+use crate::{Action, Alone, BEAT_MS, Judgement, Memory, Server, View, choose};
 
 /// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
 const CALM_MS: u64 = 100;
@@ -115,6 +116,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         peers,
         shared,
         memory: Memory::default(),
+        warnings: Warnings::default(),
         status: status_out,
         rule: String::new(),
         detail: String::new(),
@@ -154,6 +156,7 @@ struct Keeper {
     peers: Peers,
     shared: watch::Receiver<Arc<Shared>>,
     memory: Memory,
+    warnings: Warnings,
     status: watch::Sender<Arc<KeeperStatus>>,
     rule: String,
     detail: String,
@@ -332,7 +335,7 @@ impl Keeper {
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
         let chosen = known.then(|| choose(&view, &judgement)).flatten();
-        self.publish(&view, &shared);
+        self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
             self.settle_log(&view)?;
             return Ok(Round::Calm);
@@ -373,7 +376,7 @@ impl Keeper {
                 attend(&mut self.memory, &self.clock, report).await?
             }
             _ => {
-match attend(&mut self.memory, &self.clock, self.local.carry(&action)).await? {
+                match attend(&mut self.memory, &self.clock, self.local.carry(&action)).await? {
                     Some(work) => self.begin(work)?,
                     // What had failed before is past.
                     None => self.detail.clear(),
@@ -433,12 +436,16 @@ match attend(&mut self.memory, &self.clock, self.local.carry(&action)).await? {
         Ok(())
     }
 
-    fn publish(&mut self, view: &View, shared: &Shared) {
+    fn publish(&mut self, view: &View, judgement: &Judgement, shared: &Shared) {
+        let now = (self.clock.now(), self.clock.unix_ms());
+        let warnings = self.warnings.look(view, judgement, &self.local.options, now);
         let mut next = KeeperStatus {
             record: shared.record.as_ref().map(|kept| kept.value.clone()),
             revision: shared.record.as_ref().map_or(0, |kept| kept.revision),
             rule: self.rule.clone(),
             detail: shared.unread.clone().unwrap_or_else(|| self.detail.clone()),
+            warnings,
+            only_here_bytes: self.warnings.only_here(view),
             ..KeeperStatus::default()
         };
         self.local.tell(&view.server, &mut next);

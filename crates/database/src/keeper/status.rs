@@ -1,9 +1,9 @@
 //! What a keeper says of its node, for its agent, the data front and people.
 
-use model::{Lsn, NodeId, Record, Term};
+use model::{Lsn, NodeId, Record, Term, Warning};
 use serde::{Deserialize, Serialize};
 
-use super::warning::Warning;
+use super::note::Note;
 
 /// What the server is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,7 +60,13 @@ pub struct KeeperStatus {
     pub detail: String,
     /// The first process of the server.
     pub server_pid: Option<u32>,
-    /// What somebody should see to before it breaks something.
+    /// What a person must know now, the oldest first.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// On a primary whose writes go on without a standby: log that it alone has, in bytes.
+    #[serde(default)]
+    pub only_here_bytes: Option<u64>,
+    /// What somebody should see to on this node before it breaks something.
+    #[serde(default)]
+    pub notes: Vec<Note>,
 }

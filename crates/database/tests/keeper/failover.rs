@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::site::Site;
 
 /// Rows that were acknowledged, one statement each.
-async fn write(site: &Site, from: i32, to: i32) {
+pub async fn write(site: &Site, from: i32, to: i32) {
     let client = site.client_soon().await;
     client.batch_execute("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)").await.unwrap();
     for id in from..to {
@@ -16,11 +16,11 @@ async fn write(site: &Site, from: i32, to: i32) {
 }
 
 #[track_caller]
-fn is(count: i64, wanted: i64) {
+pub fn is(count: i64, wanted: i64) {
     assert_eq!(count, wanted, "acknowledged rows are gone, or others have come");
 }
 
-async fn count(site: &Site) -> i64 {
+pub async fn count(site: &Site) -> i64 {
     site.client_soon().await.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0)
 }
 

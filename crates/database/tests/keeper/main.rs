@@ -3,6 +3,7 @@
 // Helpers of tests, where an error is the test's.
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod failover;
 mod room;
 mod site;

@@ -13,7 +13,7 @@ use database::instance::{Secret, Secrets, User, find_bin, system_user};
 use database::keeper::{self, KeeperHandle, KeeperOptions, KeeperStatus, Keys, NodePlace, ServerState};
 use model::{
     AppName, Bytes, Database, DatabaseName, Mode, NodeDoc, NodeId, PlannedDatabase, PlannedNode, Record,
-    ReignPhase, UnitName, WhenAlone, ZoneName,
+    ReignPhase, UnitName, WarningKind, WhenAlone, ZoneName,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Compare, Faults, Op, SimulatedStore, Store, Txn};
@@ -55,12 +55,18 @@ pub struct Site {
 impl Site {
     /// Three nodes that serve, with both standbys streaming.
     pub async fn three(test: &str) -> Option<Site> {
+        Site::three_that(test, WhenAlone::Block).await
+    }
+
+    /// The same with the file's `when_alone`.
+    pub async fn three_that(test: &str, when_alone: WhenAlone) -> Option<Site> {
         // With `RUST_LOG=database=info` each action of each keeper is told.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .try_init();
         let user = postgres(test)?;
         let mut site = Site::new(user, 3);
+        site.planned.database.when_alone = when_alone;
         for node in 1..=3 {
             site.start(NodeId(node));
         }
@@ -236,6 +242,23 @@ impl Site {
     /// The keeper ends in order, and its server.
     pub async fn stop(&mut self, node: NodeId) {
         self.keepers.remove(&node).unwrap().stop().await;
+    }
+
+    /// A node is gone at once: its keeper, and its server by a signal that asks nobody.
+    pub fn kill(&mut self, node: NodeId) {
+        let server = Pid::from_raw(self.server_pid(node)).unwrap();
+        self.crash_keeper(node);
+        let _ = kill_process(server, Signal::KILL);
+    }
+
+    /// The other nodes.
+    pub fn others(&self, node: NodeId) -> Vec<NodeId> {
+        self.places.keys().copied().filter(|other| *other != node).collect()
+    }
+
+    /// What a person is told of `node`.
+    pub fn warnings(&self, node: NodeId) -> Vec<WarningKind> {
+        self.status(node).warnings.iter().map(|warning| warning.kind).collect()
     }
 
     /// Changes the keeper's own file, as it would be when its keeper had crashed at another moment.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use model::{DatabaseStatus, Phase, Status, UnitStatus};
+use model::{DatabaseStatus, Phase, Status, UnitStatus, Warning};
 
 /// Widest cell; longer text is cut with `…`.
 const CELL: usize = 22;
@@ -59,6 +59,9 @@ fn head(out: &mut String, status: &Status) {
             let _ = writeln!(out, "  {} at {}", database.name, entries.join(", "));
         }
     }
+    for warning in &status.warnings {
+        out.push_str(&warning_lines(warning, status.at_ms));
+    }
     out.push('\n');
 }
 
@@ -77,10 +80,20 @@ fn database_line(database: &DatabaseStatus) -> String {
         let has = if need == 1 { "has" } else { "have" };
         line.push_str(&format!("; a write is acknowledged once {need} of {} {has} it", members.join(", ")));
     }
+    if let Some(bytes) = database.only_here_bytes {
+        line.push_str(&format!("; {} of the log are on its disk alone", model::Bytes(bytes)));
+    }
     if !database.healthy && phase == "serving" {
         line.push_str("; takes no writes now");
     }
     line
+}
+
+/// What is wrong and since when, what it means, what to do: each on a line of its own.
+fn warning_lines(warning: &Warning, now_ms: u64) -> String {
+    let Warning { database, since_ms, what, means, hint, .. } = warning;
+    let since_s = now_ms.saturating_sub(*since_ms) / 1_000;
+    format!("warning: {database}: {what}, since {since_s} s\n  {means}\n  hint: {hint}\n")
 }
 
 fn grid(out: &mut String, status: &Status, colour: bool) {

@@ -48,6 +48,40 @@ const DATA: &str = "plan 1; database db; zone a; zone b; zone c; agent a; agent 
     data front a listens";
 
 #[test]
+fn a_database_without_a_standby_is_warned_of_above_everything_else() {
+    let warn = |status: &mut Status| {
+        status.databases[0].only_here_bytes = Some(3 * 1024);
+        status.at_ms = 20_000;
+        status.warnings.push(model::Warning {
+            kind: model::WarningKind::Unprotected,
+            database: model::DatabaseName::new("db").unwrap(),
+            since_ms: 8_000,
+            what: "no standby is left, and writes go on".to_owned(),
+            means: "what is acknowledged now is on one disk alone".to_owned(),
+            hint: "bring back `db-2` or `db-3`".to_owned(),
+        });
+    };
+    check(
+        DATA,
+        warn,
+        expect![[r#"
+            shop  plan #1  reached   (one machine: not HA)
+            availability - (objective -)   requests 0 (400/s)   errors 0
+            db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it; 3K of the log are on its disk alone
+            warning: db: no standby is left, and writes go on, since 12 s
+              what is acknowledged now is on one disk alone
+              hint: bring back `db-2` or `db-3`
+
+                      zone a (up)             zone b (up)             zone c (up)
+            data      ● data-a ready
+            db        ● db-1 primary          ● db-2 standby          ● db-3 standby
+
+            console: http://127.0.1.1:1/?token=x
+        "#]],
+    );
+}
+
+#[test]
 fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
     check(
         DATA,

@@ -40,6 +40,7 @@ pub fn build(mirror: &Mirror, rps: Option<f64>, unix_ms: u64) -> Status {
     }
     status.units.extend(picture_data::units(mirror));
     status.databases = picture_data::databases(mirror);
+    status.warnings = picture_data::warnings(mirror);
     status.objectives = objectives(mirror, rps);
     status
 }

@@ -1,11 +1,12 @@
 //! What `status` and the console show of databases: each, and each of its nodes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use database::keeper::{KeeperStatus, ServerState, node_of};
 use model::{
     DatabaseStatus, NodeId, Phase, PlannedDatabase, PlannedNode, Record, ReignPhase, ServiceName, UnitName,
-    UnitStatus, keys,
+    UnitStatus, Warning, keys,
 };
 
 use super::database::{front_address, places, planned};
@@ -87,10 +88,29 @@ fn database(mirror: &Mirror, planned: &PlannedDatabase, slot: u8) -> DatabaseSta
         primary: primary.and_then(|node| unit_of(planned, node)),
         members: members.iter().filter_map(|node| unit_of(planned, node)).collect(),
         need,
+        only_here_bytes: primary.and_then(|node| heard(mirror, planned, node)?.only_here_bytes),
         healthy: serving
             && primary.is_some_and(|node| is(node, ServerState::Open))
             && u32::try_from(receiving).is_ok_and(|receiving| receiving >= need),
     }
+}
+
+/// What a person must know now, the oldest first; what several nodes say of one database is said once.
+pub fn warnings(mirror: &Mirror) -> Vec<Warning> {
+    let planned = plan(mirror).map(|plan| plan.databases.as_slice()).unwrap_or_default();
+    let mut all: BTreeMap<_, Warning> = BTreeMap::new();
+    for planned in planned {
+        let nodes = planned.nodes.iter().filter_map(|unit| node_of(&unit.name));
+        let told = nodes.filter_map(|node| heard(mirror, planned, node)).flat_map(|status| &status.warnings);
+        for warning in told {
+            let known =
+                all.entry((warning.database.clone(), warning.kind)).or_insert_with(|| warning.clone());
+            known.since_ms = known.since_ms.min(warning.since_ms);
+        }
+    }
+    let mut all: Vec<Warning> = all.into_values().collect();
+    all.sort_by_key(|warning| warning.since_ms);
+    all
 }
 
 fn unit(
@@ -157,7 +177,7 @@ fn detail(mirror: &Mirror, planned: &PlannedDatabase, node: NodeId, status: &Kee
     if !status.detail.is_empty() {
         parts.push(status.detail.clone());
     }
-    parts.extend(status.warnings.iter().map(ToString::to_string));
+    parts.extend(status.notes.iter().map(ToString::to_string));
     parts.join(", ")
 }
 

@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 
 use super::super::fixture::picture;
 use super::*;
+use model::WarningKind;
 
 #[track_caller]
 fn check(story: &str, expect: Expect) {
@@ -73,6 +74,32 @@ fn at_the_first_start_nothing_is_claimed() {
             db-2 standby Starting unhealthy at 127.0.2.1:15434: its keeper has not said anything yet
             db-3 standby Starting unhealthy at 127.0.3.1:15435: its keeper has not said anything yet"#]],
     );
+}
+
+fn warning(kind: WarningKind, since_ms: u64) -> Warning {
+    let text = |part: &str| format!("{kind:?}: {part}");
+    let database = model::DatabaseName::new("db").unwrap();
+    Warning { kind, database, since_ms, what: text("what"), means: text("means"), hint: text("hint") }
+}
+
+#[test]
+fn what_several_nodes_warn_of_is_said_once_and_what_a_silent_zone_said_not_at_all() {
+    let mut mirror =
+        picture(&format!("plan 1; database db; zone a; zone b; zone c; {CALM}").replace("agent c;", ""));
+    let docs = mirror.databases.values_mut().next().unwrap();
+    let told = [
+        (1, WarningKind::Restless, 900),
+        (1, WarningKind::Unprotected, 700),
+        (2, WarningKind::Restless, 800),
+        (3, WarningKind::NoPrimary, 100),
+    ];
+    for (node, kind, since_ms) in told {
+        docs.statuses.get_mut(&NodeId(node)).unwrap().warnings.push(warning(kind, since_ms));
+    }
+    docs.statuses.get_mut(&NodeId(1)).unwrap().only_here_bytes = Some(2_048);
+    let all: Vec<_> = warnings(&mirror).iter().map(|one| (one.kind, one.since_ms)).collect();
+    assert_eq!(all, [(WarningKind::Unprotected, 700), (WarningKind::Restless, 800)]);
+    assert_eq!(databases(&mirror)[0].only_here_bytes, Some(2_048));
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub(super) const AWAY_MS: u64 = 60_000;
 
 /// Something that is not broken yet, or that heals when somebody makes room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "warning", rename_all = "snake_case")]
-pub enum Warning {
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
     /// Nothing can be written any more, or in a moment.
     DiskFull {
         /// Bytes still free.
@@ -45,22 +45,22 @@ pub enum Warning {
     },
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Warning::DiskFull { free_bytes } => {
+            Note::DiskFull { free_bytes } => {
                 write!(f, "its disk is full ({} free): make room, it goes on by itself", Bytes(*free_bytes))
             }
-            Warning::DiskLow { free_bytes, total_bytes } => {
+            Note::DiskLow { free_bytes, total_bytes } => {
                 write!(f, "its disk is almost full ({} of {} free)", Bytes(*free_bytes), Bytes(*total_bytes))
             }
-            Warning::SlotAway { slot, away_ms, kept_bytes } => write!(
+            Note::SlotAway { slot, away_ms, kept_bytes } => write!(
                 f,
                 "nobody comes for slot `{slot}` since {} s; {} of log are kept for it",
                 away_ms / 1_000,
                 Bytes(*kept_bytes)
             ),
-            Warning::SlotLost { slot } => {
+            Note::SlotLost { slot } => {
                 write!(f, "slot `{slot}` is lost: its standby was away for too much log and is copied anew")
             }
         }
@@ -68,14 +68,14 @@ impl fmt::Display for Warning {
 }
 
 /// What is to be said of a disk.
-pub(super) fn of_disk(free_bytes: u64, total_bytes: u64) -> Option<Warning> {
+pub(super) fn of_disk(free_bytes: u64, total_bytes: u64) -> Option<Note> {
     if free_bytes < FULL {
-        return Some(Warning::DiskFull { free_bytes: free_bytes / FULL * FULL });
+        return Some(Note::DiskFull { free_bytes: free_bytes / FULL * FULL });
     }
     // In steps, so that not every row that is written is news.
     let step = (total_bytes / 100).max(1);
     let free_bytes = free_bytes / step * step;
-    (free_bytes < total_bytes / 10).then_some(Warning::DiskLow { free_bytes, total_bytes })
+    (free_bytes < total_bytes / 10).then_some(Note::DiskLow { free_bytes, total_bytes })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
         const MIB: u64 = 1 << 20;
         assert_eq!(of_disk(200 * MIB, 1_000 * MIB), None);
         let low = of_disk(95 * MIB, 1_000 * MIB);
-        assert_eq!(low, Some(Warning::DiskLow { free_bytes: 90 * MIB, total_bytes: 1_000 * MIB }));
+        assert_eq!(low, Some(Note::DiskLow { free_bytes: 90 * MIB, total_bytes: 1_000 * MIB }));
         assert_eq!(low, of_disk(91 * MIB, 1_000 * MIB));
         let full = of_disk(15 * MIB, 1_000 * MIB).unwrap();
         assert_eq!(full.to_string(), "its disk is full (0B free): make room, it goes on by itself");
