@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Alarms, awaited};
-use crate::sim::calm;
+use crate::sim::{Budget, World, calm};
 use crate::{Alone, Flaw, Judgement, Server, View};
 use model::{Moment, NodeId, Nodes, WarningKind};
 
@@ -11,7 +11,7 @@ fn nodes(numbers: &[u8]) -> Nodes {
 
 /// A primary that serves, and what it sees when `gone` stream no more.
 fn primary(gone: &[u8]) -> View {
-    let world = calm(3, Alone::Block, Flaw::None);
+    let world = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None));
     let primary = world.record.as_ref().unwrap().primary().unwrap();
     let mut view = world.view_of(primary);
     if let Server::Primary { senders, .. } = &mut view.server {
@@ -58,7 +58,7 @@ fn what_is_written_alone_is_counted_from_where_the_last_standby_left() {
 #[test]
 fn a_switch_is_no_alarm_and_a_primary_that_nobody_can_follow_is() {
     let mut alarms = Alarms::default();
-    let world = calm(3, Alone::Block, Flaw::None);
+    let world = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None));
     let view = world.view_of(NodeId(2));
     let gone = Judgement { suspects: true, ..Judgement::default() };
     assert_eq!(alarms.judge(&view, &gone, Moment(0)), BTreeSet::new());
@@ -70,7 +70,7 @@ fn a_switch_is_no_alarm_and_a_primary_that_nobody_can_follow_is() {
 #[test]
 fn a_database_that_is_being_made_has_no_primary_and_that_is_no_alarm() {
     let mut alarms = Alarms::default();
-    let mut view = calm(3, Alone::Block, Flaw::None).view_of(NodeId(2));
+    let mut view = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None)).view_of(NodeId(2));
     let record = &mut view.record.as_mut().unwrap().value;
     record.phase = model::ReignPhase::Promoting { primary: NodeId(1) };
     record.history[0].served = false;
@@ -80,7 +80,7 @@ fn a_database_that_is_being_made_has_no_primary_and_that_is_no_alarm() {
 
 #[test]
 fn who_must_come_back_is_named() {
-    let mut record = calm(3, Alone::Block, Flaw::None).record.unwrap();
+    let mut record = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None)).record.unwrap();
     assert_eq!(awaited(&record, nodes(&[2, 3])), Nodes::NONE);
     assert_eq!(awaited(&record, nodes(&[2])), nodes(&[1, 3]));
     record.quorums[0].need = 0;

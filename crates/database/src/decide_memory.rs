@@ -46,6 +46,8 @@ pub struct Peer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     last: Option<Moment>,
+    /// The database is in lease mode.
+    leased: bool,
     /// Silence is counted from here at the earliest.
     awake: Moment,
     /// The newest term and phase, and when they were first seen.
@@ -66,7 +68,7 @@ impl Memory {
             self.awake = now;
             // Nobody was looked at meanwhile, so nobody was seen missing. With a lease one who was missing before counts
             // on: the sooner it cannot take over, the less is lost, and writes wait for nobody.
-            if view.mode != Mode::Lease {
+            if !self.leased {
                 self.gone.clear();
             }
         }
@@ -75,6 +77,7 @@ impl Memory {
 
     /// What time says of `view` at `now`.
     pub fn judge(&mut self, view: &View, peers: &BTreeMap<NodeId, Peer>, now: Moment) -> Judgement {
+        self.leased = view.mode == Mode::Lease;
         self.runs(now);
         let Some(record) = view.record.as_ref().map(|kept| &kept.value) else { return Judgement::default() };
         let since = self.phase_since(record, now);

@@ -152,6 +152,7 @@ fn a_winner_that_had_told_of_half_a_record_corrects_where_its_reign_begins() {
         phase: ReignPhase::Promoting { primary: NodeId(1) },
         quorums: vec![quorum(4, &[1, 3]), Quorum { primary: NodeId(1), ..quorum(5, &[3]) }],
         history: vec![reign(4, 0, 0, true), Reign { node: NodeId(1), ..reign(5, 4, 50, false) }],
+        unrest: std::collections::BTreeMap::new(),
     };
     let world = crate::sim::World::new(3, Alone::Block, crate::sim::Budget::NOTHING, crate::Flaw::None);
     let mut view = world.view_of(NodeId(1));

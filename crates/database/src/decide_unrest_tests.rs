@@ -1,5 +1,5 @@
 use super::{FAULT_POINTS, FLAP_POINTS, UNREST_MAX, is_spent};
-use crate::sim::{World, calm};
+use crate::sim::{Budget, World, calm};
 use crate::{Action, Alone, Flaw, Judgement, Kept, choose};
 use model::{NodeId, Nodes, Record, ReignPhase};
 
@@ -21,7 +21,7 @@ fn serving(primary: NodeId) -> ReignPhase {
 
 #[test]
 fn a_reign_that_was_of_use_costs_little_and_a_flap_much() {
-    let mut world = calm(3, Alone::Block, Flaw::None);
+    let mut world = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None));
     assert_eq!(decided(&world, false).unwrap().unrest, [(A, FAULT_POINTS)].into());
     let record = world.record.as_mut().unwrap();
     record.quorums[0].members = Nodes::NONE.with(B);
@@ -30,7 +30,7 @@ fn a_reign_that_was_of_use_costs_little_and_a_flap_much() {
 
 #[test]
 fn ten_flaps_in_a_row_are_the_last_until_one_is_forgiven() {
-    let mut world = calm(3, Alone::Block, Flaw::None);
+    let mut world = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None));
     let mut failovers = 0;
     while let Some(next) = decided(&world, false) {
         failovers += 1;
@@ -54,7 +54,7 @@ fn ten_flaps_in_a_row_are_the_last_until_one_is_forgiven() {
 
 #[test]
 fn one_that_fails_each_time_is_primary_only_when_nobody_else_can() {
-    let world = calm(3, Alone::Block, Flaw::None);
+    let world = calm(World::new(3, Alone::Block, Budget::NOTHING, Flaw::None));
     let mut record = decided(&world, false).unwrap();
     record.unrest = [(B, 2 * FLAP_POINTS)].into();
     let mut view = world.view_of(NodeId(3));

@@ -283,7 +283,13 @@ mod tests {
         let from = Upstream { node: NodeId(2), term: 4 };
         for (term, primary, used) in [(4, 2, true), (5, 2, false), (4, 3, false)] {
             let phase = model::ReignPhase::Serving { primary: NodeId(primary), handover: None };
-            let record = Record { term, phase, quorums: Vec::new(), history: Vec::new() };
+            let record = Record {
+                term,
+                phase,
+                quorums: Vec::new(),
+                history: Vec::new(),
+                unrest: std::collections::BTreeMap::new(),
+            };
             let (key, value) = (keys.record(), serde_json::to_vec(&record).unwrap());
             let then = vec![Op::Put { key, value, lease: None }];
             store.txn(Txn { compare: Vec::new(), then }).await.unwrap();

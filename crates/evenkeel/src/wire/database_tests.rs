@@ -77,16 +77,20 @@ fn a_front_leads_to_the_primary_that_serves_and_holds_while_there_is_none() {
 
 #[test]
 fn a_primary_that_lets_nobody_in_yet_is_not_shown_to_clients() {
-    let closed = expect![[r#"
+    let closed = || {
+        expect![[r#"
         revision 40
-        db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4 hold"#]];
-    let open = expect![[r#"
+        db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4 hold"#]]
+    };
+    let open = || {
+        expect![[r#"
         revision 40
-        db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4"#]];
+        db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4"#]]
+    };
     let story = |keeper: &str| format!("{KNOWN}; db at 40 term 4 serving 2; keeper db-2 is {keeper}");
-    check_served(&story("fenced"), &[], closed.clone());
-    check_served(&story("standby"), &[], closed.clone());
-    check_served(&story("open"), &[], open.clone());
+    check_served(&story("fenced"), &[], closed());
+    check_served(&story("standby"), &[], closed());
+    check_served(&story("open"), &[], open());
     // What it was in the term before: a keeper that has promised an older term has not opened in this one.
     check_served(
         &story("open").replace("term 4", "term 5"),
@@ -99,7 +103,7 @@ fn a_primary_that_lets_nobody_in_yet_is_not_shown_to_clients() {
     check_served(
         &format!("{KNOWN}; db at 40 term 4 serving 2"),
         &[("db-2", 40, record(4, &["serving", "2"]))],
-        open,
+        open(),
     );
 }
 

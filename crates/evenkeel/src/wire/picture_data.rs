@@ -97,9 +97,8 @@ fn database(mirror: &Mirror, planned: &PlannedDatabase, slot: u8) -> DatabaseSta
 
 /// What a person must know now, the oldest first; what several nodes say of one database is said once.
 pub fn warnings(mirror: &Mirror) -> Vec<Warning> {
-    let planned = plan(mirror).map(|plan| plan.databases.as_slice()).unwrap_or_default();
     let mut all: BTreeMap<_, Warning> = BTreeMap::new();
-    for planned in planned {
+    for (_, planned) in planned(mirror) {
         let nodes = planned.nodes.iter().filter_map(|unit| node_of(&unit.name));
         let told = nodes.filter_map(|node| heard(mirror, planned, node)).flat_map(|status| &status.warnings);
         for warning in told {

@@ -19,6 +19,7 @@ fn an_agent_that_cannot_be_started_now_ends_nothing_else_and_is_tried_again() {
     let mut supervisor = Supervisor {
         store: SocketAddr::new(zones.store_address(), 1),
         program: folder.join("not-there"),
+        fresh: false,
         children: BTreeMap::from([("a".to_owned(), kept)]),
         _lock: super::super::lock(&site.lock_path()).unwrap().unwrap(),
         zones,
