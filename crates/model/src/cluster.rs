@@ -35,8 +35,7 @@ pub mod keys {
     /// [`crate::NodeDoc`], written by the node's keeper; `NAME/status/N` is what the keeper says of its node, for people,
     /// written by its agent.
     pub const DATABASES: &str = "databases/";
-    /// + database: a number that its ports follow from; written by `up` on one machine before the database is planned
-    /// there, and never changed.
+    /// + database: a number that its ports follow from; written once, by `up` on one machine, before the database's plan.
     pub const PORTS: &str = "ports/";
 }
 

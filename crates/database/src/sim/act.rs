@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, Entry, State};
 use super::world::{Keeper, Move, Node, Run, World};
-use crate::{Action, Flaw, Judgement};
+use crate::{Action, Flaw, Judgement, Upstream};
 use model::{Lsn, NodeId, Quorum, Record, ReignPhase as Phase, Term};
 
 impl World {
@@ -250,29 +250,27 @@ impl World {
                 node.disk.forget();
                 node.durable = durable;
             }
-            Action::Clone(from) | Action::Rewind(from) => {
-                let Some(source) = self.source(from).map(|node| node.disk.clone()) else { return };
-                self.end(id);
-                let disk = &mut self.node_mut(id).disk;
-                match action {
-                    _ if half => disk.state = State::Half,
-                    Action::Clone(_) => disk.copy(&source, from.term),
-                    _ => disk.rewind(&source, from.term),
-                }
-            }
             Action::Fetch { node, term, upto } => self.fetch(id, node, (term, upto.lsn), half),
-            Action::Anew(from) => {
-                let Some(source) = self.source(from).map(|node| node.disk.clone()) else { return };
-                self.end(id);
-                let disk = &mut self.node_mut(id).disk;
-                match half {
-                    true => *disk = Disk::default(),
-                    false => disk.begin(&source, from.term),
-                }
+            Action::Clone(from) | Action::Rewind(from) | Action::Anew(from) => {
+                self.remake(id, from, &action, half)
             }
             Action::Start => {}
             Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
             }
+        }
+    }
+
+    /// The data, or a witness's log, comes from another node; from one that is not there nothing does.
+    fn remake(&mut self, id: NodeId, from: Upstream, action: &Action, half: bool) {
+        let Some(source) = self.source(from).map(|node| node.disk.clone()) else { return };
+        self.end(id);
+        let disk = &mut self.node_mut(id).disk;
+        match action {
+            Action::Anew(_) if half => *disk = Disk::default(),
+            _ if half => disk.state = State::Half,
+            Action::Anew(_) => disk.begin(&source, from.term),
+            Action::Clone(_) => disk.copy(&source, from.term),
+            _ => disk.rewind(&source, from.term),
         }
     }
 

@@ -166,10 +166,13 @@ fn added(source: &Source, from: u64) -> anyhow::Result<(Vec<Vec<u8>>, u64)> {
     Ok((source.lines(&text), end))
 }
 
+/// A line, after its time.
+type TimedLine = (Vec<u8>, Vec<u8>);
+
 /// All lines in the order in which they are shown, at most `lines` of each unit: those with a time by it, after the others.
 fn merged(told: Vec<Told>, lines: usize) -> Vec<(String, Vec<u8>)> {
     let mut shown = Vec::new();
-    let mut timed: BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut timed: BTreeMap<String, Vec<TimedLine>> = BTreeMap::new();
     for Told { unit, timed: has_time, lines } in told {
         if !has_time {
             shown.extend(lines.into_iter().map(|line| (unit.clone(), line)));

@@ -78,8 +78,8 @@ impl Etcd {
             etcd.members.push(child);
         }
         let end = Instant::now() + UP;
-        for member in 0..MEMBERS {
-            let gateway = Gateway(clients[member]);
+        for client in clients {
+            let gateway = Gateway(*client);
             while !tokio::task::block_in_place(|| gateway.is_up()) {
                 ensure!(Instant::now() < end, "etcd does not come up, see {}", folder.display());
                 tokio::time::sleep(Duration::from_millis(20)).await;
