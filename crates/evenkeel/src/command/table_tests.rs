@@ -68,6 +68,7 @@ fn a_database_without_a_standby_is_warned_of_above_everything_else() {
             shop  plan #1  reached   (one machine: not HA)
             availability - (objective -)   requests 0 (400/s)   errors 0
             db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it; 3K of the log are on its disk alone
+              db at 127.0.1.1:6432
             warning: db: no standby is left, and writes go on, since 12 s
               what is acknowledged now is on one disk alone
               hint: bring back `db-2` or `db-3`
