@@ -54,6 +54,16 @@ pub const BENCH: &[Package] = &[
     package("wrk", "wrk", "the load"),
 ];
 
+/// What `bench failover` uses on top of [`RUN`] and [`TEST`]. Patroni itself comes from PyPI: Debian's is an older one.
+pub const FAILOVER: &[Package] = &[
+    package("haproxy", "haproxy", "what leads clients to Patroni's primary"),
+    package(
+        "python3-venv",
+        "/usr/lib/python3.11/ensurepip/__init__.py",
+        "an environment of its own for Patroni, the peer to measure against",
+    ),
+];
+
 /// Installs. Its arguments are the packages. Service starts are forbidden while it runs (Debian policy 9.3.3.1), and
 /// what forbade them is taken away again however it ends. A bad moment of the network is tried twice more.
 const SCRIPT: &str = r#"

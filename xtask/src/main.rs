@@ -15,6 +15,8 @@ cargo xtask COMMAND
   tidy                 the house rules: layers, purity of `decide*`, sizes, banned calls
   bench [NAME] [CASE].. [--json] [--rounds N] [--seconds N] [--keep]
                        measure, beside peers where there are some; without a name: list
+  bench failover [--runs N] [--faults A,B] [--async] [--help]
+                       failover beside Patroni, etcd and HAProxy
   soak database [--faults N] [--seed S] [--help]
                        break a database again and again under load, and judge what it kept
   timings [cold] [change] [test]

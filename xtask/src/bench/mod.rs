@@ -3,6 +3,7 @@
 mod balance;
 mod change;
 mod drills;
+mod failover;
 mod footprint;
 mod load;
 mod machine;
@@ -64,11 +65,19 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// A measurement that is a program of its own, with options of its own.
+const FAILOVER: &str = "failover";
+
 /// Runs the scenario named first in `arguments`, or lists them. What was measured before an error is printed too.
 ///
 /// # Errors
 /// An unknown name or flag, a scenario that could not be measured, or a goal that was missed.
 pub fn bench(arguments: &[String]) -> Result<()> {
+    if let [name, rest @ ..] = arguments
+        && name == FAILOVER
+    {
+        return failover::failover(rest);
+    }
     let mut options = Options::default();
     let mut name = None;
     let mut rest = arguments.iter();
@@ -90,6 +99,10 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         for scenario in SCENARIOS {
             println!("  {:<10} {}", scenario.name, scenario.about);
         }
+        println!("with options of its own, `cargo xtask bench {FAILOVER} --help`:");
+        println!(
+            "  {FAILOVER:<10} a primary killed, frozen, cut off and switched, beside Patroni, etcd and HAProxy"
+        );
         return Ok(());
     };
     let Some(scenario) = SCENARIOS.iter().find(|s| s.name == name) else {

@@ -188,14 +188,12 @@ impl Workload {
             header,
             options,
         };
-        let Options { registers, lists, bank, sessions, accounts, .. } = handle.options;
-        handle.add(registers, Via::Front, &handle.options.target, |_| Work::Registers);
-        handle.add(lists, Via::Front, &handle.options.target, |_| Work::Lists);
-        handle.add(bank, Via::Front, &handle.options.target, |_| Work::Bank { accounts });
-        handle.add(sessions, Via::Front, &handle.options.target, |session| Work::Session {
-            session,
-            version: 0,
-        });
+        let Options { registers, lists, bank, sessions, accounts, deadline, .. } = handle.options;
+        let target = &handle.options.target;
+        handle.add(registers, Via::Front, target, deadline, |_| Work::Registers);
+        handle.add(lists, Via::Front, target, deadline, |_| Work::Lists);
+        handle.add(bank, Via::Front, target, deadline, |_| Work::Bank { accounts });
+        handle.add(sessions, Via::Front, target, deadline, |session| Work::Session { session, version: 0 });
         Ok(handle)
     }
 }
@@ -219,9 +217,23 @@ impl Handle {
     /// # Errors
     /// When the rate is out of its range or `node` has no address.
     pub fn write_directly(&self, node: &Target, load: Load) -> Result<Via, WorkloadError> {
-        Options { registers: load, ..Options::new(node.clone()) }.check()?;
+        self.write_patiently(node, load, self.options.deadline)
+    }
+
+    /// The same with a deadline of their own: a session that is to outlast a fault waits longer for an answer than an
+    /// application would.
+    ///
+    /// # Errors
+    /// As [`Handle::write_directly`], or when the deadline is out of its range.
+    pub fn write_patiently(
+        &self,
+        node: &Target,
+        load: Load,
+        deadline: Duration,
+    ) -> Result<Via, WorkloadError> {
+        Options { registers: load, deadline, ..Options::new(node.clone()) }.check()?;
         let via = Via::Direct(self.directs.fetch_add(1, Ordering::Relaxed));
-        self.add(load, via, node, |_| Work::Registers);
+        self.add(load, via, node, deadline, |_| Work::Registers);
         Ok(via)
     }
 
@@ -262,7 +274,7 @@ impl Handle {
         History { fault_at_us: inner.fault_at_us, ended_us, missed_slots, operations, ..self.header }
     }
 
-    fn add(&self, load: Load, via: Via, target: &Target, work: impl Fn(u32) -> Work) {
+    fn add(&self, load: Load, via: Via, target: &Target, deadline: Duration, work: impl Fn(u32) -> Work) {
         let gap_us = 1_000_000.0 * f64::from(load.clients) / load.rate_per_s;
         let now_us = self.shared.now_us() as f64;
         for index in 0..load.clients {
@@ -279,7 +291,7 @@ impl Handle {
                     .filter(|_| matches!(work, Work::Session { .. }))
                     .map(|reads| Link::new(reads.clone(), number as usize)),
                 isolation: self.options.isolation,
-                deadline: self.options.deadline,
+                deadline,
                 chance,
                 shared: self.shared.clone(),
             };

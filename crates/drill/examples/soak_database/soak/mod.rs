@@ -8,15 +8,15 @@
 
 pub mod backing;
 mod breakage;
-mod etcd;
+pub mod etcd;
 pub mod ground;
 pub mod hosts;
 pub mod journal;
 #[path = "../../lab/mod.rs"]
-mod lab;
+pub mod lab;
 mod nemesis;
 pub mod plan;
-mod process;
+pub mod process;
 pub mod site;
 
 use std::path::PathBuf;
