@@ -26,17 +26,24 @@ soak_database [OPTIONS]   breaks a database of three nodes again and again under
   --journal FILE          appends what happened, as JSON lines
   --resume FILE           goes on with the journal's sequence where it stopped, in the same journal
   --table FILE            only shows the table of a journal
+  --long                  the store is away for 60 s, not for 6
   --strict                ends with 4 also when a figure was missed
+  --calm SECONDS          breaks nothing: burners take every processor, whatever belongs to the database stands still for
+                          up to 0.5 s at random, and terms that begin are counted as false failovers
   --break-sync            breaks the product on purpose, to see the soak turn red
 
 Ends with 0; 4 when anything was lost or wrong, or the database did not become whole again; 1 on an error of the soak
 itself. SIGTERM and SIGINT end it after the fault under way, and what was done is judged. EVENKEEL_LOG=FILE keeps what
 the keepers log.";
 
+/// Says that this process has mounts of its own already.
+const OWN_MOUNTS: &str = "EVENKEEL_SOAK_OWN_MOUNTS";
+
 /// What the command line asks for.
 struct Wanted {
     soak: Soak,
     table: Option<PathBuf>,
+    calm: Option<u64>,
     strict: bool,
 }
 
@@ -57,6 +64,12 @@ async fn start() -> Result<ExitCode> {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     };
+    if wanted.table.is_none()
+        && wanted.calm.is_none()
+        && wanted.soak.kinds.iter().any(|kind| kind.needs_disks())
+    {
+        in_own_mounts()?;
+    }
     log_to_file()?;
     if let Some(path) = &wanted.table {
         return Ok(finish(&journal::read(path)?, None, wanted.strict));
@@ -73,12 +86,31 @@ async fn start() -> Result<ExitCode> {
         eprintln!("ending after the fault under way");
         stopper.request();
     });
-    let ended = run(&wanted.soak, &stop).await?;
+    let ended = match wanted.calm {
+        Some(seconds) => soak::calm::run(&wanted.soak, seconds, &stop).await?,
+        None => run(&wanted.soak, &stop).await?,
+    };
     let lines = match &wanted.soak.journal {
         Some(path) => journal::read(path)?,
         None => ended.lines,
     };
     Ok(finish(&lines, ended.stuck.as_deref(), wanted.strict))
+}
+
+/// Goes on in mounts of its own, where small disks of nodes can be made that are gone with it, however it ends.
+fn in_own_mounts() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root can give nodes small disks\nhint: `--kinds` without those of full disks");
+    }
+    if std::env::var_os(OWN_MOUNTS).is_some() {
+        return Ok(());
+    }
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "--"]).arg(std::env::current_exe()?);
+    let error = std::os::unix::process::CommandExt::exec(
+        command.args(std::env::args_os().skip(1)).env(OWN_MOUNTS, "1"),
+    );
+    Err(error).context("cannot start `unshare`")
 }
 
 /// Shows the table; the exit code.
@@ -100,10 +132,19 @@ fn finish(lines: &[Line], stuck: Option<&str>, strict: bool) -> ExitCode {
 /// `None`: help is wanted.
 fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
     let store = if soak::etcd_installed() { Which::Etcd } else { Which::Embedded };
-    let (place, kinds) = (Where::Loopback, Vec::new());
-    let mut soak =
-        Soak { faults: 20, from: 0, seed: 1, kinds, place, store, round: 20, journal: None, broken: false };
-    let (mut table, mut strict) = (None, false);
+    let mut soak = Soak {
+        faults: 20,
+        from: 0,
+        seed: 1,
+        kinds: Vec::new(),
+        place: Where::Loopback,
+        store,
+        round: 20,
+        journal: None,
+        long: false,
+        broken: false,
+    };
+    let (mut table, mut calm, mut strict) = (None, None, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().with_context(|| format!("`{argument}` needs a value"));
@@ -117,14 +158,20 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--journal" => soak.journal = Some(value()?.into()),
             "--resume" => resume(&mut soak, value()?.into())?,
             "--table" => table = Some(value()?.into()),
+            // Nothing but the figure is asked for.
+            "--calm" => {
+                let seconds = value()?.parse().context("`--calm` needs a number of seconds")?;
+                (calm, strict) = (Some(seconds), true);
+            }
+            "--long" => soak.long = true,
             "--strict" => strict = true,
             "--break-sync" => soak.broken = true,
             "--help" | "-h" => return Ok(None),
             other => bail!("`{other}` is no option\nhint: `--help` lists them"),
         }
     }
-    if soak.kinds.is_empty() {
-        soak.kinds = Kind::all(soak.place);
+    if soak.kinds.is_empty() && table.is_none() && calm.is_none() {
+        soak.kinds = every(soak.place);
     }
     if let Some(kind) = soak.kinds.iter().find(|kind| !Kind::all(soak.place).contains(kind)) {
         bail!("`{}` cannot be made there\nhint: `--hosts`, or without it", kind.name());
@@ -132,7 +179,16 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
     if soak.place == Where::Hosts && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
-    Ok(Some(Wanted { soak, table, strict }))
+    if soak.place == Where::Hosts && calm.is_some() {
+        bail!("a calm is on loopback\nhint: `--calm` without `--hosts`");
+    }
+    Ok(Some(Wanted { soak, table, calm, strict }))
+}
+
+/// Every kind that can be made there, by this user.
+fn every(place: Where) -> Vec<Kind> {
+    let disks = place == Where::Loopback && soak::small_disks_possible();
+    Kind::all(place).into_iter().filter(|kind| disks || !kind.needs_disks()).collect()
 }
 
 fn kinds_of(names: &str) -> Result<Vec<Kind>> {

@@ -26,8 +26,8 @@ fn store() -> Which {
 }
 
 async fn play(faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
-    let place = Where::Loopback;
-    let soak = Soak { faults, from: 0, seed, kinds, place, store: store(), round: 20, journal: None, broken };
+    let (from, place, round, journal, long) = (0, Where::Loopback, 20, None, false);
+    let soak = Soak { faults, from, seed, kinds, place, store: store(), round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
     eprint!("{}", Table::of(&ended.lines).render());
@@ -39,7 +39,7 @@ async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
     if !present("twenty_faults_of_every_kind_lose_nothing_and_heal") {
         return;
     }
-    let kinds = Kind::all(Where::Loopback);
+    let kinds = Kind::all(Where::Loopback).into_iter().filter(|kind| !kind.needs_disks()).collect();
     let ended = play(20, 3, kinds, false).await;
     assert_eq!(ended.stuck, None);
     let table = Table::of(&ended.lines);
@@ -66,7 +66,8 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
     let long = |seed: &u64| (0..2).all(|at| (2_500..4_000).contains(&Fault::at(*seed, at, &kinds).away_ms));
     let seed = (1..10_000).find(long).unwrap();
     let (place, store) = (Where::Hosts, Which::Etcd);
-    let soak = Soak { faults: 2, from: 0, seed, kinds, place, store, round: 2, journal: None, broken: false };
+    let (from, round, journal, long, broken) = (0, 2, None, false, false);
+    let soak = Soak { faults: 2, from, seed, kinds, place, store, round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
     let table = Table::of(&ended.lines);
@@ -78,6 +79,40 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
             assert!(fault.term_after > fault.term_before, "nobody took over: {fault:?}");
         }
     }
+}
+
+/// The nodes come back by themselves once there is room: it is the soak that waits for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_runs_full_loses_nothing_and_heals_when_there_is_room() {
+    const NAME: &str = "a_disk_that_runs_full_loses_nothing_and_heals_when_there_is_room";
+    if !present(NAME) {
+        return;
+    }
+    if !soak::small_disks_possible() {
+        eprintln!("SKIPPED {NAME}: only root, allowed to mount, can make small disks");
+        return;
+    }
+    let ended = play(2, 1, vec![Kind::PrimaryDiskFull, Kind::StandbyDiskFull], false).await;
+    assert_eq!(ended.stuck, None);
+    let table = Table::of(&ended.lines);
+    assert_eq!((table.faults(), table.broken()), (2, Vec::<String>::new()));
+}
+
+/// So few seconds say nothing of false failovers: they show that the measurement measures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_calm_takes_the_processors_and_pauses_what_belongs_to_the_database() {
+    if !present("a_calm_takes_the_processors_and_pauses_what_belongs_to_the_database") {
+        return;
+    }
+    let (faults, from, seed, kinds, round) = (0, 0, 1, Vec::new(), 20);
+    let (place, journal, long, broken) = (Where::Loopback, None, false, false);
+    let soak = Soak { faults, from, seed, kinds, place, store: store(), round, journal, long, broken };
+    let (_stopper, stop) = Stop::pair();
+    let ended = soak::calm::run(&soak, 6, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let Some(Line::Calm(calm)) = ended.lines.last() else { panic!("nothing came of it: {:?}", ended.lines) };
+    eprintln!("{calm}");
+    assert!(calm.pauses >= 2 && calm.loaded_seconds > 4.0 && calm.acked > 50, "{calm:?}");
+    assert_eq!((calm.lost, calm.problems.len()), (0, 0));
 }
 
 /// The primary waits for no standby and nobody notices: what it acknowledged while they stood still must be missed.
@@ -118,7 +153,7 @@ fn the_same_seed_makes_the_same_faults_and_every_kind_comes_as_often() {
 fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     let path = std::env::temp_dir().join(format!("evenkeel-soak-table-{}.jsonl", std::process::id()));
     let text = r#"{"line":"start","format_version":1,"unix_ms":1,"seed":1,"kinds":["switchover"],"store":"etcd","cpus":2}
-{"line":"fault","index":0,"kind":"switchover","away_ms":0,"node":2,"term_before":1,"term_after":2,"next_ack_ms":5.0,"gap_ms":200.0,"whole_ms":900.0,"rejoin_ms":900.0,"lost":0,"false_acks":0}
+{"line":"fault","index":0,"kind":"switchover","away_ms":0,"node":2,"term_before":1,"term_after":2,"next_ack_ms":5.0,"gap_ms":200.0,"whole_ms":900.0,"rejoin_ms":900.0,"log_mib":208.0,"failed":3,"lost":0,"false_acks":0}
 {"line":"fault","index":1,"kind":"switchover","away_ms":0,"node":2,"term_before":2,"term_after":3,"next_ack_ms":5.0,"gap_ms":700.0,"whole_ms":null,"rejoin_ms":null,"lost":1,"false_acks":2}
 {"line":"round","first":0,"faults":2,"seconds":9.5,"acked":100,"acked_directly":9,"unknown":3,"lost":1,"false_acks":2,"problems":["1 acknowledged writes are lost, ids [7]"],"load_average":"1.00"}
 {"line":"fault","index":2,"ki"#;
@@ -126,8 +161,8 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     let table = Table::of(&read(&path).unwrap());
     std::fs::remove_file(&path).unwrap();
     expect_test::expect![[r#"
-        milliseconds                    n  gap p50      p99      max rejoin p50        max  lost  false
-        switchover                      2      200      700      700        900        900     1      2
+        milliseconds                    n  gap p50      p99      max rejoin p50        max log MiB failed  lost  false
+        switchover                      2      200      700      700        900        900     208      3     1      2
         2 faults in 1 judged rounds: 100 writes acknowledged (9 past the fronts), 3 unknown, 1 lost, 2 false acknowledgements, 1 violations
     "#]]
     .assert_eq(&table.render());

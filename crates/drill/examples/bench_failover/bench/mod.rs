@@ -43,6 +43,8 @@ const STEADY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What goes wrong in the bench itself is tried again, so often in all.
 const TRIES: u32 = 3;
+/// Acknowledgements after which clients are at home, and the least that a calm must bring.
+const AT_HOME: u64 = 100;
 /// Tables are made, and read at the end, by then.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What an application waits for an answer.
@@ -163,11 +165,11 @@ async fn take(bench: &Bench, turn: Turn, running: &Running, stop: &Stop) -> Resu
     Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
     let load = Workload::start(options)?;
     load.write_patiently(&running.straight(host)?, DIRECT, DIRECT_DEADLINE)?;
-    pause(CALM + Duration::from_millis((chance.unit() * SPREAD_MS) as u64), stop).await;
-    if stop.is_requested() {
+    let calm = CALM + Duration::from_millis((chance.unit() * SPREAD_MS) as u64);
+    if !calmly(&load, calm, stop).await {
+        ensure!(stop.is_requested(), "it takes no writes in calm: {:?}", load.glance());
         return Ok(None);
     }
-    ensure!(load.glance().acked > 0, "it takes no writes in calm");
     let unix = unix_ms();
     let made = make(turn.fault, host, running, &load, stop).await;
     // Whatever happened, nothing stays frozen or cut off.
@@ -190,6 +192,17 @@ async fn take(bench: &Bench, turn: Turn, running: &Running, stop: &Stop) -> Resu
     let line = judged(line, &history, running, began).await?;
     let problems = made.refused.into_iter().chain(line.problems).collect();
     Ok(Some(TurnLine { problems, ..line }))
+}
+
+/// Waits until clients are at home, and then for `calm`. `false`: writes do not flow, or `stop` was requested.
+async fn calmly(load: &Handle, calm: Duration, stop: &Stop) -> bool {
+    let began = Instant::now();
+    while load.glance().acked < AT_HOME && began.elapsed() < PATIENCE && !stop.is_requested() {
+        pause(LOOK_EVERY, stop).await;
+    }
+    let before = load.glance().acked;
+    pause(calm, stop).await;
+    !stop.is_requested() && before >= AT_HOME && load.glance().acked >= before + AT_HOME
 }
 
 /// A fault that was made. Times in microseconds of the workload.

@@ -10,6 +10,7 @@ use store::{EtcdOptions, ServeOptions, Store, Token};
 use world::{Stop, Stopper, Tasks};
 
 use super::etcd::Etcd;
+use super::process::Process;
 
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,34 @@ impl Backing {
             Backing::Embedded(embedded) => Store::connect(embedded.address, Token::load(&embedded.token)?),
             Backing::Etcd(etcd) => Store::etcd(EtcdOptions::parse(&etcd.address())?)?,
         })
+    }
+
+    /// Nobody of the store answers for `away`: its members stand still, or `die` and start again on what they had.
+    pub async fn all_away(&mut self, away: Duration, die: bool) -> Result<()> {
+        match self {
+            Backing::Embedded(_) => self.away(away, || ()).await,
+            Backing::Etcd(etcd) if die => {
+                etcd.kill();
+                tokio::time::sleep(away).await;
+                etcd.start_members()?;
+                etcd.until_up().await
+            }
+            Backing::Etcd(etcd) => {
+                let members = etcd.processes();
+                members.iter().for_each(|member| member.signal(Signal::STOP));
+                tokio::time::sleep(away).await;
+                members.iter().for_each(|member| member.signal(Signal::CONT));
+                etcd.until_up().await
+            }
+        }
+    }
+
+    /// Processes of its own; none of the embedded one.
+    pub fn processes(&self) -> Vec<Process> {
+        match self {
+            Backing::Embedded(_) => Vec::new(),
+            Backing::Etcd(etcd) => etcd.processes(),
+        }
     }
 
     /// The leader stands still for `away`, or the whole store is away where there is no leader; `first` comes just after.

@@ -45,7 +45,9 @@ pub fn words(name: &str, data: &Path, urls: (&str, &str), all: &str) -> Vec<OsSt
 
 /// Three members, ended with it.
 pub struct Etcd {
+    folder: PathBuf,
     clients: Vec<SocketAddr>,
+    peers: Vec<SocketAddr>,
     members: Vec<Child>,
 }
 
@@ -57,12 +59,21 @@ impl Etcd {
         let at: Vec<SocketAddr> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         drop(held);
         let (clients, peers) = at.split_at(MEMBERS);
+        let (clients, peers) = (clients.to_vec(), peers.to_vec());
+        let mut etcd = Etcd { folder: folder.to_path_buf(), clients, peers, members: Vec::new() };
+        etcd.start_members()?;
+        etcd.until_up().await?;
+        Ok(etcd)
+    }
+
+    /// Starts all members, on what they have. None may run.
+    pub fn start_members(&mut self) -> Result<()> {
+        let Etcd { folder, clients, peers, members } = self;
         let all: Vec<String> = peers.iter().enumerate().map(|(n, at)| format!("m{n}=http://{at}")).collect();
-        let mut etcd = Etcd { clients: clients.to_vec(), members: Vec::new() };
         for member in 0..MEMBERS {
             let place: PathBuf = folder.join(format!("etcd-{member}"));
             fs::create_dir_all(&place)?;
-            let log = File::create(place.join("log"))?;
+            let log = File::options().append(true).create(true).open(place.join("log"))?;
             let (client, peer) = (format!("http://{}", clients[member]), format!("http://{}", peers[member]));
             // Ended with the thread that started it, also when that could not say good-bye. In a group of its own: a
             // Ctrl-C, or the end of a `timeout`, is for the soak, which still needs its store.
@@ -75,17 +86,31 @@ impl Etcd {
                 .process_group(0)
                 .spawn()
                 .context("cannot start etcd")?;
-            etcd.members.push(child);
+            members.push(child);
         }
+        Ok(())
+    }
+
+    /// kill -9 of all members.
+    pub fn kill(&mut self) {
+        for mut member in self.members.drain(..) {
+            // SIGKILL also ends what is frozen.
+            let _ = member.kill();
+            let _ = member.wait();
+        }
+    }
+
+    /// Waits until each member answers and knows a leader.
+    pub async fn until_up(&self) -> Result<()> {
         let end = Instant::now() + UP;
-        for client in clients {
+        for client in &self.clients {
             let gateway = Gateway(*client);
             while !tokio::task::block_in_place(|| gateway.is_up()) {
-                ensure!(Instant::now() < end, "etcd does not come up, see {}", folder.display());
+                ensure!(Instant::now() < end, "etcd does not come up, see {}", self.folder.display());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        Ok(etcd)
+        Ok(())
     }
 
     /// For `Store::etcd`.
@@ -98,6 +123,11 @@ impl Etcd {
     pub fn leader(&self) -> Option<Process> {
         let leader = self.clients.iter().position(|address| Gateway(*address).leads())?;
         Process::of(self.members[leader].id() as i32)
+    }
+
+    /// All members' processes.
+    pub fn processes(&self) -> Vec<Process> {
+        self.members.iter().filter_map(|member| Process::of(member.id() as i32)).collect()
     }
 }
 
@@ -151,11 +181,7 @@ impl Gateway {
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            // SIGKILL also ends what is frozen.
-            let _ = member.kill();
-            let _ = member.wait();
-        }
+        self.kill();
     }
 }
 

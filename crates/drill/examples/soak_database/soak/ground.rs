@@ -29,10 +29,10 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// Three nodes that serve, with both standbys streaming.
-    pub async fn start(place: Where, store: Which) -> Result<Ground> {
+    /// Three nodes that serve, with both standbys streaming. On loopback `small_disks` gives each a small disk of its own.
+    pub async fn start(place: Where, store: Which, small_disks: bool) -> Result<Ground> {
         Ok(match place {
-            Where::Loopback => Ground::Loopback(Box::new(Site::start(store).await?)),
+            Where::Loopback => Ground::Loopback(Box::new(Site::start(store, small_disks).await?)),
             Where::Hosts => Ground::Hosts(Box::new(Hosts::start().await?)),
         })
     }
@@ -102,6 +102,14 @@ impl Ground {
         match self {
             Ground::Loopback(site) => site.break_sync(primary),
             Ground::Hosts(hosts) => hosts.break_sync(primary),
+        }
+    }
+
+    /// Bytes of log of the node that has most of it.
+    pub fn log_bytes(&self) -> u64 {
+        match self {
+            Ground::Loopback(site) => site.log_bytes(),
+            Ground::Hosts(hosts) => hosts.log_bytes(),
         }
     }
 

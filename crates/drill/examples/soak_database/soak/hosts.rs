@@ -271,6 +271,12 @@ impl Hosts {
         Process::of(fs::read_to_string(folder).ok()?.lines().next()?.parse().ok()?)
     }
 
+    /// Bytes of log of the node that has most of it.
+    pub fn log_bytes(&self) -> u64 {
+        let folder = |node: &NodeId| Some(self.databases(self.host(*node).ok()?).join(format!("db-{node}")));
+        NODES.iter().filter_map(folder).map(|folder| site::log_of(&folder)).max().unwrap_or_default()
+    }
+
     /// As [`site::Site`] has it, by what keepers told the store.
     fn is_whole(&self) -> bool {
         let picture = self.picture.borrow().clone();

@@ -30,6 +30,8 @@ pub enum Line {
     Fault(FaultLine),
     /// A round was judged: what its clients saw against what survived.
     Round(RoundLine),
+    /// A while in which nothing was broken was judged.
+    Calm(CalmLine),
 }
 
 /// One fault and what it did. Times in milliseconds; `None`: it never came.
@@ -55,7 +57,10 @@ pub struct FaultLine {
     pub whole_ms: Option<f64>,
     /// The same from when the last thing of ours was back.
     pub rejoin_ms: Option<f64>,
-    /// Writes through the fronts that began during it and were not acknowledged.
+    /// Most log that a node had once whole again, in MiB.
+    #[serde(default)]
+    pub log_mib: Option<f64>,
+    /// Writes through the fronts that ended while it lasted and were not acknowledged.
     #[serde(default)]
     pub failed: u64,
     /// Writes acknowledged around it that are gone.
@@ -87,6 +92,82 @@ pub struct RoundLine {
     pub problems: Vec<String>,
     /// Processes that wanted to run at its end, averaged over a minute.
     pub load_average: String,
+}
+
+/// A while in which nothing was broken, on a busy machine with short pauses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalmLine {
+    /// How long it was, in seconds.
+    pub seconds: f64,
+    /// Of these, those in which the processors were taken.
+    pub loaded_seconds: f64,
+    /// How much of the processors' time nobody wanted.
+    pub idle_percent: f64,
+    /// Pauses made.
+    pub pauses: u64,
+    /// The longest, as it came to be on the busy machine, in milliseconds.
+    pub longest_pause_ms: u64,
+    /// Terms that began: false failovers.
+    pub terms: u64,
+    /// Each, with the pauses before it.
+    pub events: Vec<String>,
+    /// The longest time without an acknowledged write through the fronts, in milliseconds.
+    pub gap_ms: Option<f64>,
+    /// Acknowledged register writes.
+    pub acked: u64,
+    /// Acknowledged writes that are gone.
+    pub lost: u64,
+    /// Answers of success that waited for no standby.
+    pub false_acks: u64,
+    /// What the checkers say, one sentence for each.
+    pub problems: Vec<String>,
+    /// Processes that wanted to run at its end, averaged over a minute.
+    pub load_average: String,
+}
+
+impl std::fmt::Display for CalmLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.0} s in calm, {:.0} of them with less than 5% idle ({:.1}% in all, load {}): {} pauses, the longest {} ms; \
+             {} terms began; longest write gap {:.0} ms; {} writes acknowledged, {} lost",
+            self.seconds,
+            self.loaded_seconds,
+            self.idle_percent,
+            self.load_average,
+            self.pauses,
+            self.longest_pause_ms,
+            self.terms,
+            self.gap_ms.unwrap_or(f64::NAN),
+            self.acked,
+            self.lost
+        )
+    }
+}
+
+impl CalmLine {
+    /// All of `lines` as one.
+    fn sum(lines: &[CalmLine]) -> CalmLine {
+        let mut all = CalmLine::default();
+        for line in lines {
+            // Weighted by time.
+            let seconds = all.seconds + line.seconds;
+            let idle = all.idle_percent * all.seconds + line.idle_percent * line.seconds;
+            all.idle_percent = idle / seconds.max(f64::MIN_POSITIVE);
+            all.seconds = seconds;
+            all.loaded_seconds += line.loaded_seconds;
+            all.pauses += line.pauses;
+            all.longest_pause_ms = all.longest_pause_ms.max(line.longest_pause_ms);
+            all.terms += line.terms;
+            let longest = all.gap_ms.unwrap_or_default().max(line.gap_ms.unwrap_or_default());
+            all.gap_ms = Some(longest);
+            all.acked += line.acked;
+            all.lost += line.lost;
+            all.false_acks += line.false_acks;
+            all.load_average = line.load_average.clone();
+        }
+        all
+    }
 }
 
 /// Appends lines; each is handed to the kernel before the soak goes on.
@@ -140,8 +221,8 @@ const LIMITS: &[(&str, Option<f64>, f64)] = &[
     ("host-cut-out", None, 2_500.0),
     ("data-cut", None, 2_500.0),
 ];
-/// During these no write fails.
-const UNFELT: &[&str] = &["store-away"];
+/// No node has more log than this, in MiB: what is kept for standbys, and what a rewind must copy.
+const LOG_MIB: f64 = 400.0;
 /// Everybody is back by then, in milliseconds.
 const REJOIN_MS: f64 = 10_000.0;
 
@@ -152,6 +233,7 @@ pub struct Table {
     etcd: bool,
     kinds: BTreeMap<String, Vec<FaultLine>>,
     rounds: Vec<RoundLine>,
+    calm: Vec<CalmLine>,
 }
 
 impl Table {
@@ -163,6 +245,7 @@ impl Table {
                 Line::Start { store, .. } => table.etcd = store == "etcd",
                 Line::Fault(fault) => table.kinds.entry(fault.kind.clone()).or_default().push(fault.clone()),
                 Line::Round(round) => table.rounds.push(round.clone()),
+                Line::Calm(calm) => table.calm.push(calm.clone()),
             }
         }
         table
@@ -176,8 +259,18 @@ impl Table {
     /// What was promised without any figure, and not kept: one sentence each.
     pub fn broken(&self) -> Vec<String> {
         let mut broken: Vec<String> = self.rounds.iter().flat_map(|round| round.problems.clone()).collect();
+        broken.extend(self.calm.iter().flat_map(|calm| calm.problems.clone()));
         for fault in self.kinds.values().flatten().filter(|fault| fault.whole_ms.is_none()) {
             broken.push(format!("not whole again after fault {}, {}", fault.index, fault.kind));
+        }
+        for fault in self.kinds.get("store-away").into_iter().flatten() {
+            let (failed, began) = (fault.failed, fault.term_after.saturating_sub(fault.term_before));
+            if failed > 0 || began > 0 {
+                let index = fault.index;
+                broken.push(format!(
+                    "without the store, fault {index}: {failed} writes failed and {began} terms began"
+                ));
+            }
         }
         broken
     }
@@ -185,6 +278,7 @@ impl Table {
     /// Promised figures that were missed: one sentence each.
     pub fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
+        missed.extend(self.calm.iter().flat_map(|calm| &calm.events).map(|event| format!("calm: {event}")));
         if !self.etcd {
             return missed;
         }
@@ -201,15 +295,16 @@ impl Table {
                 }
             }
         }
-        for (kind, faults) in &self.kinds {
-            let failed: u64 = faults.iter().map(|fault| fault.failed).sum();
-            if UNFELT.contains(&kind.as_str()) && failed > 0 {
-                missed.push(format!("{kind}: {failed} writes failed, where none may"));
-            }
+        for kind in self.kinds.keys() {
             if let Some(longest) = self.sorted(kind, |fault| fault.rejoin_ms).last()
                 && *longest > REJOIN_MS
             {
                 missed.push(format!("{kind}: whole again after {longest:.0} ms, above {REJOIN_MS} ms"));
+            }
+            if let Some(most) = self.sorted(kind, |fault| fault.log_mib).last()
+                && *most > LOG_MIB
+            {
+                missed.push(format!("{kind}: a node has {most:.0} MiB of log, above {LOG_MIB} MiB"));
             }
         }
         missed
@@ -223,22 +318,41 @@ impl Table {
 
     /// For people.
     pub fn render(&self) -> String {
+        let calm = match self.calm.is_empty() {
+            true => String::new(),
+            false => format!("{}\n", CalmLine::sum(&self.calm)),
+        };
+        if self.rounds.is_empty() && !calm.is_empty() {
+            return calm;
+        }
         let mut text = format!(
-            "{:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>5} {:>6}\n",
-            "milliseconds", "n", "gap p50", "p99", "max", "rejoin p50", "max", "lost", "false"
+            "{:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
+            "milliseconds",
+            "n",
+            "gap p50",
+            "p99",
+            "max",
+            "rejoin p50",
+            "max",
+            "log MiB",
+            "failed",
+            "lost",
+            "false"
         );
         for (kind, faults) in &self.kinds {
             let gaps = self.sorted(kind, |fault| fault.gap_ms);
             let rejoins = self.sorted(kind, |fault| fault.rejoin_ms);
             let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
             text.push_str(&format!(
-                "{kind:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>5} {:>6}\n",
+                "{kind:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
                 faults.len(),
                 show(quantile(&gaps, 0.5)),
                 show(quantile(&gaps, 0.99)),
                 show(gaps.last().copied()),
                 show(quantile(&rejoins, 0.5)),
                 show(rejoins.last().copied()),
+                show(self.sorted(kind, |fault| fault.log_mib).last().copied()),
+                faults.iter().map(|fault| fault.failed).sum::<u64>(),
                 faults.iter().map(|fault| fault.lost).sum::<u64>(),
                 faults.iter().map(|fault| fault.false_acks).sum::<u64>(),
             ));
@@ -256,7 +370,7 @@ impl Table {
             sum(|round| round.false_acks),
             sum(|round| round.problems.len() as u64),
         ));
-        text
+        text + &calm
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod backing;
 mod breakage;
+pub mod calm;
 pub mod etcd;
 pub mod ground;
 pub mod hosts;
@@ -15,16 +16,18 @@ pub mod journal;
 #[path = "../../lab/mod.rs"]
 pub mod lab;
 mod nemesis;
+mod nemesis_disk;
 pub mod plan;
 pub mod process;
 pub mod site;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use drill::database::{
-    Action, FinalState, Handle, History, Judgement, Load, Options, Via, Workload, judge, read_final,
+    Action, FinalState, Handle, History, Judgement, Load, Options, Outcome, Via, Workload, judge, read_final,
 };
 use world::Stop;
 
@@ -36,6 +39,7 @@ use plan::{Fault, Kind};
 use site::NODES;
 
 pub use etcd::installed as etcd_installed;
+pub use nemesis_disk::small_disks_possible;
 
 /// Whole again by then, or the soak ends: far beyond any figure that is promised.
 const WHOLE: Duration = Duration::from_secs(90);
@@ -63,6 +67,8 @@ pub struct Soak {
     pub round: u64,
     /// Where lines are appended.
     pub journal: Option<PathBuf>,
+    /// What may take long does.
+    pub long: bool,
     /// The product is broken on purpose before each fault: the soak must turn red.
     pub broken: bool,
 }
@@ -81,23 +87,10 @@ pub struct Ended {
 /// # Errors
 /// When something of the soak itself does not work: a program is missing, the journal cannot be written.
 pub async fn run(soak: &Soak, stop: &Stop) -> Result<Ended> {
-    let mut journal = Journal::open(soak.journal.as_deref())?;
     let mut ended = Ended::default();
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    add(
-        &mut journal,
-        &mut ended,
-        Line::Start {
-            format_version: FORMAT_VERSION,
-            unix_ms: since_epoch.as_millis() as u64,
-            seed: soak.seed,
-            kinds: soak.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
-            place: format!("{:?}", soak.place).to_lowercase(),
-            store: format!("{:?}", soak.store).to_lowercase(),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        },
-    )?;
-    let mut site = Ground::start(soak.place, soak.store).await?;
+    let mut journal = begin(soak, &mut ended)?;
+    let small_disks = soak.kinds.iter().any(|kind| kind.needs_disks());
+    let mut site = Ground::start(soak.place, soak.store, small_disks).await?;
     let mut next = soak.from;
     while next < soak.faults && !stop.is_requested() && ended.stuck.is_none() {
         let last = (next + soak.round.max(1)).min(soak.faults);
@@ -113,6 +106,23 @@ pub async fn run(soak: &Soak, stop: &Stop) -> Result<Ended> {
         site.end().await;
     }
     Ok(ended)
+}
+
+/// Opens the journal and writes its first line.
+fn begin(soak: &Soak, ended: &mut Ended) -> Result<Journal> {
+    let mut journal = Journal::open(soak.journal.as_deref())?;
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = Line::Start {
+        format_version: FORMAT_VERSION,
+        unix_ms: since_epoch.as_millis() as u64,
+        seed: soak.seed,
+        kinds: soak.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+        place: format!("{:?}", soak.place).to_lowercase(),
+        store: format!("{:?}", soak.store).to_lowercase(),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    add(&mut journal, ended, start)?;
+    Ok(journal)
 }
 
 fn add(journal: &mut Journal, ended: &mut Ended, line: Line) -> Result<()> {
@@ -153,7 +163,11 @@ impl Round {
         let (mut made, mut stuck) = (Vec::new(), None);
         for index in indexes {
             tokio::time::sleep(PAUSE).await;
-            let one = Made::make(soak, site, &load, Fault::at(soak.seed, index, &soak.kinds)).await?;
+            let mut fault = Fault::at(soak.seed, index, &soak.kinds);
+            if soak.long && fault.kind == Kind::StoreAway {
+                fault.away_ms *= 10;
+            }
+            let one = Made::make(soak, site, &load, fault).await?;
             let whole = one.whole_us.is_some();
             made.push(one);
             if !whole {
@@ -176,7 +190,7 @@ impl Round {
         let acks = front_acks(&history);
         let mut faults: Vec<FaultLine> = made.iter().map(|one| one.measured(&acks)).collect();
         for (one, line) in made.iter().zip(&mut faults) {
-            line.failed = front_failures(&history, one.done.at_us, one.done.healed_us);
+            line.failed = one.failed(&history);
         }
         blame(&history, &survived, &made, &mut faults);
         let line = round_line(first, faults.len() as u64, began.elapsed(), &judgement);
@@ -213,6 +227,7 @@ impl Made {
             term_after: site.record().map_or(0, |record| record.term),
             whole_ms: whole_us.map(|us| ms(us.saturating_sub(done.at_us))),
             rejoin_ms: whole_us.map(|us| ms(us.saturating_sub(done.healed_us))),
+            log_mib: Some(site.log_bytes() as f64 / f64::from(1 << 20)),
             ..FaultLine::default()
         };
         eprintln!(
@@ -248,6 +263,33 @@ impl Made {
         }
     }
 
+    /// Writes through the fronts that ended while it lasted and were not acknowledged; says why they were not.
+    fn failed(&self, history: &History) -> u64 {
+        let during = |at_us: u64| at_us > self.done.at_us && at_us <= self.ended_us();
+        let mut reasons = BTreeMap::<String, u64>::new();
+        for o in &history.operations {
+            let write = o.via == Via::Front && matches!(o.action, Action::Register { .. });
+            if !write || !o.ended_us.is_some_and(during) {
+                continue;
+            }
+            match &o.outcome {
+                Outcome::Ok => {}
+                Outcome::Failed { why } => *reasons.entry(format!("failed: {why}")).or_default() += 1,
+                Outcome::Unknown { why, .. } => *reasons.entry(format!("unknown: {why}")).or_default() += 1,
+            }
+        }
+        if !reasons.is_empty() {
+            let told: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            eprintln!(
+                "{:>5} {:<28} writes not acknowledged: {}",
+                self.line.index,
+                self.line.kind,
+                told.join("; ")
+            );
+        }
+        reasons.values().sum()
+    }
+
     fn ended_us(&self) -> u64 {
         self.whole_us.unwrap_or(u64::MAX)
     }
@@ -267,13 +309,15 @@ fn front_acks(history: &History) -> Vec<u64> {
     acks
 }
 
-/// Register writes through the fronts that began in that time and were not acknowledged.
-fn front_failures(history: &History, from_us: u64, until_us: u64) -> u64 {
-    let failed = |o: &&drill::database::Operation| {
-        let write = o.via == Via::Front && matches!(o.action, Action::Register { .. });
-        write && !o.is_ok() && (from_us..until_us).contains(&o.invoked_us)
-    };
-    history.operations.iter().filter(failed).count() as u64
+/// The longest time without an acknowledged write through the fronts, in milliseconds; `None`: there were not two.
+fn front_gap_ms(history: &History) -> Option<f64> {
+    front_acks(history).windows(2).map(|pair| pair[1] - pair[0]).max().map(ms)
+}
+
+/// Processes that want to run, averaged over a minute.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
 /// Charges each lost write and each false acknowledgement to the fault during which it was acknowledged, or the next
@@ -295,7 +339,6 @@ fn blame(history: &History, survived: &FinalState, made: &[Made], faults: &mut [
 fn round_line(first: u64, faults: u64, took: Duration, judgement: &Judgement) -> RoundLine {
     let registers = judgement.registers.clone().unwrap_or_default();
     let appends_lost = judgement.lists.as_ref().map_or(0, |lists| lists.appends_lost);
-    let load_average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     RoundLine {
         first,
         faults,
@@ -306,6 +349,6 @@ fn round_line(first: u64, faults: u64, took: Duration, judgement: &Judgement) ->
         lost: registers.lost.count + appends_lost,
         false_acks: judgement.false_acks,
         problems: judgement.problems.clone(),
-        load_average: load_average.split_whitespace().next().unwrap_or("?").to_owned(),
+        load_average: load_average(),
     }
 }

@@ -33,11 +33,11 @@ pub struct Done {
 }
 
 /// One fault on its way.
-struct Hit<'a> {
-    site: &'a mut Site,
+pub(super) struct Hit<'a> {
+    pub(super) site: &'a mut Site,
     load: &'a Handle,
-    fault: Fault,
-    primary: NodeId,
+    pub(super) fault: Fault,
+    pub(super) primary: NodeId,
     at_us: Option<u64>,
 }
 
@@ -106,6 +106,21 @@ impl Hit<'_> {
                 }
             }
             Kind::StandbysFreezeAllKill => self.kill_all(away).await?,
+            Kind::PrimaryDiskFull => self.fill_disk(primary, away).await?,
+            Kind::StandbyDiskFull => {
+                self.fill_disk(standby, away).await?;
+                return Ok(Some(standby));
+            }
+            Kind::KillInCopy => {
+                self.kill_in_copy(standby).await?;
+                return Ok(Some(standby));
+            }
+            Kind::KillInRewind => self.kill_in_rewind(away).await?,
+            Kind::StoreAway => {
+                self.mark();
+                self.site.backing.all_away(away, self.fault.pick.is_multiple_of(2)).await?;
+                return Ok(None);
+            }
             _ => bail!("`{}` needs hosts\nhint: `--hosts`", self.fault.kind.name()),
         }
         Ok(Some(primary))
@@ -141,7 +156,7 @@ impl Hit<'_> {
         self.site.start_keeper(self.primary).await
     }
 
-    async fn kill_all(&mut self, away: Duration) -> Result<()> {
+    pub(super) async fn kill_all(&mut self, away: Duration) -> Result<()> {
         let mut frozen = Vec::new();
         for node in self.standbys() {
             frozen.extend(self.freeze(node)?);
@@ -154,12 +169,12 @@ impl Hit<'_> {
         self.site.start_node(self.primary).await
     }
 
-    fn standbys(&self) -> Vec<NodeId> {
+    pub(super) fn standbys(&self) -> Vec<NodeId> {
         NODES.into_iter().filter(|node| *node != self.primary).collect()
     }
 
     /// The first effect comes now.
-    fn mark(&mut self) {
+    pub(super) fn mark(&mut self) {
         self.at_us = self.at_us.or(Some(self.load.now_us()));
     }
 
@@ -187,7 +202,7 @@ impl Hit<'_> {
     }
 
     /// Everything of a node at once.
-    fn kill_node(&mut self, node: NodeId) {
+    pub(super) fn kill_node(&mut self, node: NodeId) {
         self.site.crash_keeper(node);
         if let Some(server) = self.site.server(node) {
             server.signal_all(Signal::KILL);

@@ -49,7 +49,16 @@ pub enum Kind {
     DataCut,
     /// Primary and one standby do not hear each other; everybody else hears both.
     StandbyCut,
-    /// Every member of the store stands still: no write may fail meanwhile.
+    /// No byte is left on the primary's disk, for a while. It refuses to write or is followed by another.
+    PrimaryDiskFull,
+    /// The same of a standby: writes go on without it.
+    StandbyDiskFull,
+    /// A standby loses its disk, and while it is copied the copy, its source or its keeper is killed.
+    KillInCopy,
+    /// The same while an old primary with records of its own is rewound.
+    KillInRewind,
+    /// The whole store is away: all its members stand still or, on loopback, die and come back. No write may fail, no
+    /// term may begin.
     StoreAway,
 }
 
@@ -68,6 +77,11 @@ pub const KINDS: &[(Kind, &str)] = &[
     (Kind::PrimaryKillStandbyFreeze, "primary-kill+standby-freeze"),
     (Kind::PrimaryKillInRejoin, "primary-kill-in-rejoin"),
     (Kind::StandbysFreezeAllKill, "standbys-freeze+all-kill"),
+    (Kind::PrimaryDiskFull, "primary-disk-full"),
+    (Kind::StandbyDiskFull, "standby-disk-full"),
+    (Kind::KillInCopy, "kill-in-copy"),
+    (Kind::KillInRewind, "kill-in-rewind"),
+    (Kind::StoreAway, "store-away"),
 ];
 
 /// Those that need hosts.
@@ -79,11 +93,10 @@ pub const HOST_KINDS: &[(Kind, &str)] = &[
     (Kind::HostCutOut, "host-cut-out"),
     (Kind::DataCut, "data-cut"),
     (Kind::StandbyCut, "standby-cut"),
-    (Kind::StoreAway, "store-away"),
 ];
 
 /// Of those on loopback, the ones that hosts know too.
-const EVERYWHERE: &[Kind] = &[Kind::PrimaryKill, Kind::Switchover];
+const EVERYWHERE: &[Kind] = &[Kind::PrimaryKill, Kind::Switchover, Kind::StoreAway];
 
 impl Kind {
     /// All that can be made there.
@@ -110,6 +123,11 @@ impl Kind {
         Ok(*kind)
     }
 
+    /// Whether nodes need a small disk of their own for it, which only root can make.
+    pub fn needs_disks(self) -> bool {
+        matches!(self, Kind::PrimaryDiskFull | Kind::StandbyDiskFull)
+    }
+
     /// How long what is frozen or away stays so, in milliseconds: from, to.
     fn away_ms(self) -> (f64, f64) {
         match self {
@@ -118,14 +136,15 @@ impl Kind {
             Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut | Kind::DataCut | Kind::StandbyCut => {
                 (500.0, 10_000.0)
             }
-            // As long as promised.
-            Kind::StoreAway => (60_000.0, 60_000.0),
             Kind::KeeperCrash => (100.0, 3_000.0),
             Kind::NodeKill => (1_000.0, 6_000.0),
             Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
                 (1_000.0, 5_000.0)
             }
-            Kind::StandbysFreezeAllKill => (300.0, 1_000.0),
+            Kind::StandbysFreezeAllKill | Kind::KillInRewind => (300.0, 1_000.0),
+            Kind::PrimaryDiskFull | Kind::StandbyDiskFull => (3_000.0, 8_000.0),
+            // Longer than keepers wait for anything; `--long` makes it as long as promised.
+            Kind::StoreAway => (6_000.0, 6_000.0),
             _ => (0.0, 0.0),
         }
     }

@@ -20,6 +20,19 @@ impl Process {
         Some(Process { pid, started: fields.get(18)?.parse().ok()? })
     }
 
+    /// The process of `program` that works on `folder`.
+    pub fn find(program: &str, folder: &str) -> Option<Process> {
+        let all = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let named = numbers.filter_map(Process::of).filter(|process| {
+            let title = process.title();
+            title.split(' ').next().is_some_and(|word| word.ends_with(&format!("/{program}")))
+                && title.contains(folder)
+        });
+        // Those it forks have greater numbers.
+        named.min_by_key(|process| process.pid)
+    }
+
     /// Whether it runs, or stands still.
     pub fn lives(self) -> bool {
         Process::of(self.pid) == Some(self)

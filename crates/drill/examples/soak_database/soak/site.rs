@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use world::{Clock, Tasks};
 
 use super::backing::{Backing, Which};
+use super::nemesis_disk::Disks;
 use super::process::Process;
 
 /// All nodes.
@@ -57,6 +58,8 @@ pub struct Site {
     store: Store,
     planned: PlannedDatabase,
     tasks: Tasks,
+    /// Unmounted last, once nothing runs on them.
+    disks: Option<Disks>,
 }
 
 struct Front {
@@ -67,7 +70,9 @@ struct Front {
 
 impl Site {
     /// Three nodes that serve, with both standbys streaming.
-    pub async fn start(which: Which) -> Result<Site> {
+    ///
+    /// With `small_disks` each node's data is on a small disk of its own.
+    pub async fn start(which: Which, small_disks: bool) -> Result<Site> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
@@ -75,6 +80,7 @@ impl Site {
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         let user = system()?;
+        let disks = small_disks.then(|| Disks::mount(&folder)).transpose()?;
         // Addresses that other programs' own connections do not start from.
         let network = format!("127.{}.{number}", 100 + process % 150);
         let free = |host: u8| -> Result<SocketAddr> {
@@ -93,8 +99,19 @@ impl Site {
         let store = backing.client()?;
         let planned = planned(&places)?;
         let (keepers, tasks) = (BTreeMap::new(), Tasks::new());
-        let mut site =
-            Site { folder, keep: false, user, places, keepers, fronts, backing, store, planned, tasks };
+        let mut site = Site {
+            folder,
+            keep: false,
+            user,
+            places,
+            keepers,
+            fronts,
+            backing,
+            store,
+            planned,
+            tasks,
+            disks,
+        };
         for node in NODES {
             site.start_node(node).await?;
         }
@@ -109,6 +126,12 @@ impl Site {
     /// Leaves the folder behind, with the servers' logs.
     pub fn keep(&mut self) -> &Path {
         self.keep = true;
+        if self.disks.is_some() {
+            // What is on the small disks goes with them.
+            for node in NODES {
+                let _ = fs::copy(self.dir(node).join("log"), self.folder.join(format!("log-{node}")));
+            }
+        }
         &self.folder
     }
 
@@ -165,8 +188,46 @@ impl Site {
         })
     }
 
-    fn dir(&self, node: NodeId) -> PathBuf {
+    /// The folder of a node.
+    pub fn dir(&self, node: NodeId) -> PathBuf {
         self.folder.join(format!("db-{node}"))
+    }
+
+    /// All that a node had is gone. What was killed a moment ago may still have to end.
+    pub async fn lose_disk(&self, node: NodeId) -> Result<()> {
+        let began = Instant::now();
+        while let Err(error) = self.clear(node) {
+            ensure!(began.elapsed() < LET_GO, "the disk of node {node} cannot be emptied: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    fn clear(&self, node: NodeId) -> std::io::Result<()> {
+        for entry in fs::read_dir(self.dir(node))?.filter_map(Result::ok) {
+            // The folder itself may be a disk.
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of log of the node that has most of it.
+    pub fn log_bytes(&self) -> u64 {
+        NODES.iter().map(|node| log_of(&self.dir(*node))).max().unwrap_or_default()
+    }
+
+    /// Runs a statement as the keeper's own role.
+    pub async fn superuser(&self, node: NodeId, sql: &str) -> Result<()> {
+        let place = self.places.get(&node).context("no such node")?;
+        let mut command = tokio::process::Command::new(find_bin(15)?.join("psql"));
+        command.arg("-h").arg(self.dir(node).join("run")).arg("-p").arg(place.server.port().to_string());
+        command.args(["-X", "-q", "-U", "evenkeel", "-d", "postgres", "-c", sql]).kill_on_drop(true);
+        let output = command.stdin(std::process::Stdio::null()).output().await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
     }
 
     /// A keeper is gone, at once; its server runs on.
@@ -195,7 +256,7 @@ impl Site {
     }
 
     /// The primary that serves, and its term.
-    fn primary(&self) -> Option<(NodeId, u64)> {
+    pub fn primary(&self) -> Option<(NodeId, u64)> {
         let record = self.record()?;
         match record.phase {
             ReignPhase::Serving { primary, .. } => Some((primary, record.term)),
@@ -309,6 +370,7 @@ impl Drop for Site {
                 drop(server.signal_all(Signal::KILL));
             }
         }
+        drop(self.disks.take());
         if !self.keep {
             let _ = fs::remove_dir_all(&self.folder);
         }
@@ -329,6 +391,12 @@ pub async fn calm(bound: Duration, whole: impl Fn() -> bool) -> Option<Instant> 
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     None
+}
+
+/// Bytes of log in a node's folder.
+pub fn log_of(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder.join("data/pg_wal")).into_iter().flatten();
+    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
 }
 
 /// The `server` in the node's folder is told to wait for no standby.
