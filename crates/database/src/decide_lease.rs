@@ -75,7 +75,8 @@ pub(crate) fn take_over(scene: &Scene<'_>) -> Option<Action> {
     // One that it can settle by itself needs no lease to be over.
     let needless = last.is_settled_by(Nodes::NONE.with(me));
     let standby = matches!(scene.view.server, Server::Standby { .. } | Server::Stopped { .. });
-    if !able || needless || !standby {
+    // A witness could stand in for nobody: it serves nothing.
+    if !able || needless || !standby || scene.view.witnesses.has(me) {
         return None;
     }
     let mut next: Record = unasked(scene)?;

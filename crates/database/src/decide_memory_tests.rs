@@ -31,7 +31,6 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
         nodes: [A, B, C].into_iter().collect(),
         witnesses: Nodes::NONE,
         from: Lsn(0),
-        severed: false,
         alone: Alone::Block,
         mode: model::Mode::Quorum,
         unrest_max: crate::UNREST_MAX,

@@ -167,3 +167,40 @@ fn a_winner_that_had_told_of_half_a_record_corrects_where_its_reign_begins() {
     assert_eq!(corrected.reign(5).unwrap().fork, Lsn(44));
     assert!(matches!(choose_at(50), (_, crate::Action::Persist(own)) if own.reign == 5));
 }
+
+/// Two nodes and a witness in calm, as `node` sees it.
+fn beside_a_witness(node: u8) -> crate::View {
+    let start = World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None).with_witness();
+    crate::sim::calm(start).view_of(NodeId(node))
+}
+
+/// It was away for so long that its primary threw away what it needs next: it would ask for that for ever.
+#[test]
+fn a_stranded_witness_begins_anew_when_nobody_counts_on_it() {
+    let mut view = beside_a_witness(3);
+    let choose = |view: &crate::View| super::choose(view, &crate::Judgement::default());
+    assert_eq!(choose(&view), None);
+    view.stranded = true;
+    assert_eq!(choose(&view), Some(("leave the old", crate::Action::Point(None))));
+    let (sync, upstream) = (crate::Sync::default(), None);
+    view.server = crate::Server::Standby { upstream, receiving: false, end: Some(Lsn(2)), sync };
+    assert_eq!(choose(&view), None, "it may be the only one that has what was acknowledged");
+    view.record.as_mut().unwrap().value.quorums[0].members = nodes(&[2]);
+    let Some(("anew", crate::Action::Report { doc, .. })) = choose(&view) else { panic!() };
+    view.docs.get_mut(&NodeId(3)).unwrap().value = doc;
+    assert!(matches!(choose(&view), Some(("anew", crate::Action::Anew(_)))));
+}
+
+/// A lease is for who can serve; no rule depends on the plan never giving one to a database with a witness.
+#[test]
+fn a_witness_takes_over_no_lease() {
+    for (node, takes) in [(2, true), (3, false)] {
+        let mut view = beside_a_witness(node);
+        view.mode = model::Mode::Lease;
+        view.record.as_mut().unwrap().value.quorums[0].need = 0;
+        let over = crate::Tenure { over: Some(1), ..Default::default() };
+        let judgement = crate::Judgement { lease: over, ..Default::default() };
+        let chosen = super::choose(&view, &judgement);
+        assert_eq!(matches!(chosen, Some(("take over", _))), takes, "node {node}: {chosen:?}");
+    }
+}

@@ -118,8 +118,6 @@ pub struct View {
     pub witnesses: Nodes,
     /// Where this node's own log begins; zero of one with data. See [`NodeDoc::from`].
     pub from: Lsn,
-    /// A witness is told by its primary that what comes next in its log is there no more.
-    pub severed: bool,
     /// What the file says about the last standby's loss.
     pub alone: Alone,
     /// How commits are kept: by a quorum, or under a lease.

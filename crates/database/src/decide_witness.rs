@@ -97,13 +97,12 @@ pub(crate) fn anew(scene: &Scene<'_>) -> Option<Action> {
         Server::Stopped { fresh: Some(of), .. } if *of != source.term => true,
         Server::Standby { upstream: None, receiving: false, end: Some(end), .. } => {
             let kin = kinship_to(record, &scene.view.durable, *end, record.term);
-            if kin == Kinship::Prefix {
+            // It may well be a beginning of the primary's, whose next part is there no more.
+            if kin == Kinship::Prefix && !scene.view.stranded {
                 return None;
             }
             false
         }
-        // What comes next is there no more.
-        Server::Standby { upstream: Some(now), .. } if scene.view.severed && *now == source => false,
         _ => return None,
     };
     let awaited = !scene.serving() && record.current().is_some_and(|quorum| quorum.members.has(scene.me()));

@@ -505,6 +505,7 @@ pub(crate) static DATABASE: Shape = Shape {
     ],
     foreign: &[
         ("version", "it is part of `engine: postgres:15`"),
+        ("witness", "a node that holds the log alone is not built yet: `standbys: 2` keeps three copies"),
         ("image", "evenkeel runs the PostgreSQL of this machine: `engine: postgres:15`"),
         ("port", "evenkeel chooses the port: services get the address as `${NAME.url}`"),
         ("ports", "evenkeel chooses the port: services get the address as `${NAME.url}`"),

@@ -316,7 +316,6 @@ impl Keeper {
             nodes: self.local.options.places.keys().copied().collect::<Nodes>(),
             witnesses: Nodes::NONE,
             from: model::Lsn(0),
-            severed: false,
             alone: self.alone,
             // A lease is not driven yet; such a database is refused before it comes to this.
             mode: Mode::Quorum,

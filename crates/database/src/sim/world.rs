@@ -233,7 +233,6 @@ impl World {
             nodes: self.ids(),
             witnesses: self.witnesses,
             from: self.begin_of(id),
-            severed: false,
             alone: self.alone,
             mode: self.mode,
             unrest_max: self.unrest_max,
