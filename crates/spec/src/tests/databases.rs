@@ -272,13 +272,13 @@ fn a_witness_is_refused_because_it_is_not_built() {
         RUN,
         "name: shop
 services: { web: { command: [a] } }
-databases: { db: { engine: postgres:15, standbys: 1, witness: true } }
+databases: { db: { engine: postgres:15, witness: true } }
 ",
         expect![[r#"
             error[E0112]: `witness` is no key of `databases.db`; it belongs to other tools
-             --> evenkeel.yaml:3:54
-            3 | databases: { db: { engine: postgres:15, standbys: 1, witness: true } }
-              |                                                      ^^^^^^^
+             --> evenkeel.yaml:3:41
+            3 | databases: { db: { engine: postgres:15, witness: true } }
+              |                                         ^^^^^^^
             hint: a node that holds the log alone is not built yet: `standbys: 2` keeps three copies
         "#]],
     );
