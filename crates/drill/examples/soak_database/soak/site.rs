@@ -319,20 +319,32 @@ impl Site {
 
     /// Asks for a switch, as `evenkeel failover` does.
     pub async fn hand_over(&self, to: NodeId) -> Result<()> {
-        let key = Keys::new(&self.planned.database.name).record();
+        let mut why = anyhow::anyhow!("somebody else always was faster");
         for _ in 0..20 {
-            let entry = self.store.get(&key).await?.context("there is no record")?;
-            let mut record: Record = serde_json::from_slice(&entry.value)?;
-            let ReignPhase::Serving { primary, .. } = record.phase else { bail!("nobody serves") };
-            record.phase = ReignPhase::Serving { primary, handover: Some(to) };
-            let value = serde_json::to_vec(&record)?;
-            let compare = vec![Compare::Modified { key: key.clone(), revision: entry.modified }];
-            let then = vec![Op::Put { key: key.clone(), value, lease: None }];
-            if self.store.txn(Txn { compare, then }).await?.done {
-                return Ok(());
+            match self.ask_for(to).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // A person would ask again too.
+                Err(error) if error.is::<store::StoreError>() => {
+                    why = error;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => return Err(error),
             }
         }
-        bail!("somebody else always was faster")
+        Err(why)
+    }
+
+    async fn ask_for(&self, to: NodeId) -> Result<bool> {
+        let key = Keys::new(&self.planned.database.name).record();
+        let entry = self.store.get(&key).await?.context("there is no record")?;
+        let mut record: Record = serde_json::from_slice(&entry.value)?;
+        let ReignPhase::Serving { primary, .. } = record.phase else { bail!("nobody serves") };
+        record.phase = ReignPhase::Serving { primary, handover: Some(to) };
+        let value = serde_json::to_vec(&record)?;
+        let compare = vec![Compare::Modified { key: key.clone(), revision: entry.modified }];
+        let then = vec![Op::Put { key, value, lease: None }];
+        Ok(self.store.txn(Txn { compare, then }).await?.done)
     }
 
     /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
