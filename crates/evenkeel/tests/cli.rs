@@ -287,6 +287,7 @@ fn a_full_disk_is_told_and_ends_nothing_that_only_logs() {
     let token = folder.file("token", [7; 32]);
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
     folder.file("console", "secret");
+    fs::create_dir(folder.0.join("identity")).unwrap();
     let mut agent = folder.command(AGENT).stdout(Stdio::null()).stderr(full()).spawn().unwrap();
     // Its first word to its front comes after its first log line, and after it has begun to listen for signals.
     let heard = first_word(&folder.0.join("zone/front.sock"));
@@ -438,6 +439,7 @@ fn an_agent_names_what_is_in_its_way() {
     let folder = Folder::new("agent");
     let token = folder.file("token", [7; 32]);
     folder.file("console", "secret");
+    fs::create_dir(folder.0.join("identity")).unwrap();
     let agent = |dir: &'static str| {
         let mut words = AGENT.to_vec();
         *words.last_mut().unwrap() = dir;
@@ -446,7 +448,7 @@ fn an_agent_names_what_is_in_its_way() {
     agent("open").fails("others may read it", "hint: chmod 600");
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
     fs::create_dir_all(folder.0.join("taken/front.sock")).unwrap();
-    agent("taken").fails("cannot replace `taken/front.sock`", "directory");
+    agent("taken").fails("cannot replace `", "taken/front.sock`\n  because Is a directory");
     let held = fs::File::create(folder.file("held/lock", "")).unwrap();
     held.lock().unwrap();
     agent("held").fails("another agent runs zone `a`", "held");

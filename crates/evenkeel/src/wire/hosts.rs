@@ -36,7 +36,10 @@ impl Hosts {
     pub fn read(site: &Site) -> anyhow::Result<Option<Hosts>> {
         let path = site.hosts_path();
         let text = match std::fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // A path through something that is no folder is somebody else's to name.
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                return Ok(None);
+            }
             other => other.with_context(|| format!("cannot read `{}`", path.display()))?,
         };
         let hosts = serde_json::from_slice(&text).map_err(|error| {
