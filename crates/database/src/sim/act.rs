@@ -206,7 +206,12 @@ impl World {
                 node.disk.timelines.push((1, 0));
                 node.disk.files.insert(1, 0);
             }
-            Action::Persist(durable) => node.durable = durable,
+            Action::Persist(durable) => {
+                if durable.promised > node.durable.promised {
+                    node.disk.upstream = None;
+                }
+                node.durable = durable;
+            }
             Action::Start if node.disk.state == State::Whole => {
                 node.disk.fresh = None;
                 node.disk.open = false;

@@ -56,11 +56,12 @@ impl World {
     fn forget_pending(&mut self, id: NodeId) {
         let blind = self.flaw == Flaw::BlindWrite;
         let witness = self.witnesses.has(id);
-        let Node { keeper, durable, .. } = self.node_mut(id);
+        let Node { keeper, durable, disk, .. } = self.node_mut(id);
+        let leaves = witness || disk.upstream.is_some();
         let compares = matches!(keeper.pending, Some(Action::Write { .. } | Action::Report { .. }));
         let refused = compares && keeper.stale && !blind;
         let promises = matches!(&keeper.pending, Some(Action::Persist(next)) if is_promise(durable, next));
-        if refused || promises && !witness {
+        if refused || promises && !leaves {
             keeper.pending = None;
         }
         keeper.stale &= compares && keeper.pending.is_some();
@@ -72,11 +73,13 @@ impl World {
     /// later term, which it then promises instead. A crash before it is a crash after it, and a promise that is late is
     /// a keeper that stands still after it.
     ///
-    /// Not so of a witness, which gives what it holds to nobody any more once it has promised a later term.
+    /// Not so of a node that names an upstream, which it leaves with its promise; nor of a witness, which gives what it holds
+    /// to nobody any more once it has promised a later term.
     fn promise_at_once(&mut self, id: NodeId) {
         let term = self.record.as_ref().map_or(0, |record| record.term);
         let node = self.node(id);
-        if node.keeper.pending.is_some() || node.durable.promised >= term || self.witnesses.has(id) {
+        let leaves = node.disk.upstream.is_some() || self.witnesses.has(id);
+        if node.keeper.pending.is_some() || node.durable.promised >= term || leaves {
             return;
         }
         let durable = node.durable;
