@@ -15,6 +15,7 @@ fn db(standbys: u8) -> Database {
         storage: "100G".parse().unwrap(),
         standbys,
         writes: Some(Rate(50.0)),
+        witness: false,
         when_alone: WhenAlone::Block,
     }
 }

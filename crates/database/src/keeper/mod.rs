@@ -15,6 +15,7 @@ mod run;
 mod shared;
 mod status;
 mod warn;
+mod witness;
 
 pub use error::KeeperError;
 pub use note::Note;

@@ -120,7 +120,7 @@ async fn a_standby_takes_from_a_witness_what_it_has_missed_and_nothing_more() {
 
     stop_fast(&run_b).await;
     b.kill().await.unwrap();
-    for path in w.shelved(own).unwrap() {
+    for path in w.shelved(own, told.timeline).unwrap() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let mut file = std::fs::File::open(&path).unwrap();
         b.lay_in(name, &mut file, told.end).unwrap();

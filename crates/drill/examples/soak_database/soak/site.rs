@@ -427,6 +427,7 @@ fn planned(places: &BTreeMap<NodeId, NodePlace>) -> Result<PlannedDatabase> {
         storage: Bytes(1 << 30),
         standbys: 2,
         writes: None,
+        witness: false,
         when_alone: WhenAlone::Block,
     };
     let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
