@@ -316,12 +316,17 @@ fn segments_in(folder: &Path, newest: u32) -> Result<Segments, InstanceError> {
     Ok(segments)
 }
 
-/// Where the last whole record ends that the files of `folder` hold; `None`: there is none.
+/// Where the last whole record ends that the files of `folder` hold. `None`: none ends there; then the files are nothing
+/// but the middle of one, or no log at all, as the second says.
 ///
 /// # Errors
 /// [`InstanceError::File`].
-pub fn end_of_files(folder: &Path) -> Result<Option<Lsn>, InstanceError> {
-    Ok(end_of(&segments_in(folder, u32::MAX)?)?.map(|log| log.end))
+pub fn end_of_files(folder: &Path) -> Result<(Option<Lsn>, bool), InstanceError> {
+    let segments = segments_in(folder, u32::MAX)?;
+    let end = end_of(&segments)?.map(|log| log.end);
+    let Some((number, (_, path))) = segments.first_key_value() else { return Ok((end, false)) };
+    let page = read_page(path, 0).map_err(InstanceError::file("read", path))?;
+    Ok((end, page.is_some_and(|page| wal::goes_on(&page, Lsn(number * SEGMENT)))))
 }
 
 /// What a name in a log's folder stands for.

@@ -16,7 +16,7 @@ use crate::shelf::Lack;
 use crate::{Action, Durable, Upstream};
 
 /// SQL that answers from memory.
-const QUICK: Duration = Duration::from_millis(1_000);
+pub(super) const QUICK: Duration = Duration::from_millis(1_000);
 /// A promotion is a signal, a look each 100 ms and one record; replaying what is left can take longer, and is then asked
 /// for again.
 const PROMOTE: Duration = Duration::from_millis(3_000);
@@ -156,7 +156,7 @@ impl Local {
         Ok(())
     }
 
-    fn others(&self) -> Vec<NodeId> {
+    pub fn others(&self) -> Vec<NodeId> {
         self.options.places.keys().copied().filter(|node| *node != self.options.node).collect()
     }
 

@@ -66,7 +66,7 @@ pub(super) struct Local {
     /// When the first of these began.
     silent_since: Instant,
     answered: bool,
-    last: Option<Observation>,
+    pub last: Option<Observation>,
     fork: Option<(u32, model::Lsn)>,
     /// The last start came to nothing, for this reason; the next one waits.
     pub not_before: Option<(Instant, String)>,

@@ -13,6 +13,7 @@ mod note;
 mod options;
 mod run;
 mod shared;
+mod slots;
 mod status;
 mod warn;
 mod witness;

@@ -21,7 +21,7 @@ use super::warn::Warnings;
 use super::witness;
 use crate::instance::{Running, Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
-use crate::{Action, Alone, BEAT_MS, Judgement, Memory, Server, View, choose};
+use crate::{Action, Alone, BEAT_MS, Judgement, Memory, SUSPECT_MS, Server, View, choose};
 
 /// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
 const CALM_MS: u64 = 100;
@@ -343,6 +343,9 @@ impl Keeper {
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
             self.settle_log(&view)?;
+            let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
+            let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
+            self.local.mend_slots(there, view.durable.reign).await?;
             return Ok(Round::Calm);
         };
         if self.checkpointing && action == Action::Checkpoint {

@@ -115,9 +115,10 @@ async fn checked(lack: &Lack, folder: PathBuf) -> Result<(), ShelfError> {
     let (folder, end) =
         looked.await.map_err(|error| ShelfError::Broken { at, cause: io::Error::other(error) })?;
     let why = match end {
-        Ok(None) => return Ok(()),
-        Ok(Some(end)) if end == lack.upto => return Ok(()),
-        Ok(Some(end)) => format!("its records end at {end}, not at {}", lack.upto),
+        Ok((None, true)) => return Ok(()),
+        Ok((Some(end), _)) if end == lack.upto => return Ok(()),
+        Ok((Some(end), _)) => format!("its records end at {end}, not at {}", lack.upto),
+        Ok((None, false)) => "it holds no records".to_owned(),
         Err(error) => format!("it cannot be read: {error}"),
     };
     // It would be found whole, and be no better, at the next try.

@@ -261,11 +261,6 @@ impl Site {
         self.signal_family(node, Signal::CONT);
     }
 
-    /// Ends every process of a server.
-    pub fn kill_server(&self, node: NodeId) {
-        self.signal_family(node, Signal::KILL);
-    }
-
     /// The keeper ends in order, and its server.
     pub async fn stop(&mut self, node: NodeId) {
         self.keepers.remove(&node).unwrap().stop().await;
@@ -354,6 +349,17 @@ impl Site {
             ends.spawn(keeper.stop_after_primary(10_000));
         }
         ends.join_all().await;
+    }
+
+    /// Ends everything, and sees that nothing is left that works in the cluster's folder.
+    pub async fn end_clean(mut self) {
+        self.stop_all().await;
+        let folder = self.folder.to_string_lossy().into_owned();
+        let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let left = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let left: Vec<String> = left.map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+        let left: Vec<&String> = left.iter().filter(|line| line.contains(&folder)).collect();
+        assert!(left.is_empty(), "still there: {left:?}");
     }
 
     /// Ends everything.
