@@ -279,7 +279,8 @@ fn two_copies_and_a_witness_lose_nothing_and_outlive_a_zone() {
     assert_eq!(serde_json::from_value::<Database>(three).unwrap(), db(2));
     app.databases[0].standbys = 2;
     let refused = crate::plan(&app, &Options::default()).unwrap_err().to_string();
-    expect!["`db` has a witness beside 2 standbys; a witness is the third vote of two copies: `standbys: 1`"].assert_eq(&refused);
+    expect!["`db` has a witness beside 2 standbys; a witness is the third vote of two copies: `standbys: 1`"]
+        .assert_eq(&refused);
 }
 
 #[test]
