@@ -39,6 +39,8 @@
   }
   const tag = (tone, shape, text) => make("span", `tag ${tone}`, mark(shape), make("span", "", text));
 
+  // Roles of a database's nodes.
+  const DATA = ["primary", "standby", "witness"];
   const STATES = {
     ready: ["good", "disc", "ready"],
     starting: ["busy", "half", "starting"],
@@ -165,7 +167,7 @@
     cell.append(make("div", "unit", make("span", "name", unit.name), state));
     const facts = [];
     // Of a database's node its term, vote and lag are what one looks for also when all is well.
-    const data = unit.role === "primary" || unit.role === "standby";
+    const data = DATA.includes(unit.role);
     if (data && unit.detail && unit.healthy) facts.push(unit.detail);
     if (unit.restarts > 0) facts.push(plural(unit.restarts, "restart", "restarts"));
     const role = make("span", unit.role === "primary" ? "primary" : "", unit.role);
@@ -189,7 +191,7 @@
 
   // An application's own parts, the fronts before them, then its databases and the fronts before those.
   function rank(units) {
-    if (units.some((unit) => unit.role === "primary" || unit.role === "standby")) return 2;
+    if (units.some((unit) => DATA.includes(unit.role))) return 2;
     if (units.some((unit) => unit.role !== "front")) return 0;
     return units[0].service === "data" ? 3 : 1;
   }

@@ -29,6 +29,7 @@ pub mod instance;
 pub mod keeper;
 pub mod path;
 pub mod peers;
+pub mod shelf;
 pub mod sim;
 
 pub use decide::{RULES, Rule, choose, choose_with};

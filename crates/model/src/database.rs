@@ -14,8 +14,11 @@ pub struct Database {
     pub postgres: u16,
     /// Room for its data on each node.
     pub storage: Bytes,
-    /// Nodes beside the primary, 0 to [`Database::STANDBYS_MAX`].
+    /// Nodes with data beside the primary, 0 to [`Database::STANDBYS_MAX`].
     pub standbys: u8,
+    /// One more node, which holds the log alone: it acknowledges writes, and never becomes primary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub witness: bool,
     /// Writing transactions at peak. `None`: nobody said.
     pub writes: Option<Rate>,
     /// What it does with writes when no standby is left. Of no effect without standbys.
@@ -61,18 +64,30 @@ impl Database {
     /// Most standbys: five nodes outlive the loss of any two. Each one more makes every write slower.
     pub const STANDBYS_MAX: u8 = 4;
 
-    /// How many nodes there are: the primary and its standbys.
+    /// How many nodes there are: the primary, its standbys and the witness.
     #[must_use]
     pub fn nodes(&self) -> u8 {
+        self.copies().saturating_add(u8::from(self.witness))
+    }
+
+    /// How many of them have the data.
+    #[must_use]
+    pub fn copies(&self) -> u8 {
         self.standbys.saturating_add(1)
+    }
+
+    /// The number of the witness, the last one: `3` of `db-3`.
+    #[must_use]
+    pub fn witness_number(&self) -> Option<u8> {
+        self.witness.then(|| self.nodes())
     }
 
     /// What so many nodes allow.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        match self.standbys {
-            0 => Mode::Single,
-            1 => Mode::Lease,
+        match (self.standbys, self.witness) {
+            (0, _) => Mode::Single,
+            (1, false) => Mode::Lease,
             _ => Mode::Quorum,
         }
     }
@@ -180,6 +195,7 @@ mod tests {
             postgres: 15,
             storage: Bytes(1 << 30),
             standbys: 0,
+            witness: false,
             writes: None,
             when_alone: WhenAlone::default(),
         };

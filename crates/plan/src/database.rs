@@ -151,6 +151,12 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
         if node_name(database, database.nodes()).is_none() {
             return absurd(format!("the name of database `{name}` is too long"), "it may have 61 letters");
         }
+        if database.witness && database.standbys != 1 {
+            return absurd(
+                format!("`{name}` has a witness beside {} standbys", database.standbys),
+                "a witness is the third vote of two copies: `standbys: 1`",
+            );
+        }
         if database.standbys > Database::STANDBYS_MAX {
             return absurd(
                 format!("`standbys` of `{name}` is {}", database.standbys),
@@ -187,6 +193,17 @@ pub(crate) fn planned(database: &Database, zones: &[ZoneName]) -> PlannedDatabas
 pub(crate) fn why(database: &Database, zones: u32) -> String {
     let name = &database.name;
     match database.mode() {
+        Mode::Quorum if database.witness => {
+            let zone = match goes_on(database, Scope::Zone, zones) {
+                true => "",
+                false => ", and so does losing the zone with two of them",
+            };
+            format!(
+                "`{name}` acknowledges a write when 2 of its 3 nodes have it, two copies of the data and a witness, which \
+                 holds the log alone and never becomes primary: losing any 1 loses nothing, and losing the primary stops \
+                 writes for about {QUORUM_FAILOVER_S} s; losing 2 stops them{zone}"
+            )
+        }
         Mode::Quorum => {
             let (nodes, needed) = (database.nodes(), needed(database));
             let lost = u32::from(nodes) - needed;
@@ -202,7 +219,7 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
         }
         Mode::Lease => format!(
             "`{name}` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the \
-             primary; `standbys: 2` loses nothing"
+             primary; `witness: true` or `standbys: 2` loses nothing"
         ),
         Mode::Single => format!(
             "`{name}` has one node: nothing takes over, and what is lost with its disk is lost; `standbys: 2` goes on"
@@ -289,6 +306,12 @@ pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
             all.push(format!(
                 "`when_alone: degrade` of `{name}` is counted like `block`: whether the node that is left may go on \
                  depends on which one it is; what it acknowledges alone is lost with it"
+            ));
+        }
+        if database.witness && !is_local {
+            all.push(format!(
+                "the witness of `{name}` is paid for like a node with data; it needs a disk for some of the log, and little \
+                 else"
             ));
         }
         if !is_local {

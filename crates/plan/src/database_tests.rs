@@ -15,6 +15,7 @@ fn db(standbys: u8) -> Database {
         storage: "100G".parse().unwrap(),
         standbys,
         writes: Some(Rate(50.0)),
+        witness: false,
         when_alone: WhenAlone::Block,
     }
 }
@@ -258,10 +259,35 @@ fn a_cloud_with_too_few_zones_is_passed_over_for_one_with_three() {
 }
 
 #[test]
+fn two_copies_and_a_witness_lose_nothing_and_outlive_a_zone() {
+    let mut app = with(shop(), 1);
+    app.databases[0].witness = true;
+    app.objectives.rpo = PerScope { node: Some(Duration(0)), zone: Some(Duration(0)), ..PerScope::default() };
+    let plan = made(&app);
+    assert!(plan.feasible, "{:?}", plan.missed);
+    assert_eq!((plan.databases[0].mode, nodes(&plan).as_str()), (Mode::Quorum, "db-1 a, db-2 b, db-3 c"));
+    assert_eq!(plan.databases[0].database.witness_number(), Some(3));
+    expect!["`db` acknowledges a write when 2 of its 3 nodes have it, two copies of the data and a witness, which holds the log alone and never becomes primary: losing any 1 loses nothing, and losing the primary stops writes for about 2 s; losing 2 stops them"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
+    let page = crate::render(&plan, 100, false);
+    assert!(
+        page.contains("db  postgres:15, 2 copies and a witness, quorum  (db-1 in a, db-2 in b, db-3 in c)"),
+        "{page}"
+    );
+    // A plan of an earlier version names none, and keeps its number.
+    let three = serde_json::to_value(db(2)).unwrap();
+    assert_eq!(three.get("witness"), None);
+    assert_eq!(serde_json::from_value::<Database>(three).unwrap(), db(2));
+    app.databases[0].standbys = 2;
+    let refused = crate::plan(&app, &Options::default()).unwrap_err().to_string();
+    expect!["`db` has a witness beside 2 standbys; a witness is the third vote of two copies: `standbys: 1`"]
+        .assert_eq(&refused);
+}
+
+#[test]
 fn two_nodes_are_planned_and_their_loss_is_said() {
     let plan = made(&with(shop(), 1));
     assert_eq!(plan.databases[0].mode, Mode::Lease);
-    expect!["`db` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the primary; `standbys: 2` loses nothing"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
+    expect!["`db` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the primary; `witness: true` or `standbys: 2` loses nothing"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
     let page = crate::render(&plan, 100, false);
     assert!(page.contains("db  postgres:15, 2 nodes, lease, RPO > 0  (db-1 in a, db-2 in b)"), "{page}");
     let single = made(&with(shop(), 0));

@@ -163,6 +163,9 @@ fn databases(page: &mut Page, plan: &Plan) {
 fn shape(planned: &PlannedDatabase) -> String {
     let engine = format!("postgres:{}", planned.database.postgres);
     match (planned.mode, planned.nodes.len()) {
+        (Mode::Quorum, _) if planned.database.witness => {
+            format!("{engine}, {} copies and a witness, quorum", planned.database.copies())
+        }
         (Mode::Quorum, nodes) => format!("{engine}, {nodes} nodes, quorum"),
         (Mode::Lease, nodes) => format!("{engine}, {nodes} nodes, lease, RPO > 0"),
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),

@@ -27,7 +27,7 @@ pub(crate) struct Item {
 /// A value of the kind its field asks for.
 #[derive(Debug)]
 pub(crate) enum Typed {
-    Bool,
+    Bool(bool),
     Integer(i64),
     Number(f64),
     Bytes(Bytes),

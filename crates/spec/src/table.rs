@@ -488,6 +488,11 @@ pub(crate) static DATABASE: Shape = Shape {
             "`standbys: 2` goes on after the loss of any node, 4 after any two; more make each write slower",
         )
         .aliases(&["replicas", "standby", "nodes"]),
+        Field::optional(
+            "witness",
+            Kind::Bool,
+            "One more node that holds the log alone and never becomes primary: with `standbys: 1`, two copies of the data lose nothing.",
+        ),
         Field::optional("writes", Kind::Rate { min: 0.0, max: 1e7 }, "Writing transactions at peak."),
         Field::fixed(
             "when_alone",
@@ -505,7 +510,6 @@ pub(crate) static DATABASE: Shape = Shape {
     ],
     foreign: &[
         ("version", "it is part of `engine: postgres:15`"),
-        ("witness", "a node that holds the log alone is not built yet: `standbys: 2` keeps three copies"),
         ("image", "evenkeel runs the PostgreSQL of this machine: `engine: postgres:15`"),
         ("port", "evenkeel chooses the port: services get the address as `${NAME.url}`"),
         ("ports", "evenkeel chooses the port: services get the address as `${NAME.url}`"),

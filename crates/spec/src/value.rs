@@ -144,8 +144,8 @@ impl<'t, 'f> Checker<'t, 'f> {
     }
 
     fn boolean(&mut self, scalar: &Scalar, span: Span, field: &Field) -> Option<Typed> {
-        if let ScalarKind::Boolean(_) = scalar.kind() {
-            return Some(Typed::Bool);
+        if let ScalarKind::Boolean(value) = scalar.kind() {
+            return Some(Typed::Bool(value));
         }
         if is_yes_no(&scalar.text) {
             let is_yes = ["on", "yes", "y"].iter().any(|word| scalar.text.eq_ignore_ascii_case(word));

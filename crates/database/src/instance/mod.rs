@@ -66,7 +66,7 @@ pub use model::{BadLsn, Lsn};
 pub use name::{BadName, Secret, SlotName, StandbyName};
 pub use observe::{Audit, LoweredCommit, Observation, Receiver, Sender, Slot, SyncCheck};
 pub use program::find_bin;
-pub use receive::Received;
+pub use receive::{HISTORY_BYTES_MAX, LogFile, Received, SEGMENT_BYTES, end_of_files, log_file};
 pub use server::{Exit, Running, StopHow};
 pub use settings::{Acks, Role, Settings, Tuning, Upstream};
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +30,9 @@ const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const HISTORY_MAX: u64 = 1024 * 1024;
 /// The pause between two looks for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Each segment with its timeline and its file.
+type Segments = BTreeMap<u64, (u32, PathBuf)>;
 
 /// What a witness holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,13 @@ impl Instance {
         Ok(Running::new(process, Some(Arc::new(Mutex::new(child))), log))
     }
 
+    /// The receiver that already runs: an earlier keeper's.
+    #[must_use]
+    pub fn adopt_receiver(&self) -> Option<Running> {
+        let process = proc::workers(&self.shelf()).all.first().copied()?;
+        Some(Running::new(process, None, self.dir.join("log")))
+    }
+
     /// Ends whatever receives, also what an earlier keeper had started, and returns when it is gone: nothing is
     /// acknowledged from then on.
     ///
@@ -135,43 +145,84 @@ impl Instance {
 
     /// What was received; exact once nothing is received any more. `None`: no whole record.
     ///
+    /// A receiver that goes on in a newer timeline writes the segment in which that begins once more, from its beginning,
+    /// into a file of that timeline. Killed in the middle of it, the older file is the one that has what was acknowledged.
+    ///
     /// # Errors
     /// [`InstanceError::File`]: what cannot be read is no end.
     pub fn received(&self) -> Result<Option<Received>, InstanceError> {
-        let segments = self.segments()?;
+        let segments = self.segments(u32::MAX)?;
         let Some((last, (timeline, _))) = segments.last_key_value() else { return Ok(None) };
-        let whole: Vec<u64> = (0..=*last).rev().take_while(|number| segments.contains_key(number)).collect();
-        let mut read = |at: Lsn| {
-            let Some((_, path)) = segments.get(&(at.0 / SEGMENT)) else { return Ok(None) };
-            read_page(path, at.0 % SEGMENT).map_err(InstanceError::file("read", path))
-        };
-        // The last record may have begun in any segment before.
-        for number in whole.iter().skip(usize::from(whole.len() > 1)) {
-            if let Some(end) = wal::end_of(Lsn(number * SEGMENT), &mut read)? {
-                let from = Lsn(whole.last().map_or(0, |first| first * SEGMENT));
-                return Ok(Some(Received { from, end, timeline: *timeline }));
-            }
+        let newest = end_of(&segments)?;
+        let older = self.segments(timeline.saturating_sub(1))?;
+        if older.last_key_value().is_none_or(|(number, _)| number != last) {
+            return Ok(newest);
         }
-        Ok(None)
+        let older = end_of(&older)?;
+        Ok(if older.map(|log| log.end) > newest.map(|log| log.end) { older } else { newest })
     }
 
-    /// The files that hold what lies behind `from`: the histories first, then of each segment the newest.
+    /// Where the whole segments begin that go up to the newest one; `None`: there are none.
     ///
     /// # Errors
     /// [`InstanceError::File`].
-    pub fn shelved(&self, from: Lsn) -> Result<Vec<PathBuf>, InstanceError> {
+    pub fn shelf_begins(&self) -> Result<Option<Lsn>, InstanceError> {
+        Ok(whole(&self.segments(u32::MAX)?).last().map(|first| Lsn(first * SEGMENT)))
+    }
+
+    /// The files that hold what lies behind `from`, of timelines up to `timeline`: the histories first, then of each
+    /// segment the newest. The history of a timeline that the log has not reached belongs to a reign that may have come to
+    /// nothing, so it is not among them.
+    ///
+    /// # Errors
+    /// [`InstanceError::File`].
+    pub fn shelved(&self, from: Lsn, timeline: u32) -> Result<Vec<PathBuf>, InstanceError> {
         let shelf = self.shelf();
         let mut files = Vec::new();
         for entry in fs::read_dir(&shelf).map_err(InstanceError::file("read", &shelf))? {
             let path = entry.map_err(InstanceError::file("read", &shelf))?.path();
-            if is_history(&file_name(&path)) {
+            if history(&file_name(&path)).is_some_and(|number| number <= timeline) {
                 files.push(path);
             }
         }
+        files.sort();
         let behind = |number: &u64| *number >= from.0 / SEGMENT;
-        let segments = self.segments()?.into_iter().filter(|(number, _)| behind(number));
+        let segments = self.segments(timeline)?.into_iter().filter(|(number, _)| behind(number));
         files.extend(segments.map(|(_, (_, path))| path));
         Ok(files)
+    }
+
+    /// Throws away all that was received, and makes the folder anew.
+    ///
+    /// # Errors
+    /// [`InstanceError::StillRuns`]; [`InstanceError::File`].
+    pub fn clear_shelf(&self) -> Result<(), InstanceError> {
+        let shelf = self.shelf();
+        self.must_be_stopped(&shelf)?;
+        files::remove_tree(&shelf).map_err(InstanceError::file("remove", &shelf))?;
+        files::folder(&shelf, 0o700, self.options().user).map_err(InstanceError::file("create", &shelf))?;
+        files::sync_folder(&self.dir).map_err(InstanceError::file("sync", &self.dir))
+    }
+
+    /// Removes the oldest segments but for those of the last `keep_bytes`.
+    ///
+    /// # Errors
+    /// [`InstanceError::File`].
+    pub fn trim_shelf(&self, keep_bytes: u64) -> Result<(), InstanceError> {
+        let shelf = self.shelf();
+        let segments = self.segments(u32::MAX)?;
+        let Some(last) = segments.last_key_value().map(|(number, _)| *number) else { return Ok(()) };
+        let first = last.saturating_sub((keep_bytes / SEGMENT).max(2));
+        if segments.first_key_value().is_none_or(|(number, _)| *number >= first) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&shelf).map_err(InstanceError::file("read", &shelf))? {
+            let path = entry.map_err(InstanceError::file("read", &shelf))?.path();
+            if segment(&file_name(&path)).is_some_and(|(_, number)| number < first) {
+                files::remove(&path).map_err(InstanceError::file("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the file `name` of a witness where the stopped server replays it from, without what lies behind `upto`: that
@@ -184,7 +235,7 @@ impl Instance {
         self.must_be_stopped(self.data())?;
         let bytes = match segment(name) {
             Some((_, number)) => Some(upto.0.saturating_sub(number * SEGMENT).min(SEGMENT)),
-            None if is_history(name) => None,
+            None if history(name).is_some() => None,
             None => {
                 let why = format!("`{name}` is no file of a log");
                 return Err(InstanceError::Garbled { what: "a witness", why });
@@ -214,28 +265,15 @@ impl Instance {
         write().map_err(InstanceError::file("write", folder.join(name)))
     }
 
-    /// Each segment with its newest timeline and its file.
-    fn segments(&self) -> Result<BTreeMap<u64, (u32, PathBuf)>, InstanceError> {
-        let shelf = self.shelf();
-        let mut segments: BTreeMap<u64, (u32, PathBuf)> = BTreeMap::new();
-        let entries = match fs::read_dir(&shelf) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(segments),
-            entries => entries.map_err(InstanceError::file("read", &shelf))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(InstanceError::file("read", &shelf))?.path();
-            let Some((timeline, number)) = segment(&file_name(&path)) else { continue };
-            if segments.get(&number).is_none_or(|(known, _)| *known <= timeline) {
-                segments.insert(number, (timeline, path));
-            }
-        }
-        Ok(segments)
+    /// Each segment with its newest timeline up to `newest`, and its file.
+    fn segments(&self, newest: u32) -> Result<Segments, InstanceError> {
+        segments_in(&self.shelf(), newest)
     }
 
     /// A receiver that was killed while it made a new file leaves one that is too short, and no other takes it. Nothing
     /// was received into it yet.
     fn remove_stub(&self) -> Result<(), InstanceError> {
-        for (_, path) in self.segments()?.values() {
+        for (_, path) in self.segments(u32::MAX)?.values() {
             let bytes = fs::metadata(path).map_err(InstanceError::file("read", path))?.len();
             if bytes != SEGMENT && path.extension().is_some_and(|end| end == "partial") {
                 files::remove(path).map_err(InstanceError::file("remove", path))?;
@@ -254,16 +292,100 @@ fn segment(name: &str) -> Option<(u32, u64)> {
     plain.then(|| (timeline, u64::from(high) * (0x1_0000_0000 / SEGMENT) + u64::from(low)))
 }
 
-fn is_history(name: &str) -> bool {
-    let number = name.strip_suffix(".history");
-    number.is_some_and(|number| number.len() == 8 && number.bytes().all(|b| b.is_ascii_hexdigit()))
+/// `00000002.history`: how timeline 2 came to be.
+fn history(name: &str) -> Option<u32> {
+    let number = name.strip_suffix(".history")?;
+    let plain = number.len() == 8 && number.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+    u32::from_str_radix(number, 16).ok().filter(|_| plain)
 }
 
-fn file_name(path: &std::path::Path) -> String {
+fn segments_in(folder: &Path, newest: u32) -> Result<Segments, InstanceError> {
+    let mut segments = Segments::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(segments),
+        entries => entries.map_err(InstanceError::file("read", folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(InstanceError::file("read", folder))?.path();
+        let Some((timeline, number)) = segment(&file_name(&path)) else { continue };
+        let newer = segments.get(&number).is_none_or(|(known, _)| *known <= timeline);
+        if timeline <= newest && newer {
+            segments.insert(number, (timeline, path));
+        }
+    }
+    Ok(segments)
+}
+
+/// Where the last whole record ends that the files of `folder` hold. `None`: none ends there; then the files are nothing
+/// but the middle of one, or no log at all, as the second says.
+///
+/// # Errors
+/// [`InstanceError::File`].
+pub fn end_of_files(folder: &Path) -> Result<(Option<Lsn>, bool), InstanceError> {
+    let segments = segments_in(folder, u32::MAX)?;
+    let end = end_of(&segments)?.map(|log| log.end);
+    let Some((number, (_, path))) = segments.first_key_value() else { return Ok((end, false)) };
+    let page = read_page(path, 0).map_err(InstanceError::file("read", path))?;
+    Ok((end, page.is_some_and(|page| wal::goes_on(&page, Lsn(number * SEGMENT)))))
+}
+
+/// What a name in a log's folder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// A segment.
+    Segment {
+        /// Its timeline.
+        timeline: u32,
+        /// Its number: it begins at so many times [`SEGMENT_BYTES`].
+        number: u64,
+    },
+    /// How a timeline came to be.
+    History {
+        /// That timeline.
+        timeline: u32,
+    },
+}
+
+/// Bytes of a segment.
+pub const SEGMENT_BYTES: u64 = SEGMENT;
+/// Most bytes of a history: a line for each time that a standby was promoted.
+pub const HISTORY_BYTES_MAX: u64 = HISTORY_MAX;
+
+/// What `name` stands for; `None`: it is no file of a log.
+#[must_use]
+pub fn log_file(name: &str) -> Option<LogFile> {
+    let segment = segment(name).map(|(timeline, number)| LogFile::Segment { timeline, number });
+    segment.or_else(|| history(name).map(|timeline| LogFile::History { timeline }))
+}
+
+/// The numbers of the segments without a gap up to the last one, newest first.
+fn whole(segments: &Segments) -> Vec<u64> {
+    let Some(last) = segments.last_key_value().map(|(number, _)| *number) else { return Vec::new() };
+    (0..=last).rev().take_while(|number| segments.contains_key(number)).collect()
+}
+
+fn end_of(segments: &Segments) -> Result<Option<Received>, InstanceError> {
+    let Some((_, (timeline, _))) = segments.last_key_value() else { return Ok(None) };
+    let whole = whole(segments);
+    let mut read = |at: Lsn| {
+        let Some((_, path)) = segments.get(&(at.0 / SEGMENT)) else { return Ok(None) };
+        read_page(path, at.0 % SEGMENT).map_err(InstanceError::file("read", path))
+    };
+    // The last record may have begun in any segment before.
+    for number in whole.iter().skip(usize::from(whole.len() > 1)) {
+        if let Some(end) = wal::end_of(Lsn(number * SEGMENT), &mut read)? {
+            let from = Lsn(whole.last().map_or(0, |first| first * SEGMENT));
+            return Ok(Some(Received { from, end, timeline: *timeline }));
+        }
+    }
+    Ok(None)
+}
+
+fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn read_page(path: &std::path::Path, at: u64) -> std::io::Result<Option<Vec<u8>>> {
+fn read_page(path: &Path, at: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut file = fs::File::open(path)?;
     file.seek(SeekFrom::Start(at))?;
     let mut page = Vec::new();

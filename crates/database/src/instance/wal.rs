@@ -41,6 +41,12 @@ pub(super) fn end_of<E>(start: Lsn, read: &mut Read<'_, E>) -> Result<Option<Lsn
     }
 }
 
+/// Whether `page`, at `address`, begins with the rest of a record.
+pub(super) fn goes_on(page: &[u8], address: Lsn) -> bool {
+    let is = page.len() as u64 == PAGE && number::<2>(page, 0) == u64::from(MAGIC);
+    is && number::<8>(page, 8) == address.0 && number::<2>(page, 2) as u16 & CONTINUES != 0
+}
+
 /// Why reading does not go on.
 enum Stop<E> {
     /// What comes next is no record.

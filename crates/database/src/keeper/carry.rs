@@ -1,6 +1,8 @@
 //! Carries out one action. What it did is what the next look finds, so a failure here is told and nothing more.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{NodeId, Quorum, Term};
@@ -8,16 +10,18 @@ use model::{NodeId, Quorum, Term};
 use super::error::KeeperError;
 use super::local::Local;
 use super::shared::{self, Keys};
+use super::witness;
 use crate::instance::{DbState, Instance, InstanceError, Rewound, StopHow};
+use crate::shelf::Lack;
 use crate::{Action, Durable, Upstream};
 
 /// SQL that answers from memory.
-const QUICK: Duration = Duration::from_millis(1_000);
+pub(super) const QUICK: Duration = Duration::from_millis(1_000);
 /// A promotion is a signal, a look each 100 ms and one record; replaying what is left can take longer, and is then asked
 /// for again.
 const PROMOTE: Duration = Duration::from_millis(3_000);
 /// A standby that stops cleanly writes down how far it is.
-const STOP: Duration = Duration::from_secs(20);
+pub(super) const STOP: Duration = Duration::from_secs(20);
 /// A copy of a large database takes hours; it is bounded so that one that hangs is begun again.
 const COPY: Duration = Duration::from_secs(24 * 3_600);
 /// A checkpoint is as slow as the disk.
@@ -29,6 +33,7 @@ pub(super) enum Work {
     Clone { from: Upstream },
     Rewind { from: Upstream },
     Checkpoint,
+    Fetch { lack: Lack, key: Vec<u8>, into: PathBuf },
 }
 
 impl Work {
@@ -38,6 +43,7 @@ impl Work {
             Work::Clone { .. } => "copy",
             Work::Rewind { .. } => "rewind",
             Work::Checkpoint => "checkpoint",
+            Work::Fetch { .. } => "fetch",
         }
     }
 }
@@ -56,6 +62,11 @@ pub(super) struct Finished {
 impl Local {
     /// Carries out an action on this node; `Some`: it is long, and goes on beside the loop.
     pub async fn carry(&mut self, action: &Action) -> Result<Option<Work>, KeeperError> {
+        if let Some(witness) = self.witness.take() {
+            let (witness, done) = self.carry_on_shelf(witness, action).await;
+            self.witness = Some(witness);
+            return done.map(|()| None);
+        }
         match action {
             Action::Init => return Ok(Some(Work::Init)),
             Action::Checkpoint => return Ok(Some(Work::Checkpoint)),
@@ -78,10 +89,9 @@ impl Local {
                 self.set_open(false)?;
                 self.instance.terminate_clients(QUICK).await?;
             }
-            Action::Fetch { .. } | Action::Anew(_) => {
-                // The plan names no witness, so no rule comes to this.
-                return Err(KeeperError::NotNow("this version runs no witness".to_owned()));
-            }
+            Action::Fetch { node, term, upto } => return self.lack(*node, *term, *upto).map(Some),
+            // A witness's alone.
+            Action::Anew(_) => {}
             // The store's, not this node's.
             Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
             }
@@ -173,7 +183,7 @@ impl Local {
         Ok(())
     }
 
-    fn others(&self) -> Vec<NodeId> {
+    pub fn others(&self) -> Vec<NodeId> {
         self.options.places.keys().copied().filter(|node| *node != self.options.node).collect()
     }
 
@@ -255,13 +265,13 @@ pub(super) async fn check_source(
 
 /// Does `work` on `instance`; `source` is where it copies from.
 pub(super) async fn work(
-    instance: &Instance,
+    instance: &Arc<Instance>,
     work: Work,
     source: Option<crate::instance::Upstream>,
     running: Option<crate::instance::Running>,
 ) -> Finished {
     let name = work.name();
-    let mut fresh = None;
+    let (mut fresh, mut laid_in) = (None, false);
     let done: Result<(), KeeperError> = async {
         match (work, source) {
             (Work::Init, _) => instance.init().await?,
@@ -270,7 +280,7 @@ pub(super) async fn work(
                 instance.trim_log(CHECKPOINT).await?;
             }
             (Work::Clone { from }, Some(source)) => {
-                instance.clone_from(&source, false, COPY).await?;
+                Instance::clone_from(instance, &source, false, COPY).await?;
                 fresh = Some(from.term);
             }
             (Work::Rewind { from }, Some(source)) => {
@@ -284,12 +294,19 @@ pub(super) async fn work(
                 }
             }
             (Work::Clone { .. } | Work::Rewind { .. }, None) => {}
+            (Work::Fetch { lack, key, into }, _) => {
+                witness::fetch(instance, (lack, key, into), running, &mut laid_in).await?;
+            }
         }
         Ok(())
     }
     .await;
     // A copy may have failed when the new data was there already.
-    let touched = name != "rewind" || !matches!(instance.half(), Ok(None)) || fresh.is_some();
+    let touched = match name {
+        "fetch" => laid_in,
+        "rewind" => !matches!(instance.half(), Ok(None)) || fresh.is_some(),
+        _ => true,
+    };
     Finished { name, fresh, touched, failed: done.err() }
 }
 

@@ -26,6 +26,9 @@ pub enum KeeperError {
     /// The others cannot be heard.
     #[error(transparent)]
     Peers(#[from] crate::peers::PeersError),
+    /// A witness does not give what this node lacks.
+    #[error(transparent)]
+    Shelf(#[from] crate::shelf::ShelfError),
     /// The plan does not say where this node or another one is.
     #[error("node {0} has no place in the plan")]
     NoPlace(model::NodeId),

@@ -12,6 +12,7 @@ use super::file::{KeeperFile, Own};
 use super::note::{self, Note};
 use super::options::{KeeperOptions, NodePlace, node_of};
 use super::status::{KeeperStatus, ServerState, Standing};
+use super::witness::Witness;
 use crate::instance::{
     self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName,
     StandbyName, Tuning, find_bin,
@@ -33,7 +34,7 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 /// After a copy that came to nothing.
 const COPY_AGAIN: Duration = Duration::from_secs(1);
 /// So long after the last thing was received the server's log is asked why: what it says of an earlier primary is past.
-const STRANDED: Duration = Duration::from_secs(2);
+pub(super) const STRANDED: Duration = Duration::from_secs(2);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
 /// Looks whether the postmaster, which was told to a moment ago, has read its settings.
@@ -65,7 +66,7 @@ pub(super) struct Local {
     /// When the first of these began.
     silent_since: Instant,
     answered: bool,
-    last: Option<Observation>,
+    pub last: Option<Observation>,
     fork: Option<(u32, model::Lsn)>,
     /// The last start came to nothing, for this reason; the next one waits.
     pub not_before: Option<(Instant, String)>,
@@ -76,7 +77,9 @@ pub(super) struct Local {
     /// Nothing is received from the primary of this term, since when.
     unfed: Option<(Term, Instant)>,
     /// The primary of this term has no longer the log that is needed next.
-    stranded: Option<Term>,
+    pub stranded: Option<Term>,
+    /// Of a witness, in place of a server.
+    pub witness: Option<Witness>,
 }
 
 impl Local {
@@ -103,7 +106,9 @@ impl Local {
             path: file.path().to_path_buf(),
             cause,
         })?;
-        let running = instance.adopt();
+        let is_witness = options.is_witness();
+        let running = if is_witness { instance.adopt_receiver() } else { instance.adopt() };
+        let goes_on = running.is_some() && own.upstream().is_some();
         Ok(Local {
             instance: Arc::new(instance),
             answered: running.is_some(),
@@ -126,6 +131,7 @@ impl Local {
             slots_away: BTreeMap::new(),
             unfed: None,
             stranded: None,
+            witness: is_witness.then(|| Witness::new(goes_on)),
         })
     }
 
@@ -271,6 +277,11 @@ impl Local {
     pub async fn look(&mut self) -> Result<Server, KeeperError> {
         if self.busy.is_some() {
             return Ok(Server::Busy);
+        }
+        if let Some(witness) = self.witness.take() {
+            let (witness, looked) = self.look_at_shelf(witness).await;
+            self.witness = Some(witness);
+            return looked;
         }
         // A copy that had ended when the keeper crashed is nobody's log before the keeper's file says whose.
         if self.own.making || self.instance.half()?.is_some() {
@@ -534,6 +545,11 @@ impl Local {
         }
     }
 
+    /// Where the own log ends, as far as the last look knows.
+    pub fn has_up_to(&self) -> Option<Lsn> {
+        self.last.as_ref().and_then(Observation::has_up_to)
+    }
+
     /// The last checkpoint is of a timeline that is over: everything since is still kept.
     pub fn checkpoint_is_old(&self) -> bool {
         self.last.as_ref().is_some_and(|seen| seen.checkpoint_timeline < seen.timeline)
@@ -543,7 +559,7 @@ impl Local {
     pub fn tell(&self, server: &Server, status: &mut KeeperStatus) {
         status.promised = self.own.durable().promised;
         status.server_pid = self.running.as_ref().map(|running| running.process().pid);
-        status.end = self.last.as_ref().and_then(Observation::has_up_to);
+        status.end = self.has_up_to().or(self.witnessed());
         status.standbys.clear();
         status.notes = self.notes();
         status.server = match server {

@@ -13,8 +13,10 @@ mod note;
 mod options;
 mod run;
 mod shared;
+mod slots;
 mod status;
 mod warn;
+mod witness;
 
 pub use error::KeeperError;
 pub use note::Note;

@@ -18,9 +18,10 @@ use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
 use super::warn::Warnings;
-use crate::instance::{Settings, StopHow};
+use super::witness;
+use crate::instance::{Running, Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
-use crate::{Action, Alone, BEAT_MS, Judgement, Memory, Server, View, choose};
+use crate::{Action, Alone, BEAT_MS, Judgement, Memory, SUSPECT_MS, Server, View, choose};
 
 /// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
 const CALM_MS: u64 = 100;
@@ -97,6 +98,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         model::WhenAlone::Degrade => Alone::Degrade,
     };
     let local = Local::open(options)?;
+    local.serve_shelf(&tasks.spawner());
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
     tasks.spawn(
         "record",
@@ -260,6 +262,10 @@ impl Keeper {
         } else {
             self.local.busy = None;
             self.local.forget_server();
+            if finished.name == "fetch" {
+                // Until all is there the server goes on.
+                self.local.running = self.local.instance.adopt();
+            }
         }
         if let Some(term) = finished.fresh {
             self.local.joins_anew();
@@ -314,8 +320,8 @@ impl Keeper {
         let view = View {
             me: self.local.options.node,
             nodes: self.local.options.places.keys().copied().collect::<Nodes>(),
-            witnesses: Nodes::NONE,
-            from: model::Lsn(0),
+            witnesses: self.local.options.witnesses(),
+            from: self.local.begins(),
             alone: self.alone,
             // A lease is not driven yet; such a database is refused before it comes to this.
             mode: Mode::Quorum,
@@ -337,6 +343,9 @@ impl Keeper {
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
             self.settle_log(&view)?;
+            let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
+            let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
+            self.local.mend_slots(there, view.durable.reign).await?;
             return Ok(Round::Calm);
         };
         if self.checkpointing && action == Action::Checkpoint {
@@ -401,7 +410,7 @@ impl Keeper {
     fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
         let from = match &work {
             Work::Clone { from } | Work::Rewind { from } => Some(*from),
-            Work::Init | Work::Checkpoint => None,
+            Work::Init | Work::Checkpoint | Work::Fetch { .. } => None,
         };
         let source = from.map(|from| self.local.source(from)).transpose()?;
         let name = work.name();
@@ -474,9 +483,12 @@ impl Keeper {
 
     /// Waits until nothing is received any more. PostgreSQL ends the connection to a standby when that has all of what it
     /// has, the last record included (section 19.5 of version 15).
-    async fn outlast_primary(&self) {
+    async fn outlast_primary(&self, running: &Running) {
         let within = Duration::from_millis(self.end.after_primary_ms.load(Ordering::Relaxed));
         let deadline = tokio::time::Instant::now() + within;
+        if self.local.witness.is_some() {
+            return witness::outlast(running, deadline).await;
+        }
         while tokio::time::Instant::now() < deadline {
             let seen = self.local.instance.observe(OUTLAST_LOOK).await;
             if !seen.is_ok_and(|seen| seen.in_recovery && seen.receiver.is_some()) {
@@ -489,7 +501,7 @@ impl Keeper {
     /// An orderly end of the node.
     async fn finish_server(mut self) {
         let Some(running) = self.local.running.take() else { return };
-        self.outlast_primary().await;
+        self.outlast_primary(&running).await;
         let stopped = running.stop(StopHow::Fast, STOP).await;
         if let Err(error) = stopped {
             warn!(node = %self.local.options.unit(), error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");

@@ -7,3 +7,4 @@ mod alone;
 mod failover;
 mod room;
 mod site;
+mod witness;

@@ -24,6 +24,9 @@ use world::Clock;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "application secret";
 
+/// The node of [`Site::witnessed`] that has no data.
+pub const WITNESS: NodeId = NodeId(3);
+
 /// PostgreSQL's system user; `None`, said loudly, when PostgreSQL is not here.
 fn postgres(test: &str) -> Option<Option<User>> {
     let found = find_bin(15).ok().and_then(|_| match rustix::process::geteuid().is_root() {
@@ -58,15 +61,24 @@ impl Site {
         Site::three_that(test, WhenAlone::Block).await
     }
 
+    /// Two nodes with data and a witness, [`WITNESS`].
+    pub async fn witnessed(test: &str) -> Option<Site> {
+        Site::made(test, |database| (database.standbys, database.witness) = (1, true)).await
+    }
+
     /// The same with the file's `when_alone`.
     pub async fn three_that(test: &str, when_alone: WhenAlone) -> Option<Site> {
+        Site::made(test, |database| database.when_alone = when_alone).await
+    }
+
+    async fn made(test: &str, change: impl FnOnce(&mut Database)) -> Option<Site> {
         // With `RUST_LOG=database=info` each action of each keeper is told.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .try_init();
         let user = postgres(test)?;
         let mut site = Site::new(user, 3);
-        site.planned.database.when_alone = when_alone;
+        change(&mut site.planned.database);
         for node in 1..=3 {
             site.start(NodeId(node));
         }
@@ -94,6 +106,7 @@ impl Site {
             postgres: 15,
             storage: Bytes(1 << 30),
             standbys: nodes - 1,
+            witness: false,
             writes: None,
             when_alone: WhenAlone::Block,
         };
@@ -226,8 +239,12 @@ impl Site {
 
     /// Stops every process of a server where it is.
     pub fn freeze_server(&self, node: NodeId) {
+        self.signal_family(node, Signal::STOP);
+    }
+
+    fn signal_family(&self, node: NodeId, signal: Signal) {
         let first = self.server_pid(node);
-        self.signal_server(node, Signal::STOP);
+        self.signal_server(node, signal);
         let parent = |pid: i32| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
@@ -235,8 +252,13 @@ impl Site {
         let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         for pid in numbers.filter(|pid| parent(*pid) == Some(first)) {
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP);
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
         }
+    }
+
+    /// Undoes [`Site::freeze_server`].
+    pub fn thaw_server(&self, node: NodeId) {
+        self.signal_family(node, Signal::CONT);
     }
 
     /// The keeper ends in order, and its server.
@@ -329,6 +351,17 @@ impl Site {
         ends.join_all().await;
     }
 
+    /// Ends everything, and sees that nothing is left that works in the cluster's folder.
+    pub async fn end_clean(mut self) {
+        self.stop_all().await;
+        let folder = self.folder.to_string_lossy().into_owned();
+        let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let left = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let left: Vec<String> = left.map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+        let left: Vec<&String> = left.iter().filter(|line| line.contains(&folder)).collect();
+        assert!(left.is_empty(), "still there: {left:?}");
+    }
+
     /// Ends everything.
     pub async fn end(mut self) {
         for (_, keeper) in std::mem::take(&mut self.keepers) {
@@ -339,8 +372,13 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // After a failed test servers may run; each folder's lock names its own.
+        // After a failed test servers may run; each folder's lock names its own. A receiver has none.
+        let receiver = self.keepers.get(&WITNESS).filter(|_| self.planned.database.witness);
+        let receiver = receiver.and_then(|keeper| keeper.status().borrow().server_pid);
         self.keepers.clear();
+        if let Some(pid) = receiver.and_then(|pid| Pid::from_raw(pid as i32)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         for place in self.places.values() {
             let pid = fs::read_to_string(self.folder.join(place.unit.as_str()).join("data/postmaster.pid"));
             let pid = pid.ok().and_then(|text| text.lines().next()?.parse().ok());

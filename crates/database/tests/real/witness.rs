@@ -1,6 +1,12 @@
 //! What a witness rests on: `pg_receivewal` acknowledges what it has synced, and its files say where they end.
 
-use database::instance::{Acks, Lsn, Observation, Role, Running, Settings};
+use std::path::PathBuf;
+
+use database::instance::{Acks, Lsn, Observation, Received, Role, Running, Settings};
+use database::shelf::{self, Giver, Lack, Offer, ShelfError};
+use model::{NodeId, Nodes};
+use tokio::sync::watch;
+use world::{Limits, Tasks};
 
 use crate::rig::*;
 
@@ -83,6 +89,58 @@ async fn a_witness_follows_the_next_timeline_from_the_primary_of_it() {
     assert_eq!((before.timeline, after.timeline), (1, 2));
     assert!(after.end > before.end && after.from == before.from, "{before:?} {after:?}");
     assert!(w.shelf().join("00000002.history").exists());
+
+    // As one that was killed early on in the new timeline leaves it: its file is written from the segment's beginning.
+    let file = std::fs::read_dir(w.shelf()).unwrap().flatten().map(|entry| entry.path());
+    let file = file.filter(|path| path.to_string_lossy().contains("/wal/000000020")).max().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[8_192..].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(w.received().unwrap().unwrap(), before, "what was acknowledged in the old one is not told");
+    let given = w.shelved(before.end, before.timeline).unwrap();
+    let names: Vec<_> = given.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
+    assert!(names.iter().all(|name| name.starts_with("00000001")) && !names.is_empty(), "{names:?}");
+}
+
+/// Takes over the wire, after all who may not have tried.
+async fn taken(
+    place: &Place,
+    to: &Node,
+    witness: &Node,
+    from: Lsn,
+    told: Received,
+) -> (PathBuf, Vec<String>) {
+    let tasks = Tasks::new();
+    let (offers, offer) = watch::channel(None);
+    let at = place.options("shelf").listen;
+    let known = Nodes::NONE.with(NodeId(2));
+    let instance = witness.instance.clone();
+    let giver = Giver { me: NodeId(3), known, key: vec![7; 32], instance, offer };
+    tasks.spawn("shelf", shelf::serve(at, giver, tasks.spawner()));
+    let lack = Lack { me: NodeId(2), node: NodeId(3), at, term: 2, from, upto: told.end };
+    let into = to.data().parent().unwrap().join("fetched");
+    let take = async |lack: Lack, key: u8| shelf::take(&lack, &[key; 32], &into).await;
+    let refused = async |lack: Lack, words: &str| {
+        let error = take(lack, 7).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    // It listens as soon as its task runs.
+    while tokio::net::TcpStream::connect(at).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    refused(lack.clone(), "is not cut off").await;
+    offers.send_replace(Some(Offer { term: 2, log: told }));
+    refused(Lack { term: 1, ..lack.clone() }, "term 2, not in term 1").await;
+    refused(Lack { upto: Lsn(told.end.0 - 8), ..lack.clone() }, "its log ends at").await;
+    refused(Lack { from: Lsn(told.from.0 - 8), ..lack.clone() }, "its log begins at").await;
+    assert!(matches!(
+        take(lack.clone(), 8).await,
+        Err(ShelfError::Broken { .. } | ShelfError::Stranger { .. })
+    ));
+    assert!(take(Lack { me: NodeId(4), ..lack.clone() }, 7).await.is_err());
+    let taken = take(lack, 7).await.unwrap();
+    tasks.shutdown(Limits::default()).await;
+    taken
 }
 
 /// The standby was frozen while the witness acknowledged, and the primary is gone for good. All that was acknowledged is on
@@ -118,12 +176,12 @@ async fn a_standby_takes_from_a_witness_what_it_has_missed_and_nothing_more() {
     let own = b.revoke(&run_b).await.replayed.unwrap();
     assert!(own < told.end, "the standby has missed nothing");
 
+    let (folder, names) = taken(&place, &b, &w, own, told).await;
     stop_fast(&run_b).await;
     b.kill().await.unwrap();
-    for path in w.shelved(own).unwrap() {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let mut file = std::fs::File::open(&path).unwrap();
-        b.lay_in(name, &mut file, told.end).unwrap();
+    for name in names {
+        let mut file = std::fs::File::open(folder.join(&name)).unwrap();
+        b.lay_in(&name, &mut file, told.end).unwrap();
     }
     let run_b = b.start().unwrap();
     let all_of_it = |seen: &Observation| seen.replay_waits && seen.replayed >= Some(told.end);

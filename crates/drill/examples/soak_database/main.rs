@@ -20,6 +20,7 @@ soak_database [OPTIONS]   breaks a database of three nodes again and again under
   --faults N              so many faults in all (default 20)
   --seed S                fixes their order and times (default 1)
   --hosts                 on three hosts in network namespaces (as root): on each a member of etcd and `evenkeel agent`
+  --witness               two nodes with data and a witness, in place of three
   --kinds A,B             only these; `--kinds list` lists them (default: all that can be made there)
   --store etcd|embedded   under the keepers (default: three members of etcd where it is installed)
   --round N               faults between two judgements (default 20)
@@ -154,6 +155,7 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--round" => soak.round = value()?.parse().context("`--round` needs a number")?,
             "--kinds" => soak.kinds = kinds_of(value()?)?,
             "--hosts" => soak.place = Where::Hosts,
+            "--witness" => soak.place = Where::Witness,
             "--store" => soak.store = store_of(value()?)?,
             "--journal" => soak.journal = Some(value()?.into()),
             "--resume" => resume(&mut soak, value()?.into())?,
@@ -174,13 +176,13 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
         soak.kinds = every(soak.place);
     }
     if let Some(kind) = soak.kinds.iter().find(|kind| !Kind::all(soak.place).contains(kind)) {
-        bail!("`{}` cannot be made there\nhint: `--hosts`, or without it", kind.name());
+        bail!("`{}` cannot be made there\nhint: `--hosts` or `--witness`, or without it", kind.name());
     }
     if soak.place == Where::Hosts && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
-    if soak.place == Where::Hosts && calm.is_some() {
-        bail!("a calm is on loopback\nhint: `--calm` without `--hosts`");
+    if soak.place != Where::Loopback && calm.is_some() {
+        bail!("a calm is of three nodes on loopback\nhint: `--calm` without `--hosts` and `--witness`");
     }
     Ok(Some(Wanted { soak, table, calm, strict }))
 }
@@ -210,7 +212,11 @@ fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
         bail!("the journal has no start")
     };
     (soak.seed, soak.kinds, soak.store) = (*seed, kinds_of(&kinds.join(","))?, store_of(store)?);
-    soak.place = if place == "hosts" { Where::Hosts } else { Where::Loopback };
+    soak.place = match place.as_str() {
+        "hosts" => Where::Hosts,
+        "witness" => Where::Witness,
+        _ => Where::Loopback,
+    };
     let last = lines.iter().filter_map(|line| match line {
         Line::Round(round) => Some(round.first + round.faults),
         _ => None,

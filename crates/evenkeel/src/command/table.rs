@@ -138,7 +138,7 @@ fn cell(unit: &UnitStatus) -> String {
     let mark = if unit.healthy { "●" } else { "○" };
     let restarts = if unit.restarts > 0 { format!(" ↻{}", unit.restarts) } else { String::new() };
     // Which node is the primary is what one looks for; that it is well says the mark.
-    let data = matches!(unit.role.as_str(), "primary" | "standby");
+    let data = matches!(unit.role.as_str(), "primary" | "standby" | "witness");
     let word = if data && unit.healthy { unit.role.as_str() } else { phase(unit.state) };
     let text = format!("{mark} {} {word}{restarts}", unit.name);
     fit(&text, CELL)

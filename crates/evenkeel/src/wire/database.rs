@@ -69,12 +69,17 @@ impl Wanted {
     pub fn change(&self, next: &Wanted, node: NodeId) -> Change {
         let (old, new) = (&self.database.database, &next.database.database);
         let place = |wanted: &Wanted| wanted.places.get(&node).map(|place| place.server);
-        if old.postgres != new.postgres || self.application != next.application || place(self) != place(next)
+        let witness = |database: &model::Database| database.witness_number() == Some(node.0);
+        if witness(old) != witness(new)
+            || old.postgres != new.postgres
+            || self.application != next.application
+            || place(self) != place(next)
         {
             return Change::Server;
         }
         let same = self.places == next.places
             && old.when_alone == new.when_alone
+            && old.witness == new.witness
             && self.database.mode == next.database.mode;
         if same { Change::Nothing } else { Change::Keeper }
     }

@@ -229,6 +229,12 @@ fn only_what_a_server_is_made_of_stops_it() {
     check(Change::Server, |wanted| wanted.database.database.postgres = 16);
     check(Change::Server, |wanted| wanted.places.get_mut(&NodeId(1)).unwrap().server.set_port(1));
     check(Change::Keeper, |wanted| wanted.places.get_mut(&NodeId(2)).unwrap().server.set_port(1));
+    // The one that becomes the witness has a server to end, the others learn of it.
+    let mut after = before.clone();
+    (after.database.database.standbys, after.database.database.witness) = (1, true);
+    assert_eq!(before.change(&after, NodeId(1)), Change::Keeper);
+    assert_eq!(before.change(&after, NodeId(3)), Change::Server);
+    assert_eq!(after.change(&before, NodeId(3)), Change::Server);
 }
 
 #[track_caller]

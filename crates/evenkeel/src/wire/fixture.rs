@@ -90,6 +90,7 @@ pub fn database(name: &str) -> PlannedDatabase {
             storage: Bytes(1 << 30),
             standbys: 2,
             writes: None,
+            witness: false,
             when_alone: WhenAlone::Block,
         },
         nodes: [(1, "a"), (2, "b"), (3, "c")].map(node).to_vec(),

@@ -90,16 +90,18 @@ fn forgiven(record: &Record, phase: ReignPhase) -> Record {
     Record { phase, unrest: BTreeMap::new(), ..record.clone() }
 }
 
-/// The standbys that count now, lowest number first.
-fn counting(record: &Record) -> impl Iterator<Item = NodeId> {
-    record.current().map(|quorum| quorum.members).unwrap_or_default().iter()
+/// The nodes with data that count now beside the primary, lowest number first.
+fn counting(planned: &PlannedDatabase, record: &Record) -> impl Iterator<Item = NodeId> {
+    let witness = planned.database.witness_number().map(NodeId);
+    let members = record.current().map(|quorum| quorum.members).unwrap_or_default();
+    witness.map_or(members, |witness| members.without(witness)).iter()
 }
 
 fn asked(planned: &PlannedDatabase, record: &Record, from: NodeId, to: &str) -> Result<NodeId, Refused> {
     let here = |unit: &&model::PlannedNode| unit.name.as_str() == to || unit.zone.as_str() == to;
     let found: Vec<NodeId> = planned.nodes.iter().filter(here).filter_map(|u| node_of(&u.name)).collect();
     let name = &planned.database.name;
-    let others: Vec<String> = counting(record).map(|node| named(planned, node)).collect();
+    let others: Vec<String> = counting(planned, record).map(|node| named(planned, node)).collect();
     let hint = match others.as_slice() {
         [] => "no standby counts now; `evenkeel status` says why".to_owned(),
         others => format!("it can go to: {}", others.join(", ")),
@@ -107,8 +109,12 @@ fn asked(planned: &PlannedDatabase, record: &Record, from: NodeId, to: &str) -> 
     if found.is_empty() {
         return refused(format!("`{name}` has no node `{to}`, and none in a zone `{to}`"), hint);
     }
-    if let Some(node) = counting(record).find(|node| found.contains(node)) {
+    if let Some(node) = counting(planned, record).find(|node| found.contains(node)) {
         return Ok(node);
+    }
+    if let Some(witness) = planned.database.witness_number().map(NodeId).filter(|node| found.contains(node)) {
+        let text = format!("`{}` is the witness: it holds the log and no data", named(planned, witness));
+        return refused(text, hint);
     }
     if found.contains(&from) {
         return refused(format!("`{}` is the primary already", named(planned, from)), hint);
@@ -128,7 +134,7 @@ fn nearest(planned: &PlannedDatabase, docs: &DatabaseDocs, record: &Record) -> R
         // One that the primary says nothing of is further away than any that it knows.
         standings.iter().find(|standing| standing.node == node).map_or(u64::MAX, |known| known.lag_bytes)
     };
-    counting(record).min_by_key(|node| (lag(*node), *node)).map_or_else(
+    counting(planned, record).min_by_key(|node| (lag(*node), *node)).map_or_else(
         || {
             let name = &planned.database.name;
             refused(

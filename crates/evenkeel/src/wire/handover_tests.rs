@@ -53,6 +53,20 @@ fn a_zone_or_a_node_can_be_asked_for_and_nothing_that_may_lack_writes() {
     assert_eq!(refused.why, "`db` has no standby that could take over");
 }
 
+#[test]
+fn a_witness_is_never_asked_to_take_over() {
+    let mut database = planned("db");
+    (database.database.standbys, database.database.witness) = (1, true);
+    // It is the least behind.
+    let docs = docs(SERVING);
+    assert_eq!(order(&database, &docs, None).unwrap().to, NodeId(2));
+    for to in ["c", "db-3"] {
+        let refused = order(&database, &docs, Some(to)).unwrap_err();
+        assert_eq!(refused.why, "`db-3` is the witness: it holds the log and no data");
+        assert_eq!(refused.hint, "it can go to: db-2");
+    }
+}
+
 /// After too many failovers in a row nothing goes on unasked; whoever asks forgives them, whatever has become of the
 /// primary meanwhile.
 #[test]

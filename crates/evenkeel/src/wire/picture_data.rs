@@ -135,13 +135,22 @@ fn unit(
         zone: unit.zone.clone(),
         service: ServiceName::new(planned.database.name.as_str()).ok()?,
         state: if server == ServerState::Open && !primary { Phase::Unready } else { phase(server) },
-        role: if primary { "primary" } else { "standby" }.to_owned(),
+        role: role(planned, node, primary).to_owned(),
         healthy: alive && server == well,
         restarts: 0,
         address,
         pid: known.and_then(|status| status.server_pid),
         detail,
     })
+}
+
+/// What a node is to whoever looks.
+fn role(planned: &PlannedDatabase, node: NodeId, primary: bool) -> &'static str {
+    match primary {
+        true => "primary",
+        false if planned.database.witness_number() == Some(node.0) => "witness",
+        false => "standby",
+    }
 }
 
 fn phase(server: ServerState) -> Phase {
@@ -166,6 +175,9 @@ fn detail(mirror: &Mirror, planned: &PlannedDatabase, node: NodeId, status: &Kee
         parts.extend(standing.map(|standing| format!("lag {}", model::Bytes(standing.lag_bytes))));
     }
     match status.server {
+        ServerState::Empty if planned.database.witness_number() == Some(node.0) => {
+            parts.push("no log yet".to_owned());
+        }
         ServerState::Empty => parts.push("no data yet".to_owned()),
         ServerState::Making => parts.push("its data is being made".to_owned()),
         ServerState::Standby => parts.push("receives nothing".to_owned()),

@@ -40,6 +40,16 @@ fn in_calm_everybody_sees_who_writes_who_votes_and_who_is_behind() {
 }
 
 #[test]
+fn a_witness_is_called_one() {
+    let mut mirror = picture(&format!("plan 1; database db; zone a; zone b; zone c; {CALM}"));
+    let (rollout, _) = mirror.rollout.as_mut().unwrap();
+    let database = &mut rollout.plan.databases[0].database;
+    (database.standbys, database.witness) = (1, true);
+    let roles: Vec<String> = units(&mirror).iter().map(|one| format!("{} {}", one.name, one.role)).collect();
+    assert_eq!(roles, ["db-1 primary", "db-2 standby", "db-3 witness"]);
+}
+
+#[test]
 fn a_primary_whose_zone_is_silent_is_not_said_to_serve() {
     check(
         &CALM.replace("agent a;", ""),

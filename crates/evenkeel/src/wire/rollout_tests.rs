@@ -213,6 +213,7 @@ fn another_database_is_another_plan() {
         storage: model::Bytes(1 << 30),
         standbys: 2,
         writes: None,
+        witness: false,
         when_alone: model::WhenAlone::Block,
     };
     let (nodes, mode) = (Vec::new(), database.mode());

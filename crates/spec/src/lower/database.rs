@@ -32,11 +32,33 @@ impl<'c> Lower<'c, '_> {
             postgres: postgres?,
             storage: *storage,
             standbys: u8::try_from(table.integer("standbys")?).ok()?,
+            witness: matches!(table.item("witness").map(|item| &item.typed), Some(Typed::Bool(true))),
             writes: table.rate("writes"),
             when_alone,
         };
+        if !self.witness_fits(table, named, &database) {
+            return None;
+        }
         self.few_nodes(table, named, &database);
         Some(database)
+    }
+
+    /// A witness is the third vote beside two copies. One copy has nobody to take over, and three vote by themselves.
+    fn witness_fits(&mut self, table: &Checked, named: &Named, database: &Database) -> bool {
+        if !database.witness || database.standbys == 1 {
+            return true;
+        }
+        let name = short(&named.name);
+        let at = table.given("witness").unwrap_or(named.at);
+        let written = if table.given("standbys").is_some() { "" } else { " (left out)" };
+        let message = format!(
+            "`witness: true` of `{name}` goes with `standbys: 1`, and it is {}{written}",
+            database.standbys
+        );
+        self.found.error(&codes::WITNESS, at, message).hint(
+            "write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies",
+        );
+        false
     }
 
     fn postgres(&mut self, table: &Checked) -> Option<u16> {
@@ -86,12 +108,12 @@ impl<'c> Lower<'c, '_> {
         if database.mode() == Mode::Lease && self.parts.databases {
             let message = format!("`{name}` has one standby, which this version plans and does not run");
             self.found.warning(&codes::ONE_STANDBY, at("standbys"), message).hint(
-                "`check` and `plan` go on, `up` refuses; `standbys: 2` takes over sooner and loses nothing, \
-                 `standbys: 0` runs one node",
+                "`check` and `plan` go on, `up` refuses; `witness: true` beside it, or `standbys: 2`, takes over sooner \
+                 and loses nothing; `standbys: 0` runs one node",
             );
             self.not_run.insert(format!(
                 "database `{name}` has one standby: two nodes cannot tell a dead peer from a cut line, and this \
-                 version has no lease between them; hint: write `standbys: 2`, which loses no acknowledged write"
+                 version has no lease between them; hint: write `standbys: 2`, or `witness: true` beside `standbys: 1`: both lose no acknowledged write"
             ));
         }
     }

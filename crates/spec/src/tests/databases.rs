@@ -152,13 +152,13 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
         RUN,
         &file("standbys: 1"),
         expect![[r#"
-        warning[W0304]: `db` has one standby, which this version plans and does not run
-         --> evenkeel.yaml:3:41
-        3 | databases: { db: { engine: postgres:15, standbys: 1 } }
-          |                                         ^^^^^^^^
-        hint: `check` and `plan` go on, `up` refuses; `standbys: 2` takes over sooner and loses nothing, `standbys: 0` runs one node
-        up refuses: database `db` has one standby: two nodes cannot tell a dead peer from a cut line, and this version has no lease between them; hint: write `standbys: 2`, which loses no acknowledged write
-    "#]],
+            warning[W0304]: `db` has one standby, which this version plans and does not run
+             --> evenkeel.yaml:3:41
+            3 | databases: { db: { engine: postgres:15, standbys: 1 } }
+              |                                         ^^^^^^^^
+            hint: `check` and `plan` go on, `up` refuses; `witness: true` beside it, or `standbys: 2`, takes over sooner and loses nothing; `standbys: 0` runs one node
+            up refuses: database `db` has one standby: two nodes cannot tell a dead peer from a cut line, and this version has no lease between them; hint: write `standbys: 2`, or `witness: true` beside `standbys: 1`: both lose no acknowledged write
+        "#]],
     );
     assert!(one.app.is_some(), "it is planned");
     check(RUN, &file("standbys: 0"), expect![""]);
@@ -267,20 +267,45 @@ caches: { cache: { engine: redis:7, memory: 1G } }
 }
 
 #[test]
-fn a_witness_is_refused_because_it_is_not_built() {
+fn a_witness_goes_with_two_copies() {
+    let file = |nodes: &str| {
+        format!(
+            "name: shop\nservices: {{ web: {{ command: [a] }} }}\ndatabases: {{ db: {{ engine: postgres:15, {nodes} }} }}\n"
+        )
+    };
+    check(RUN, &file("standbys: 1, witness: true"), expect![[""]]);
+    check(RUN, &file("standbys: 2, witness: false"), expect![[""]]);
     check(
         RUN,
-        "name: shop
-services: { web: { command: [a] } }
-databases: { db: { engine: postgres:15, witness: true } }
-",
+        &file("witness: true"),
         expect![[r#"
-            error[E0112]: `witness` is no key of `databases.db`; it belongs to other tools
-             --> evenkeel.yaml:3:41
-            3 | databases: { db: { engine: postgres:15, witness: true } }
-              |                                         ^^^^^^^
-            hint: a node that holds the log alone is not built yet: `standbys: 2` keeps three copies
-        "#]],
+        error[E0211]: `witness: true` of `db` goes with `standbys: 1`, and it is 2 (left out)
+         --> evenkeel.yaml:3:41
+        3 | databases: { db: { engine: postgres:15, witness: true } }
+          |                                         ^^^^^^^
+        hint: write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies
+    "#]],
+    );
+    check(
+        RUN,
+        &file("standbys: 0, witness: true"),
+        expect![[r#"
+        error[E0211]: `witness: true` of `db` goes with `standbys: 1`, and it is 0
+         --> evenkeel.yaml:3:54
+        3 | databases: { db: { engine: postgres:15, standbys: 0, witness: true } }
+          |                                                      ^^^^^^^
+        hint: write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies
+    "#]],
+    );
+    check(
+        RUN,
+        &file("witness: 1"),
+        expect![[r#"
+        error[E0103]: `witness` must be `true` or `false`, not a number
+         --> evenkeel.yaml:3:50
+        3 | databases: { db: { engine: postgres:15, witness: 1 } }
+          |                                                  ^
+    "#]],
     );
 }
 

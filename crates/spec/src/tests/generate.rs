@@ -175,6 +175,9 @@ fn agree(root: &mut Value, dice: &mut Dice) {
     if let Some(databases) = root.get_mut("databases").and_then(Value::as_object_mut) {
         *databases =
             std::mem::take(databases).into_iter().map(|(name, of)| (format!("p-{name}"), of)).collect();
+        for database in databases.values_mut().filter(|of| of["witness"] == true) {
+            database["standbys"] = json!(1);
+        }
     }
     let mut ports = std::collections::BTreeSet::new();
     let entries = root.get_mut("ingress").and_then(Value::as_array_mut);

@@ -112,7 +112,7 @@ impl Meter {
 pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     let mut ended = Ended::default();
     let mut journal = super::begin(soak, &mut ended)?;
-    let mut site = Site::start(soak.store, false).await?;
+    let mut site = Site::start(soak.store, false, false).await?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut round = 0;
     let (mut wanted, mut loaded) = (seconds as f64, 0.0);

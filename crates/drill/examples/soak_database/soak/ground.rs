@@ -16,6 +16,8 @@ use super::site::Site;
 pub enum Where {
     /// Three keepers in this process.
     Loopback,
+    /// The same, and one of the three nodes is a witness.
+    Witness,
     /// An agent on each of three hosts.
     Hosts,
 }
@@ -32,7 +34,8 @@ impl Ground {
     /// Three nodes that serve, with both standbys streaming. On loopback `small_disks` gives each a small disk of its own.
     pub async fn start(place: Where, store: Which, small_disks: bool) -> Result<Ground> {
         Ok(match place {
-            Where::Loopback => Ground::Loopback(Box::new(Site::start(store, small_disks).await?)),
+            Where::Loopback => Ground::Loopback(Box::new(Site::start(store, small_disks, false).await?)),
+            Where::Witness => Ground::Loopback(Box::new(Site::start(store, small_disks, true).await?)),
             Where::Hosts => Ground::Hosts(Box::new(Hosts::start().await?)),
         })
     }

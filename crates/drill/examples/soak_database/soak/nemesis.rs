@@ -170,7 +170,8 @@ impl Hit<'_> {
     }
 
     pub(super) fn standbys(&self) -> Vec<NodeId> {
-        NODES.into_iter().filter(|node| *node != self.primary).collect()
+        let data = |node: &NodeId| *node != self.primary && self.site.witness() != Some(*node);
+        NODES.into_iter().filter(data).collect()
     }
 
     /// The first effect comes now.

@@ -98,11 +98,25 @@ pub const HOST_KINDS: &[(Kind, &str)] = &[
 /// Of those on loopback, the ones that hosts know too.
 const EVERYWHERE: &[Kind] = &[Kind::PrimaryKill, Kind::Switchover, Kind::StoreAway];
 
+/// Those that need two standbys, or break a disk, are not among them.
+const BESIDE_A_WITNESS: &[Kind] = &[
+    Kind::PrimaryKill,
+    Kind::PrimaryFreeze,
+    Kind::BackendKill,
+    Kind::KeeperCrash,
+    Kind::StandbyKill,
+    Kind::Switchover,
+    Kind::NodeKill,
+    Kind::NodeFreeze,
+    Kind::PrimaryKillStandbyFreeze,
+];
+
 impl Kind {
     /// All that can be made there.
     pub fn all(place: Where) -> Vec<Kind> {
         match place {
             Where::Loopback => KINDS.iter().map(|(kind, _)| *kind).collect(),
+            Where::Witness => BESIDE_A_WITNESS.to_vec(),
             Where::Hosts => {
                 EVERYWHERE.iter().copied().chain(HOST_KINDS.iter().map(|(kind, _)| *kind)).collect()
             }

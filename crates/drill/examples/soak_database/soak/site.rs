@@ -72,7 +72,8 @@ impl Site {
     /// Three nodes that serve, with both standbys streaming.
     ///
     /// With `small_disks` each node's data is on a small disk of its own.
-    pub async fn start(which: Which, small_disks: bool) -> Result<Site> {
+    /// With `witness` the last node is one.
+    pub async fn start(which: Which, small_disks: bool, witness: bool) -> Result<Site> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
@@ -97,7 +98,7 @@ impl Site {
         }
         let backing = Backing::start(which, &folder, format!("{network}.20").parse()?).await?;
         let store = backing.client()?;
-        let planned = planned(&places)?;
+        let planned = planned(&places, witness)?;
         let (keepers, tasks) = (BTreeMap::new(), Tasks::new());
         let mut site = Site {
             folder,
@@ -245,6 +246,10 @@ impl Site {
 
     /// The first process of a node's server, whether or not its keeper lives.
     pub fn server(&self, node: NodeId) -> Option<Process> {
+        if self.witness() == Some(node) {
+            let status = self.keepers.get(&node)?.status().borrow().clone();
+            return Process::of(status.server_pid? as i32);
+        }
         let text = fs::read_to_string(self.dir(node).join("data/postmaster.pid")).ok()?;
         Process::of(text.lines().next()?.parse().ok()?)
     }
@@ -314,7 +319,13 @@ impl Site {
 
     /// Straight to all nodes.
     pub fn servers(&self) -> Target {
-        target(self.places.values().map(|place| place.server).collect())
+        let data = self.places.iter().filter(|(node, _)| self.witness() != Some(**node));
+        target(data.map(|(_, place)| place.server).collect())
+    }
+
+    /// The node that has no server and no data.
+    pub fn witness(&self) -> Option<NodeId> {
+        self.planned.database.witness_number().map(NodeId)
     }
 
     /// Asks for a switch, as `evenkeel failover` does.
@@ -376,11 +387,11 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        // A receiver is known by its keeper alone.
+        let receiver = self.witness().and_then(|witness| self.server(witness));
         self.keepers.clear();
-        for node in NODES {
-            if let Some(server) = self.server(node) {
-                drop(server.signal_all(Signal::KILL));
-            }
+        for server in NODES.into_iter().filter_map(|node| self.server(node)).chain(receiver) {
+            drop(server.signal_all(Signal::KILL));
         }
         drop(self.disks.take());
         if !self.keep {
@@ -420,13 +431,14 @@ pub fn break_sync(folder: &Path, server: Option<Process>) -> Result<()> {
     Ok(())
 }
 
-fn planned(places: &BTreeMap<NodeId, NodePlace>) -> Result<PlannedDatabase> {
+fn planned(places: &BTreeMap<NodeId, NodePlace>, witness: bool) -> Result<PlannedDatabase> {
     let database = Database {
         name: DatabaseName::new("db").context("a name")?,
         postgres: 15,
         storage: Bytes(1 << 30),
-        standbys: 2,
+        standbys: if witness { 1 } else { 2 },
         writes: None,
+        witness,
         when_alone: WhenAlone::Block,
     };
     let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
