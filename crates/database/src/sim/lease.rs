@@ -14,7 +14,7 @@ use world::Chance;
 use super::disk::Entry;
 use super::world::{Budget, Keeper, Move, World};
 use crate::{
-    Action, Alone, Docs, Flaw, Kept, LEASE_LOSS_MS, LeaseMemory, Memory, Peer, Server, View, choose_with,
+    Action, Alone, Docs, Flaw, Kept, LEASE_LOSS_MS, LEASE_STALL_MS, LeaseMemory, Memory, Peer, Server, View, choose_with,
 };
 use model::{Mode, Moment, NodeId, Record, Term};
 
@@ -43,7 +43,7 @@ pub struct Assumed {
 }
 
 /// As the page of decisions says.
-pub const ASSUMED: Assumed = Assumed { drift_permille: 5, machine_ms: 2_000 };
+pub const ASSUMED: Assumed = Assumed { drift_permille: 5, machine_ms: LEASE_STALL_MS };
 
 /// What a schedule showed when nothing was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
