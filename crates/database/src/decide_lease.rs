@@ -63,7 +63,7 @@ pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
 
 /// Whether clients may come in, as far as the lease goes.
 pub(crate) fn may_open(scene: &Scene<'_>) -> bool {
-    !scene.leased() || scene.judgement.lease.held || scene.has(Flaw::OpenUnleased)
+    !scene.leased() || scene.judgement.lease.held
 }
 
 /// A standby that was close behind stands in for a primary whose lease is over: from now on the old one cannot renew it,

@@ -38,6 +38,10 @@ pub const LEASE_STALL_MS: u64 = 2_000;
 /// before the watchdog ends it, and let the one commit through that was under way; and half a second for looks.
 pub const LEASE_LOSS_MS: u64 = LEASE_BEHIND_MS + LEASE_FENCE_MS + LEASE_STALL_MS + 500;
 
+// What plans and status say is true.
+const _: () = assert!(matches!(model::Mode::Lease.rpo_ms(), Some(stated) if LEASE_LOSS_MS <= stated));
+const _: () = assert!(matches!(model::Mode::Lease.rto_ms(), Some(LEASE_RTO_MS)));
+
 /// Lost with the keeper. A new one waits a whole lease before it takes over, and asks for its own again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseMemory {

@@ -226,8 +226,7 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
     let flushed = |node: NodeId| throne.flushed(node, record.term);
     let staying = now.members.minus(scene.judgement.missing);
-    let joining: Nodes =
-        fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
+    let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
     let next_step = match scene.leased() {
         true => lease::step(now, lease::wanted(scene, now, joining)),
         false => step(now, staying.iter().chain(joining.iter()).collect(), scene.view.alone),

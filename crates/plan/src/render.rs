@@ -164,7 +164,10 @@ fn shape(planned: &PlannedDatabase) -> String {
     let engine = format!("postgres:{}", planned.database.postgres);
     match (planned.mode, planned.nodes.len()) {
         (Mode::Quorum, nodes) => format!("{engine}, {nodes} nodes, quorum"),
-        (Mode::Lease, nodes) => format!("{engine}, {nodes} nodes, lease, RPO > 0"),
+        (Mode::Lease, nodes) => {
+            let lost = model::Duration(planned.mode.rpo_ms().unwrap_or(0));
+            format!("{engine}, {nodes} nodes, lease, RPO {lost}")
+        }
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
     }
 }

@@ -8,6 +8,7 @@
 mod carry;
 mod error;
 mod file;
+mod lease;
 mod local;
 mod note;
 mod options;
@@ -15,6 +16,7 @@ mod run;
 mod shared;
 mod status;
 mod warn;
+mod watchdog;
 
 pub use error::KeeperError;
 pub use note::Note;
@@ -22,3 +24,4 @@ pub use options::{KeeperOptions, NodePlace, node_of};
 pub use run::{KeeperHandle, start};
 pub use shared::Keys;
 pub use status::{KeeperStatus, ServerState, Standing};
+pub use watchdog::{WATCHDOG, watchdog_main};

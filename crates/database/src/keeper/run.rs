@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Mode, Moment, NodeId, Nodes, ReignPhase};
+use model::{Moment, NodeId, Nodes, ReignPhase};
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -13,12 +13,13 @@ use world::{Clock, Spawner, Stop, Tasks};
 
 use super::carry::{self, Finished, Work};
 use super::error::KeeperError;
+use super::lease::{self, Tenancy};
 use super::local::Local;
 use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
 use super::warn::Warnings;
-use crate::instance::{Settings, StopHow};
+use crate::instance::{Running, Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
 use crate::{Action, Alone, BEAT_MS, Judgement, Memory, Server, View, choose};
 
@@ -96,6 +97,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         model::WhenAlone::Block => Alone::Block,
         model::WhenAlone::Degrade => Alone::Degrade,
     };
+    let tenancy = Tenancy::new(options.database.mode, options.watchdog.clone());
     let local = Local::open(options)?;
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
     tasks.spawn(
@@ -110,6 +112,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         end: end.clone(),
         local,
         alone,
+        tenancy,
         store,
         keys,
         clock,
@@ -150,6 +153,7 @@ struct Keeper {
     end: Arc<End>,
     local: Local,
     alone: Alone,
+    tenancy: Tenancy,
     store: Store,
     keys: Keys,
     clock: Clock,
@@ -195,6 +199,7 @@ enum Round {
 
 impl Keeper {
     async fn run(mut self) {
+        self.tenancy.adopt(&mut self.local).await;
         let mut rounds = 0;
         while !self.stop.is_requested() {
             let round = match self.round().await {
@@ -317,8 +322,7 @@ impl Keeper {
             witnesses: Nodes::NONE,
             from: model::Lsn(0),
             alone: self.alone,
-            // A lease is not driven yet; such a database is refused before it comes to this.
-            mode: Mode::Quorum,
+            mode: self.tenancy.mode(),
             unrest_max: self.local.options.unrest_max,
             record: shared.record.clone(),
             docs: shared.docs.clone(),
@@ -328,7 +332,8 @@ impl Keeper {
         };
         let now: Moment = self.clock.now();
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
-        let judgement = self.memory.judge(&view, &seen, now);
+        let mut judgement = self.memory.judge(&view, &seen, now);
+        judgement.lease = self.tenancy.judge(&view, shared.lease);
         let term = shared.record.as_ref().map(|kept| kept.value.term);
         self.peers.say(term.filter(|_| judgement.suspects));
         // Before the first picture of the store nothing is known, not even that there is no record.
@@ -342,8 +347,11 @@ impl Keeper {
         if self.checkpointing && action == Action::Checkpoint {
             return Ok(Round::Calm);
         }
-        info!(node = %self.local.options.unit(), rule, ?action, "acts");
-        rule.clone_into(&mut self.rule);
+        // A renewal twice a second is no news.
+        if !matches!(action, Action::Renew { .. }) {
+            info!(node = %self.local.options.unit(), rule, ?action, "acts");
+            rule.clone_into(&mut self.rule);
+        }
         self.act(action).await
     }
 
@@ -368,6 +376,18 @@ impl Keeper {
             Action::Write { record, revision, unchanged } => {
                 let write = shared::write(&self.store, &self.keys, record, *revision, unchanged);
                 attend(&mut self.memory, &self.clock, write).await?
+            }
+            Action::TakeOver { record, revision, lease } => {
+                let write = lease::take_over((&self.store, &self.keys), record, (*revision, *lease));
+                attend(&mut self.memory, &self.clock, write).await?
+            }
+            Action::Renew { lease, record } => {
+                let server = self.local.running.as_ref().map(Running::process);
+                let renew = self.tenancy.renew((&self.store, &self.keys), (lease, *record), server);
+                if !attend(&mut self.memory, &self.clock, renew).await? {
+                    self.wait(URGENT_MS).await;
+                }
+                return Ok(Round::Acted);
             }
             Action::Report { doc, record } => {
                 let node = self.local.options.node;
@@ -495,6 +515,7 @@ impl Keeper {
             warn!(node = %self.local.options.unit(), error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
             let _ = self.local.instance.kill().await;
         }
+        self.tenancy.end().await;
     }
 }
 

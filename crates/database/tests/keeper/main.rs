@@ -5,5 +5,6 @@
 
 mod alone;
 mod failover;
+mod lease;
 mod room;
 mod site;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use database::instance::{Secret, Secrets, User, find_bin, system_user};
@@ -17,6 +17,7 @@ use model::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Compare, Faults, Op, SimulatedStore, Store, Txn};
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 use world::Clock;
 
@@ -47,6 +48,8 @@ pub struct Site {
     user: Option<User>,
     places: BTreeMap<NodeId, NodePlace>,
     keepers: BTreeMap<NodeId, KeeperHandle>,
+    /// Keepers with a thread of their own, which can stand still.
+    threads: BTreeMap<NodeId, (Runtime, Arc<AtomicBool>)>,
     store: Store,
     pub simulated: SimulatedStore,
     planned: PlannedDatabase,
@@ -68,6 +71,22 @@ impl Site {
         let mut site = Site::new(user, 3);
         site.planned.database.when_alone = when_alone;
         for node in 1..=3 {
+            site.start(NodeId(node));
+        }
+        site.calm().await;
+        Some(site)
+    }
+
+    /// Two nodes under a lease: one serves, the other is close behind.
+    pub async fn two(test: &str) -> Option<Site> {
+        let user = postgres(test)?;
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .try_init();
+        let mut site = Site::new(user, 2);
+        for node in 1..=2 {
+            let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            site.threads.insert(NodeId(node), (thread, Arc::default()));
             site.start(NodeId(node));
         }
         site.calm().await;
@@ -101,11 +120,20 @@ impl Site {
         let planned = PlannedDatabase {
             database,
             nodes: places.values().map(node).collect(),
-            mode: Mode::Quorum,
+            mode: if nodes == 2 { Mode::Lease } else { Mode::Quorum },
             version: 1,
         };
         let (store, simulated) = Store::simulated(1, Clock::real(), Faults::default());
-        Site { folder, user, places, keepers: BTreeMap::new(), store, simulated, planned }
+        Site {
+            folder,
+            user,
+            places,
+            keepers: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            store,
+            simulated,
+            planned,
+        }
     }
 
     /// Starts a keeper, on what its node has.
@@ -126,8 +154,27 @@ impl Site {
             },
             peers_key: vec![7; 32],
             unrest_max: database::UNREST_MAX,
+            watchdog: env!("CARGO_BIN_EXE_database-watchdog").into(),
         };
+        let _inside = self.threads.get(&node).map(|(thread, _)| thread.enter());
         self.keepers.insert(node, keeper::start(options, self.store.clone(), Clock::real()).unwrap());
+    }
+
+    /// The keeper does nothing any more, as if it had been stopped.
+    pub fn freeze_keeper(&self, node: NodeId) {
+        let (thread, frozen) = &self.threads[&node];
+        frozen.store(true, Ordering::SeqCst);
+        let frozen = frozen.clone();
+        drop(thread.spawn(async move {
+            while frozen.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }));
+    }
+
+    /// Undoes [`Site::freeze_keeper`].
+    pub fn thaw_keeper(&self, node: NodeId) {
+        self.threads[&node].1.store(false, Ordering::SeqCst);
     }
 
     /// The keeper crashes; its server runs on.
@@ -341,6 +388,10 @@ impl Drop for Site {
     fn drop(&mut self) {
         // After a failed test servers may run; each folder's lock names its own.
         self.keepers.clear();
+        for (thread, frozen) in std::mem::take(&mut self.threads).into_values() {
+            frozen.store(false, Ordering::SeqCst);
+            thread.shutdown_background();
+        }
         for place in self.places.values() {
             let pid = fs::read_to_string(self.folder.join(place.unit.as_str()).join("data/postmaster.pid"));
             let pid = pid.ok().and_then(|text| text.lines().next()?.parse().ok());
