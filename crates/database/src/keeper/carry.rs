@@ -160,6 +160,18 @@ impl Local {
         Ok(())
     }
 
+    /// On a primary: the slot of a node that came into the plan in the middle of its reign.
+    pub async fn fill_slots(&self) -> Result<(), KeeperError> {
+        let Some(known) = self.slots().filter(|_| self.own.slots != 0) else { return Ok(()) };
+        for node in self.others() {
+            let slot = self.slot_name(node, self.own.slots)?;
+            if !known.iter().any(|known| known.name == slot.as_str()) {
+                self.instance.create_slot(&slot, QUICK).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The slots of the quorum's term, and then the quorum.
     async fn set_sync(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
         if self.own.slots != quorum.term {

@@ -433,6 +433,11 @@ impl Local {
         seen.senders.iter().filter_map(named).collect()
     }
 
+    /// On a primary: its slots, as seen last.
+    pub fn slots(&self) -> Option<&[instance::Slot]> {
+        self.last.as_ref().filter(|seen| !seen.in_recovery).map(|seen| seen.slots.as_slice())
+    }
+
     fn watch_slots(&mut self, seen: &Observation) {
         let away = |name: &str| seen.slots.iter().any(|slot| slot.name == name && !slot.active);
         self.slots_away.retain(|name, _| away(name));

@@ -342,6 +342,7 @@ impl Keeper {
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
             self.settle_log(&view)?;
+            self.local.fill_slots().await?;
             return Ok(Round::Calm);
         };
         if self.checkpointing && action == Action::Checkpoint {

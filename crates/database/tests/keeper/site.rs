@@ -53,6 +53,8 @@ pub struct Site {
     store: Store,
     pub simulated: SimulatedStore,
     planned: PlannedDatabase,
+    /// A node that is not planned yet.
+    spare: Option<(NodeId, NodePlace)>,
 }
 
 impl Site {
@@ -83,7 +85,9 @@ impl Site {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .try_init();
-        let mut site = Site::new(user, 2);
+        let mut site = Site::new(user, 3);
+        site.spare = site.places.pop_last();
+        site.plan(Mode::Lease);
         for node in 1..=2 {
             let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             site.threads.insert(NodeId(node), (thread, Arc::default()));
@@ -91,6 +95,23 @@ impl Site {
         }
         site.calm().await;
         Some(site)
+    }
+
+    fn plan(&mut self, mode: Mode) {
+        let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
+        self.planned.nodes = self.places.values().map(node).collect();
+        self.planned.database.standbys = self.places.len() as u8 - 1;
+        self.planned.mode = mode;
+    }
+
+    /// A third node is planned: each keeper is followed by one that knows of it.
+    pub fn grow(&mut self) {
+        self.places.extend(self.spare.take());
+        self.plan(Mode::Quorum);
+        for node in self.others(NodeId(0)) {
+            self.crash_keeper(node);
+            self.start(node);
+        }
     }
 
     fn new(user: Option<User>, nodes: u8) -> Site {
@@ -120,7 +141,7 @@ impl Site {
         let planned = PlannedDatabase {
             database,
             nodes: places.values().map(node).collect(),
-            mode: if nodes == 2 { Mode::Lease } else { Mode::Quorum },
+            mode: Mode::Quorum,
             version: 1,
         };
         let (store, simulated) = Store::simulated(1, Clock::real(), Faults::default());
@@ -130,6 +151,7 @@ impl Site {
             places,
             keepers: BTreeMap::new(),
             threads: BTreeMap::new(),
+            spare: None,
             store,
             simulated,
             planned,
@@ -157,7 +179,16 @@ impl Site {
             watchdog: env!("CARGO_BIN_EXE_database-watchdog").into(),
         };
         let _inside = self.threads.get(&node).map(|(thread, _)| thread.enter());
-        self.keepers.insert(node, keeper::start(options, self.store.clone(), Clock::real()).unwrap());
+        let started = Instant::now();
+        let keeper = loop {
+            match keeper::start(options.clone(), self.store.clone(), Clock::real()) {
+                Ok(keeper) => break keeper,
+                // The one before holds the folder until its tasks have ended.
+                Err(error) => assert!(started.elapsed() < Duration::from_secs(5), "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        self.keepers.insert(node, keeper);
     }
 
     /// The keeper does nothing any more, as if it had been stopped.
@@ -264,6 +295,11 @@ impl Site {
     /// The first process of a node's server.
     pub fn server_pid(&self, node: NodeId) -> i32 {
         self.status(node).server_pid.unwrap() as i32
+    }
+
+    /// The same, if there is a keeper and a server.
+    pub fn running(&self, node: NodeId) -> Option<i32> {
+        self.keepers.get(&node)?.status().borrow().server_pid.map(|pid| pid as i32)
     }
 
     /// Signals the first process of a server.
