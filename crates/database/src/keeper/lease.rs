@@ -17,6 +17,9 @@ use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
 /// An answer that comes later than this is of no use.
 const ANSWER: Duration = Duration::from_millis(LEASE_FENCE_MS);
 
+/// Renewals, two a second, for which a new watchdog looks for others of its server.
+const LOOKS: u32 = 20;
+
 /// The right of this node's server to acknowledge.
 #[derive(Debug)]
 pub(super) struct Tenancy {
@@ -24,13 +27,22 @@ pub(super) struct Tenancy {
     program: PathBuf,
     memory: LeaseMemory,
     watchdog: Option<Watchdog>,
+    /// Renewals since it was started.
+    renewals: u32,
     /// Of a server that an earlier keeper ran under a lease, and that is under none any more.
     inherited: Vec<ProcessId>,
 }
 
 impl Tenancy {
     pub fn new(mode: Mode, program: PathBuf) -> Tenancy {
-        Tenancy { mode, program, memory: LeaseMemory::default(), watchdog: None, inherited: Vec::new() }
+        Tenancy {
+            mode,
+            program,
+            memory: LeaseMemory::default(),
+            watchdog: None,
+            renewals: 0,
+            inherited: Vec::new(),
+        }
     }
 
     /// As the rules know it: one node is a quorum of its own.
@@ -38,7 +50,8 @@ impl Tenancy {
         if self.mode == Mode::Lease { Mode::Lease } else { Mode::Quorum }
     }
 
-    /// What an earlier keeper has left. A primary that nobody watches may have outlived its lease: it is ended.
+    /// What an earlier keeper has left. A primary that was open under a lease and that nobody watches may have outlived it:
+    /// it is ended.
     pub async fn adopt(&mut self, local: &mut Local) {
         let Some(server) = local.running.as_ref().map(crate::instance::Running::process) else { return };
         let left = watchdogs(server);
@@ -46,7 +59,9 @@ impl Tenancy {
             self.inherited = left;
             return;
         }
-        if !left.is_empty() || local.instance.is_standby() {
+        // One that comes from a quorum has never been under a lease.
+        let leased = local.own.open && local.own.quorum.is_some_and(|quorum| quorum.need == 0);
+        if !left.is_empty() || !leased {
             return;
         }
         warn!(node = %local.options.unit(), "a primary under a lease that nobody watches; ending it");
@@ -102,15 +117,22 @@ impl Tenancy {
         let known = self.watchdog.take().filter(|watchdog| watchdog.server() == server);
         let mut watchdog = match known {
             Some(watchdog) => watchdog,
-            None => Watchdog::start(&self.program, server)?,
+            None => {
+                self.renewals = 0;
+                Watchdog::start(&self.program, server)?
+            }
         };
         // One that does not answer is not kept: another is started at the next renewal. It still ends the server then.
         watchdog.extend(until).await?;
-        let own = watchdog.pid();
-        for other in watchdogs(server).into_iter().filter(|other| Some(other.pid) != own) {
-            info!(pid = other.pid, "the watchdog of an earlier keeper is not needed any more");
-            other.signal(rustix::process::Signal::KILL);
+        // Not once: one that was started by mistake, or too slowly to be seen, would end the server by what it was told.
+        if self.renewals < LOOKS {
+            let own = watchdog.pid();
+            for other in watchdogs(server).into_iter().filter(|other| Some(other.pid) != own) {
+                info!(pid = other.pid, "an earlier watchdog is not needed any more");
+                other.signal(rustix::process::Signal::KILL);
+            }
         }
+        self.renewals = self.renewals.saturating_add(1);
         self.watchdog = Some(watchdog);
         Ok(())
     }

@@ -33,6 +33,8 @@ const KILL_AGAIN: Duration = Duration::from_millis(2);
 const KILLS_MAX: u32 = 100;
 /// It answers within this, or is none: less than it takes to the next renewal but one.
 const ANSWER: Duration = Duration::from_millis(800);
+/// The same of one that has just been started, on a machine that is busy.
+const FIRST_ANSWER: Duration = Duration::from_millis(2_500);
 
 /// The clock of the lease: it does not stand still while the machine sleeps, and all processes see the same.
 #[must_use]
@@ -49,6 +51,7 @@ pub(super) struct Watchdog {
     child: Child,
     input: ChildStdin,
     output: tokio::io::BufReader<ChildStdout>,
+    answered: bool,
 }
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> KeeperError {
@@ -72,7 +75,7 @@ impl Watchdog {
         let missing = || KeeperError::NotNow("the watchdog of the lease has no pipes".to_owned());
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = tokio::io::BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        Ok(Watchdog { server, child, input, output })
+        Ok(Watchdog { server, child, input, output, answered: false })
     }
 
     /// Whose.
@@ -100,8 +103,12 @@ impl Watchdog {
             }
             Ok(())
         };
-        match tokio::time::timeout(ANSWER, told).await {
-            Ok(told) => told.map_err(failed("does not answer")),
+        let within = if self.answered { ANSWER } else { FIRST_ANSWER };
+        match tokio::time::timeout(within, told).await {
+            Ok(told) => {
+                self.answered = true;
+                told.map_err(failed("does not answer"))
+            }
             Err(_) => Err(failed("does not answer")(std::io::Error::from(std::io::ErrorKind::TimedOut))),
         }
     }

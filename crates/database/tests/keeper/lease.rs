@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use database::keeper::{ServerState, WATCHDOG};
 use database::{LEASE_FENCE_MS, LEASE_RTO_MS, LEASE_STALL_MS, LEASE_TAKE_OVER_MS};
 use model::{NodeId, WarningKind};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::failover::{count, is, write};
 use super::site::Site;
@@ -16,14 +17,25 @@ const BUSY_RTO: Duration = Duration::from_millis(2 * LEASE_RTO_MS);
 
 /// Watchdogs of the server with this number.
 fn watchdogs(server: i32) -> usize {
+    watchdogs_of(server).len()
+}
+
+fn watchdogs_of(server: i32) -> Vec<i32> {
     let wanted = [WATCHDOG.to_owned(), server.to_string()];
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    let is_one = |line: &Vec<u8>| {
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_one = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words = line.split(|byte| *byte == 0).skip(1).take(2);
         words.eq(wanted.iter().map(|word| word.as_bytes()))
     };
-    lines.filter(is_one).count()
+    pids.filter(is_one).collect()
+}
+
+fn kill_watchdogs(server: i32) {
+    for pid in watchdogs_of(server) {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
 }
 
 /// Whether a process with this number runs.
@@ -183,6 +195,22 @@ async fn a_keeper_that_crashes_leaves_its_watchdog_and_the_next_one_goes_on_unde
     assert_eq!(site.server_pid(first), server, "the server was started again");
     assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
     is(count(&site).await, 6);
+    end(site, &[server]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_lost_its_keeper_and_its_watchdog_is_ended_by_the_next_keeper() {
+    let Some(mut site) = Site::two("nobody watches").await else { return };
+    write(&site, 0, 5).await;
+    let (first, _) = site.primary().unwrap();
+    let server = site.server_pid(first);
+    site.crash_keeper(first);
+    kill_watchdogs(server);
+    assert!(runs(server));
+    site.start(first);
+    site.until("its end", |_| !runs(server)).await;
+    site.calm().await;
+    is(count(&site).await, 5);
     end(site, &[server]).await;
 }
 
