@@ -164,7 +164,8 @@ pub fn watchdog_main(pid: u32, started: u64) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         let left = if until == 0 { LOOK } else { Duration::from_millis(until - now) };
-        std::thread::sleep(left.min(LOOK));
+        // A process of its own: there is no runtime here whose timer could be used, and nobody who asks it to stop.
+        std::thread::park_timeout(left.min(LOOK));
     }
     ExitCode::SUCCESS
 }
@@ -193,7 +194,7 @@ fn end(server: ProcessId) {
             break;
         }
         left.iter().for_each(|child| child.signal(Signal::KILL));
-        std::thread::sleep(KILL_AGAIN);
+        std::thread::park_timeout(KILL_AGAIN);
     }
     server.signal(Signal::KILL);
 }
