@@ -127,9 +127,13 @@ pub(crate) fn throne<'a>(scene: &Scene<'a>) -> Option<Throne<'a>> {
     }
 }
 
-/// A primary tells that it can be copied from.
+/// A primary tells that it can be copied from. Before it serves only when that lasts: then it may be waiting for one that
+/// must copy first, and else its first clients would be waiting for this write.
 pub(crate) fn show(scene: &Scene<'_>) -> Option<Action> {
     let throne = throne(scene)?;
+    if !scene.serving() && !scene.judgement.patience_over {
+        return None;
+    }
     let term = scene.term();
     scene.report(NodeDoc {
         promised: term,

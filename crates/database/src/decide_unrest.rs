@@ -22,7 +22,7 @@ pub const FAULT_POINTS: u32 = 1;
 /// long.
 pub const FORGIVE_MS: u64 = 60_000;
 /// With so many points of its own a node becomes primary only when nobody else can.
-const SHY_POINTS: u32 = 2 * FLAP_POINTS;
+pub(crate) const SHY_POINTS: u32 = 2 * FLAP_POINTS;
 
 /// Whether no more failovers are made unasked.
 #[must_use]

@@ -181,7 +181,8 @@ pub struct Tenure {
 pub enum Action {
     /// Make the first data directory.
     Init,
-    /// Write the keeper's own file and sync it.
+    /// Write the keeper's own file and sync it. Whoever promises another term names no upstream any more, by the same
+    /// write, and then has the server load that.
     Persist(Durable),
     /// Write the shared record if it is still at `revision`, and `unchanged` are too.
     Write {

@@ -28,8 +28,14 @@ pub use disk::{Disk, Entry, State};
 pub use world::{Budget, Keeper, Move, Node, Run, World};
 
 #[cfg(test)]
+mod canonical;
+#[cfg(test)]
+mod explore;
+#[cfg(test)]
 mod explore_tests;
 #[cfg(test)]
 mod lease_tests;
 #[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod relabel;

@@ -100,12 +100,15 @@ pub struct UpArgs {
     #[arg(long)]
     pub isolate: bool,
     /// Start nothing here: hand the application to the agents of several hosts, which meet in this etcd
-    /// (`etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`). The state folder's `identity` must be copied to theirs
+    /// (`etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`, with TLS `etcds://..`). The state folder's `identity` must be copied to theirs
     #[arg(long, value_name = "STORE", conflicts_with_all = ["detach", "isolate"])]
     pub store: Option<StoreAddress>,
     /// File with `USER:PASSWORD` for an etcd that asks for a login
     #[arg(long, value_name = "FILE", requires = "store")]
     pub token: Option<PathBuf>,
+    /// Folder with `ca.pem`, the authority of an `etcds://`, and `cert.pem` and `key.pem` if it asks for a certificate
+    #[arg(long, value_name = "DIR", requires = "store")]
+    pub store_tls: Option<PathBuf>,
     /// Switch off the fronts' health checks, to see a drill go red
     #[arg(long, hide = true)]
     pub break_health: bool,
@@ -218,13 +221,16 @@ pub struct AgentArgs {
     /// The zone this agent runs
     #[arg(long)]
     pub zone: String,
-    /// The store: the embedded one at `ADDRESS:PORT`, or `etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`, the own zone's member
-    /// first
+    /// The store: the embedded one at `ADDRESS:PORT`, or `etcd://HOST:PORT,HOST:PORT,..[/PREFIX]` (with TLS `etcds://..`),
+    /// the own zone's member first
     #[arg(long)]
     pub store: StoreAddress,
     /// File with the embedded store's token, or with `USER:PASSWORD` for an etcd that asks for a login
     #[arg(long, value_name = "FILE")]
     pub token: Option<PathBuf>,
+    /// Folder with `ca.pem`, the authority of an `etcds://`, and `cert.pem` and `key.pem` if it asks for a certificate
+    #[arg(long, value_name = "DIR")]
+    pub store_tls: Option<PathBuf>,
     /// Address at which the other hosts reach this one; left out: that on the way to the store
     #[arg(long)]
     pub address: Option<IpAddr>,

@@ -123,6 +123,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// A certificate or key for TLS to etcd is missing, damaged, or a key that others may read.
+    #[error("cannot use `{path}` for TLS to etcd: {why}")]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The token file is missing, unreadable, readable by others or not of 32 bytes.
     #[error("cannot use token file `{path}`: {why}")]
     TokenFile {

@@ -30,7 +30,7 @@ mod wire;
 
 pub use api::{ClientOptions, Store, Watch};
 pub use error::{Class, Refusal, StoreError};
-pub use etcd::{Endpoint, EtcdLogin, EtcdOptions};
+pub use etcd::{Endpoint, EtcdLogin, EtcdOptions, EtcdTls};
 pub use kv::{
     Compare, Entry, Event, HISTORY_BYTES_MAX, HISTORY_EVENTS, KEY_BYTES_MAX, LEASE_KEYS_MAX, LEASES_MAX,
     LeaseId, Op, Revision, STORE_BYTES_MAX, TTL_MAX_MS, TTL_MIN_MS, TXN_BYTES_MAX, TXN_OPS_MAX, Txn,

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod relay;
+mod secure;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -74,21 +74,33 @@ pub struct Tuning {
     pub wal_keep_mib: u32,
     /// Most WAL a slot may hold back, in MiB; beyond it the slot is lost, not the disk (hazard 11).
     pub slot_keep_mib: u32,
+    /// WAL between two checkpoints, in MiB: `max_wal_size`. A standby lets go of its own log no sooner either.
+    pub max_wal_mib: u32,
 }
+
+/// PostgreSQL's own `max_wal_size`, in MiB.
+const MAX_WAL_MIB: u32 = 1024;
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { shared_buffers_mib: 64, connections: 100, wal_keep_mib: 64, slot_keep_mib: 1024 }
+        Tuning {
+            shared_buffers_mib: 64,
+            connections: 100,
+            wal_keep_mib: 64,
+            slot_keep_mib: 1024,
+            max_wal_mib: MAX_WAL_MIB,
+        }
     }
 }
 
 impl Tuning {
     /// A slot may hold back an eighth of a disk of `total_bytes`: enough for a standby that is away for long, and the disk
-    /// does not run full before the slot is given up.
+    /// does not run full before the slot is given up. So much lies between two checkpoints at the most: with PostgreSQL's
+    /// own number the log alone fills a small disk, and a standby that it has filled receives nothing that would let it go.
     #[must_use]
     pub fn for_disk(total_bytes: u64) -> Tuning {
-        let eighth_mib = (total_bytes >> 23).clamp(64, 1 << 20);
-        Tuning { slot_keep_mib: u32::try_from(eighth_mib).unwrap_or(u32::MAX), ..Tuning::default() }
+        let eighth_mib = u32::try_from((total_bytes >> 23).clamp(64, 1 << 20)).unwrap_or(u32::MAX);
+        Tuning { slot_keep_mib: eighth_mib, max_wal_mib: eighth_mib.min(MAX_WAL_MIB), ..Tuning::default() }
     }
 }
 
@@ -245,7 +257,7 @@ pub(super) fn fixed_part(facts: &Facts<'_>) -> String {
 
 /// What a reload changes.
 fn loose_part(facts: &Facts<'_>, settings: &Settings) -> String {
-    let Tuning { wal_keep_mib, slot_keep_mib, .. } = facts.tuning;
+    let Tuning { wal_keep_mib, slot_keep_mib, max_wal_mib, .. } = facts.tuning;
     let mut text = String::new();
     let mut set = |name: &str, value: &str| {
         let _ = writeln!(text, "{name} = {}", quoted(value));
@@ -285,6 +297,7 @@ fn loose_part(facts: &Facts<'_>, settings: &Settings) -> String {
     set("authentication_timeout", "5s");
     set("wal_keep_size", &format!("{wal_keep_mib}MB"));
     set("max_slot_wal_keep_size", &format!("{slot_keep_mib}MB"));
+    set("max_wal_size", &format!("{max_wal_mib}MB"));
     // Segments that are kept to be written again, at the least. A rewind copies them, so no more than PostgreSQL asks for; a
     // server that writes much keeps as many as it needs.
     set("min_wal_size", "32MB");

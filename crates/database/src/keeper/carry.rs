@@ -65,7 +65,7 @@ impl Local {
                 return Ok(Some(Work::Clone { from: *from }));
             }
             Action::Rewind(from) => return Ok(Some(Work::Rewind { from: *from })),
-            Action::Persist(durable) => self.save(|own| own.set_durable(*durable))?,
+            Action::Persist(durable) => self.persist(*durable).await?,
             Action::Fence => self.end().await?,
             Action::Start => self.start()?,
             Action::Point(upstream) => self.point(*upstream).await?,
@@ -135,13 +135,40 @@ impl Local {
         }
         self.save(|own| own.set_upstream(upstream))?;
         self.apply()?;
-        // With replay behind, the startup process would notice late.
-        if upstream.is_none()
-            && self.running.is_some()
+        if upstream.is_none() {
+            self.end_receiver().await;
+        }
+        Ok(())
+    }
+
+    /// With replay behind, the startup process would notice late that there is no upstream any more.
+    async fn end_receiver(&self) {
+        if self.running.is_some()
             && let Ok(seen) = self.instance.observe(QUICK).await
             && let Some(receiver) = &seen.receiver
         {
             self.instance.end_receiver(receiver);
+        }
+    }
+
+    /// One write of the file for all that follows from it: each sync of a busy disk is felt in a failover.
+    async fn persist(&mut self, durable: Durable) -> Result<(), KeeperError> {
+        let before = self.own.durable();
+        let promises = durable.promised > before.promised;
+        let leaves = promises && self.own.upstream().is_some();
+        self.save(|own| {
+            own.set_durable(durable);
+            if promises {
+                own.set_upstream(None);
+            }
+            // The slots of its reign are made next.
+            if durable.reign > before.reign && own.slots == 0 {
+                own.slots = durable.reign;
+            }
+        })?;
+        if leaves {
+            self.apply()?;
+            self.end_receiver().await;
         }
         Ok(())
     }

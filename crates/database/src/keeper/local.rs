@@ -301,7 +301,8 @@ impl Local {
                 }
                 let server = self.server_of(&seen)?;
                 self.watch_slots(&seen);
-                self.watch_stranding(&seen);
+                let streams = seen.receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming");
+                self.watch_stranding(!seen.in_recovery || streams);
                 self.last = Some(seen);
                 Ok(server)
             }
@@ -361,6 +362,17 @@ impl Local {
             tracing::warn!(node = %self.options.unit(), "a primary does not answer; ending it");
             self.end().await?;
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
+        }
+        // After a rewind data is whole only with log that the primary still has to give. It may have let go of it; then
+        // what is here is no log that could be told of, but half of something.
+        if standby && !self.answered {
+            self.watch_stranding(false);
+            let upstream = self.own.upstream().map(|upstream| upstream.term);
+            if self.is_stranded(upstream) {
+                self.end().await?;
+                self.save(|own| own.making = true)?;
+                return Ok(Server::Half);
+            }
         }
         Ok(Server::Busy)
     }
@@ -471,9 +483,8 @@ impl Local {
 
     /// Nothing but the log of the server says that its primary refuses it. Two lines in a row, and no newer one, as the
     /// receiver tries ten times a second.
-    fn watch_stranding(&mut self, seen: &Observation) {
-        let streams = seen.receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming");
-        let Some(upstream) = self.own.upstream().filter(|_| seen.in_recovery && !streams) else {
+    fn watch_stranding(&mut self, fed: bool) {
+        let Some(upstream) = self.own.upstream().filter(|_| !fed) else {
             self.unfed = None;
             return;
         };

@@ -89,8 +89,8 @@ impl World {
 
     fn write(&mut self, id: NodeId) {
         self.budget.writes -= 1;
-        self.written += 1;
-        let entry = Entry { term: self.node(id).durable.reign, number: self.written };
+        let term = self.node(id).durable.reign;
+        let entry = Entry { term, number: self.next_number(term) };
         let node = self.node_mut(id);
         node.disk.log.push(entry);
         if let Some(run) = &mut node.run {
@@ -206,7 +206,12 @@ impl World {
                 node.disk.timelines.push((1, 0));
                 node.disk.files.insert(1, 0);
             }
-            Action::Persist(durable) => node.durable = durable,
+            Action::Persist(durable) => {
+                if durable.promised > node.durable.promised {
+                    node.disk.upstream = None;
+                }
+                node.durable = durable;
+            }
             Action::Start if node.disk.state == State::Whole => {
                 node.disk.fresh = None;
                 node.disk.open = false;
@@ -292,18 +297,17 @@ impl World {
     }
 
     fn promote(&mut self, id: NodeId) {
-        let number = self.written + 1;
+        let reign = self.node(id).durable.reign;
+        let number = self.next_number(reign);
         // There is nothing to promote.
         let witness = self.witnesses.has(id);
         let node = self.node_mut(id);
-        let reign = node.durable.reign;
         let Some(run) = node.run.as_mut().filter(|run| !run.primary && !witness) else { return };
         run.primary = true;
         run.receiving = None;
         run.torn = None;
         node.disk.open = false;
         node.disk.promote(reign, number);
-        self.written = number;
     }
 
     fn end(&mut self, id: NodeId) {

@@ -10,7 +10,7 @@ use model::{Quorum, Term};
 pub struct Entry {
     /// The reign.
     pub term: Term,
-    /// Counts the records of the whole world.
+    /// Counts the records of that reign.
     pub number: u16,
 }
 

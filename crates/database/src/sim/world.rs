@@ -157,8 +157,6 @@ pub struct World {
     pub acked: BTreeSet<Entry>,
     /// Who acknowledged in each term.
     pub ackers: BTreeSet<(Term, NodeId)>,
-    /// How many records were ever written.
-    pub written: u16,
     /// What may still happen.
     pub budget: Budget,
     /// The file's `when_alone`.
@@ -188,7 +186,6 @@ impl World {
             witnesses: Nodes::NONE,
             acked: BTreeSet::new(),
             ackers: BTreeSet::new(),
-            written: 0,
             budget,
             alone,
             mode: Mode::Quorum,
@@ -210,6 +207,15 @@ impl World {
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[usize::from(id.0) - 1]
+    }
+
+    /// The number of the next record of the reign `term`: one that no record has which anybody still holds, waits for or
+    /// was told of. Worlds that hold the same thing are the same then, however many records came to nothing before.
+    pub(super) fn next_number(&self, term: Term) -> u16 {
+        let waiting = |node: &Node| node.run.as_ref().map_or(&[][..], |run| &run.waiting).to_vec();
+        let held = self.nodes.iter().flat_map(|node| node.disk.log.iter().copied().chain(waiting(node)));
+        let of_term = held.chain(self.acked.iter().copied()).filter(|entry| entry.term == term);
+        of_term.map(|entry| entry.number).max().unwrap_or(0) + 1
     }
 
     /// What `id` is about to copy from, if its server is there and reigns in that term.
@@ -330,7 +336,7 @@ impl World {
         moves
     }
 
-    fn moves_of_keeper(&self, id: NodeId, moves: &mut Vec<Move>) {
+    pub(super) fn moves_of_keeper(&self, id: NodeId, moves: &mut Vec<Move>) {
         let node = self.node(id);
         if node.keeper.pending.is_some() {
             moves.extend([Move::Do(id), Move::Drop(id)]);
@@ -363,7 +369,7 @@ impl World {
         }
     }
 
-    fn moves_of_server(&self, id: NodeId, moves: &mut Vec<Move>) {
+    pub(super) fn moves_of_server(&self, id: NodeId, moves: &mut Vec<Move>) {
         let node = self.node(id);
         let Some(run) = &node.run else { return };
         if self.budget.kills > 0 {

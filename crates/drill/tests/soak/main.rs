@@ -86,10 +86,8 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
     }
 }
 
-/// The nodes come back by themselves once there is room: it is the soak that waits for them. Ignored, as one may not: a standby
-/// that its own log has filled receives nothing before there is room, and nobody takes that log away.
+/// The nodes come back by themselves once there is room: it is the soak that waits for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a standby whose own log has filled its disk does not come back: open"]
 async fn a_disk_that_runs_full_loses_nothing_and_heals_when_there_is_room() {
     const NAME: &str = "a_disk_that_runs_full_loses_nothing_and_heals_when_there_is_room";
     if !present(NAME) {

@@ -58,6 +58,7 @@ pub fn agent(args: Box<AgentArgs>, site: &Site) -> anyhow::Result<ExitCode> {
     let options = agent::Options {
         store: args.store,
         token: args.token,
+        store_tls: args.store_tls,
         console_token: args.console_token.unwrap_or_else(|| site.console_token()),
         address,
         base: std::path::absolute(&args.base)?,

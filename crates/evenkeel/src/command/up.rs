@@ -158,7 +158,8 @@ async fn hand_out(site: &Site, plan: Plan, store: &StoreAddress, args: &UpArgs) 
         return Err(hinted(text, "stop it with `evenkeel down`, or name another folder with `--state DIR`"));
     }
     let token = args.token.as_ref().map(std::path::absolute).transpose()?;
-    let hosts = Hosts { store: store.to_string(), token };
+    let tls = args.store_tls.as_ref().map(std::path::absolute).transpose()?;
+    let hosts = Hosts { store: store.to_string(), token, tls };
     let store = hosts.open()?;
     site.create()?;
     identity::make(&site.identity_dir(), &plan, std::time::SystemTime::now())?;
@@ -171,10 +172,11 @@ async fn hand_out(site: &Site, plan: Plan, store: &StoreAddress, args: &UpArgs) 
     }
     let mirror = Mirror::once(&store).await?;
     let identity = site.identity_dir();
+    let tls = if hosts.tls.is_some() { " --store-tls DIR" } else { "" };
     for zone in zones.iter().filter(|zone| !mirror.agents.contains_key(*zone)) {
         say::talk(format_args!("no agent runs zone `{zone}` yet"));
         say::talk(format_args!(
-            "hint: on its host, with a copy of `{}` in its state folder: evenkeel agent --zone {zone} --store {}",
+            "hint: on its host, with a copy of `{}` in its state folder: evenkeel agent --zone {zone} --store {}{tls}",
             identity.display(),
             hosts.store
         ));

@@ -40,6 +40,7 @@ pub struct Options {
     pub zone: ZoneName,
     pub store: StoreAddress,
     pub token: Option<PathBuf>,
+    pub store_tls: Option<PathBuf>,
     pub console_token: PathBuf,
     pub address: IpAddr,
     pub base: PathBuf,
@@ -76,7 +77,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _lock = super::lock(&options.dir.join("lock"))?.with_context(|| {
         format!("another agent runs zone `{}` from `{}`", options.zone, options.dir.display())
     })?;
-    let access = options.store.access(options.token.as_deref())?;
+    let access = options.store.access(options.token.as_deref(), options.store_tls.as_deref())?;
     let console_token =
         std::fs::read_to_string(&options.console_token).context("cannot read the console's token")?;
     let socket = publish::bind(&options.dir.join("front.sock"))?;

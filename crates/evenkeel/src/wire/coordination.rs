@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Context;
-use store::{EtcdLogin, EtcdOptions, Store, Token};
+use anyhow::{Context, bail};
+use store::{EtcdLogin, EtcdOptions, EtcdTls, Store, Token};
 
 /// The value of `--store`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +46,18 @@ pub enum Access {
 }
 
 impl StoreAddress {
-    /// Reads the secret in `token`, which the embedded store always asks for and etcd only with a login.
+    /// Reads the secret in `token`, which the embedded store always asks for and etcd only with a login, and for an
+    /// `etcds://` the folder `tls`.
     ///
     /// # Errors
-    /// When it is missing or cannot be read.
-    pub fn access(&self, token: Option<&Path>) -> anyhow::Result<Access> {
+    /// When one is missing or cannot be read.
+    pub fn access(&self, token: Option<&Path>, tls: Option<&Path>) -> anyhow::Result<Access> {
         match self {
+            StoreAddress::Embedded(_) if tls.is_some() => {
+                bail!(
+                    "the embedded store is on this machine alone and speaks no TLS\nhint: leave `--store-tls` out"
+                )
+            }
             StoreAddress::Embedded(address) => {
                 let path = token.context("the embedded store asks for a token\nhint: --token FILE")?;
                 let token = Token::load(path).context("cannot read the store's token")?;
@@ -62,6 +68,7 @@ impl StoreAddress {
                 if let Some(path) = token {
                     options.login = Some(EtcdLogin::load(path).context("cannot read etcd's login")?);
                 }
+                options.tls = tls.map(EtcdTls::load).transpose()?;
                 Ok(Access::Etcd(options))
             }
         }
@@ -103,7 +110,7 @@ mod tests {
     #[test]
     fn a_mistyped_address_is_told_before_the_agent_starts() {
         refused("localhost:7000", "neither `ADDRESS:PORT` nor `etcd://..`");
-        refused("http://a:2379", "does not start with `etcd://`");
+        refused("http://a:2379", "does not start with `etcd://` or `etcds://`");
         refused("etcd://a", "it has no port");
         refused("etcd://root:secret@a:2379", "a login belongs into a file");
     }
@@ -111,7 +118,7 @@ mod tests {
     #[test]
     fn the_embedded_store_is_not_opened_without_its_token() {
         let address: StoreAddress = "127.0.0.1:7000".parse().unwrap();
-        let error = address.access(None).err().unwrap().to_string();
+        let error = address.access(None, None).err().unwrap().to_string();
         assert!(error.contains("--token"), "{error}");
     }
 }

@@ -26,6 +26,9 @@ pub struct Hosts {
     pub store: String,
     /// As `--token` takes it.
     pub token: Option<PathBuf>,
+    /// As `--store-tls` takes it.
+    #[serde(default)]
+    pub tls: Option<PathBuf>,
 }
 
 impl Hosts {
@@ -68,7 +71,7 @@ impl Hosts {
                 format!("`{}` is an embedded store's address, which ends with its machine", self.store);
             return Err(hinted(text, "hosts meet in an etcd: `--store etcd://HOST:PORT,HOST:PORT,..`"));
         }
-        address.access(self.token.as_deref())?.open()
+        address.access(self.token.as_deref(), self.tls.as_deref())?.open()
     }
 }
 
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn hosts_do_not_meet_in_an_embedded_store() {
-        let hosts = Hosts { store: "127.0.0.1:7000".to_owned(), token: None };
+        let hosts = Hosts { store: "127.0.0.1:7000".to_owned(), token: None, tls: None };
         let error = hosts.open().err().unwrap().to_string();
         assert!(error.contains("ends with its machine"), "{error}");
     }

@@ -93,13 +93,16 @@ fn unit_status(mirror: &Mirror, unit: &UnitRecord) -> UnitStatus {
 /// Where a front listens, and where it cannot.
 type Told<'a> = (&'a [SocketAddr], &'a [(SocketAddr, String)]);
 
-/// A front, which is well when it listens wherever the plan says.
+/// A front, which is well when it listens wherever the plan says; nowhere, when nothing comes in from outside.
 fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
-    let told: Option<Told<'_>> = if state.service.as_str() == fronts::DATA {
+    let data = state.service.as_str() == fronts::DATA;
+    let told: Option<Told<'_>> = if data {
         mirror.data_fronts.get(&state.zone).map(|front| (&*front.listen, &*front.refused))
     } else {
         mirror.fronts.get(&state.zone).map(|front| (&*front.listen, &*front.refused))
     };
+    let plan = mirror.rollout.as_ref().map(|(rollout, _)| &rollout.plan);
+    let idle = !data && told.is_some() && plan.is_some_and(|plan| plan.ingress.is_empty());
     let (listen, refused) = told.unwrap_or_default();
     let alive = mirror.agents.contains_key(&state.zone);
     let detail = match (alive, refused.first()) {
@@ -113,7 +116,7 @@ fn front_status(mirror: &Mirror, state: &UnitState) -> UnitStatus {
         service: state.service.clone(),
         state: state.phase,
         role: "front".to_owned(),
-        healthy: alive && state.phase == Phase::Ready && !listen.is_empty() && refused.is_empty(),
+        healthy: alive && state.phase == Phase::Ready && (idle || !listen.is_empty()) && refused.is_empty(),
         restarts: state.restarts,
         address: listen.first().copied(),
         pid: state.pid,

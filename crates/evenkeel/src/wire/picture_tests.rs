@@ -47,6 +47,19 @@ fn a_front_that_runs_but_could_not_listen_is_not_well() {
     }
 }
 
+/// An application of workers and a database alone: `up` must not wait for a front that has nothing to do.
+#[test]
+fn a_front_that_nothing_comes_in_through_is_well_without_listening() {
+    let story = "plan 1; agent a; edge-a in a is ready; front a serves 9; front a is closed";
+    let mut mirror = picture(story);
+    assert!(!build(&mirror, None, 1).units[0].healthy);
+    let (rollout, _) = mirror.rollout.as_mut().unwrap();
+    rollout.plan.ingress.clear();
+    assert!(build(&mirror, None, 1).units[0].healthy);
+    mirror.fronts.clear();
+    assert!(!build(&mirror, None, 1).units[0].healthy, "it never said a word");
+}
+
 #[test]
 fn a_port_that_another_program_has_is_named() {
     let story = "agent a; edge-a in a is ready; front a serves 9; front a is refused 80";

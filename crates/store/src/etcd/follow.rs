@@ -122,8 +122,8 @@ impl Follower {
         let body = Bytes::from(gateway::watch(&members.part, &self.prefix, start));
         let post = Post { path: WATCH, body, token: members.login.token()? };
         let member = members.all.get(index).ok_or_else(|| Trouble::NotSent("no such member".to_owned()))?;
-        let mut sender = http::dial(&member.endpoint, &members.spawner).await.map_err(Trouble::NotSent)?;
-        let response = http::open(&member.endpoint, &mut sender, &post).await.map_err(trouble)?;
+        let mut sender = http::dial(&member.way).await.map_err(Trouble::NotSent)?;
+        let response = http::open(&member.way.endpoint, &mut sender, &post).await.map_err(trouble)?;
         let status = response.status().as_u16();
         if status != 200 {
             let body = http::whole(response.into_body()).await.map_err(trouble)?;

@@ -16,10 +16,12 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use world::Spawner;
 
 use super::options::Endpoint;
+use super::tls::EtcdTls;
 
 /// Connections kept open while nobody uses them.
 const IDLE_MAX: usize = 4;
@@ -96,8 +98,7 @@ impl Pool {
     /// caller who stops waiting.
     pub(super) async fn post(
         &self,
-        endpoint: &Endpoint,
-        spawner: &Spawner,
+        way: &Way,
         post: &Post,
         sent: &AtomicBool,
     ) -> Result<(u16, Vec<u8>), HttpError> {
@@ -106,7 +107,7 @@ impl Pool {
             let reused = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => dial(endpoint, spawner).await.map_err(HttpError::NotSent)?,
+                None => dial(way).await.map_err(HttpError::NotSent)?,
             };
             if let Err(error) = sender.ready().await {
                 // A kept connection that the member has closed meanwhile says nothing about the member.
@@ -116,7 +117,7 @@ impl Pool {
                 }
             }
             sent.store(true, Ordering::Release);
-            let response = match sender.try_send_request(request(endpoint, post)?).await {
+            let response = match sender.try_send_request(request(&way.endpoint, post)?).await {
                 Ok(response) => response,
                 Err(error) if error.message().is_some() => {
                     sent.store(false, Ordering::Release);
@@ -138,10 +139,19 @@ impl Pool {
     }
 }
 
+/// How a member is reached.
+pub(super) struct Way {
+    pub(super) endpoint: Endpoint,
+    /// `None`: in the clear.
+    pub(super) tls: Option<EtcdTls>,
+    /// Of what drives connections.
+    pub(super) spawner: Spawner,
+}
+
 /// Opens a connection; its traffic is driven by a task that ends with it.
-pub(super) async fn dial(endpoint: &Endpoint, spawner: &Spawner) -> Result<Sender, String> {
+pub(super) async fn dial(way: &Way) -> Result<Sender, String> {
     let no = |error: std::io::Error| error.to_string();
-    // TLS goes here, between the connection and HTTP: `https` with the zone's certificate and etcd's authority.
+    let Way { endpoint, tls, spawner } = way;
     let stream = TcpStream::connect((endpoint.host(), endpoint.port())).await.map_err(no)?;
     stream.set_nodelay(true).map_err(no)?;
     let idle = Duration::from_secs(KEEP_ALIVE_S);
@@ -150,6 +160,16 @@ pub(super) async fn dial(endpoint: &Endpoint, spawner: &Spawner) -> Result<Sende
         .and_then(|()| sockopt::set_tcp_keepintvl(&stream, idle))
         .and_then(|()| sockopt::set_tcp_keepcnt(&stream, KEEP_ALIVE_MISSES))
         .map_err(|error| error.to_string())?;
+    match tls {
+        Some(tls) => speak(tls.secure(endpoint.host(), stream).await?, spawner).await,
+        None => speak(stream, spawner).await,
+    }
+}
+
+async fn speak<S>(stream: S, spawner: &Spawner) -> Result<Sender, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let opened = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = opened.map_err(|error| error.to_string())?;
     let stop = spawner.stop();

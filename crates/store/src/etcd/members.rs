@@ -14,9 +14,9 @@ use tracing::{debug, info, warn};
 use world::{Spawner, Stop};
 
 use super::gateway::{self, Answer, Fault, Part, RangeAnswer};
-use super::http::{HttpError, Pool, Post};
+use super::http::{HttpError, Pool, Post, Way};
 use super::login::Login;
-use super::options::{Endpoint, EtcdOptions};
+use super::options::EtcdOptions;
 use crate::StoreError;
 
 /// A member with a watch of ours is asked this often whether it lives, in milliseconds: its silence is no news.
@@ -40,7 +40,7 @@ pub(super) enum Trouble {
 }
 
 pub(super) struct Member {
-    pub(super) endpoint: Endpoint,
+    pub(super) way: Way,
     pool: Pool,
     /// Watches of ours it serves.
     watches: AtomicUsize,
@@ -50,7 +50,6 @@ pub(super) struct Members {
     pub(super) all: Vec<Member>,
     pub(super) part: Part,
     pub(super) timeout: Duration,
-    pub(super) spawner: Spawner,
     /// Which members are sound.
     health: watch::Sender<Vec<bool>>,
     /// Counts suspicions: when one member is suspected, the others are asked too.
@@ -68,13 +67,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Members {
     pub(super) fn new(options: EtcdOptions, spawner: Spawner) -> Members {
-        let EtcdOptions { endpoints, prefix, login, timeout_ms } = options;
-        let member = |endpoint| Member { endpoint, pool: Pool::default(), watches: AtomicUsize::new(0) };
+        let EtcdOptions { endpoints, prefix, login, secure: _, tls, timeout_ms } = options;
+        let member = |endpoint| Member {
+            way: Way { endpoint, tls: tls.clone(), spawner: spawner.clone() },
+            pool: Pool::default(),
+            watches: AtomicUsize::new(0),
+        };
         let all: Vec<Member> = endpoints.into_iter().map(member).collect();
         Members {
             part: Part::new(&prefix),
             timeout: Duration::from_millis(timeout_ms),
-            spawner,
             // Until shown otherwise.
             health: watch::Sender::new(vec![true; all.len()]),
             alarm: watch::Sender::new(0),
@@ -127,7 +129,7 @@ impl Members {
             return;
         }
         if let Some(member) = self.all.get(index) {
-            info!(member = %member.endpoint, why, "etcd's member is passed over");
+            info!(member = %member.way.endpoint, why, "etcd's member is passed over");
             member.pool.clear();
         }
         self.alarm.send_modify(|count| *count = count.wrapping_add(1));
@@ -144,7 +146,7 @@ impl Members {
     }
 
     pub(super) fn name(&self, index: usize) -> String {
-        self.all.get(index).map_or_else(String::new, |member| member.endpoint.to_string())
+        self.all.get(index).map_or_else(String::new, |member| member.way.endpoint.to_string())
     }
 
     /// No member could be sent the request.
@@ -179,7 +181,7 @@ impl Members {
         let Some(member) = self.all.get(index) else {
             return Err(Trouble::NotSent("no such member".to_owned()));
         };
-        let answered = member.pool.post(&member.endpoint, &self.spawner, &post, sent).await;
+        let answered = member.pool.post(&member.way, &post, sent).await;
         let (status, body) = answered.map_err(|error| match error {
             HttpError::NotSent(why) => Trouble::NotSent(why),
             HttpError::Sent(why) => Trouble::Lost(why),

@@ -11,7 +11,7 @@
 //! succeeds within 0.53 to 0.92 s (40 tries). `cargo test -p store --release --test etcd measure -- --ignored
 //! --nocapture` prints it.
 //!
-//! Deliberately absent: TLS (the place is marked in `http`), discovery by DNS records, and compaction.
+//! Deliberately absent: discovery by DNS records, and compaction.
 
 mod follow;
 mod gateway;
@@ -19,6 +19,7 @@ mod http;
 mod login;
 mod members;
 mod options;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,7 @@ pub(crate) use follow::Follower;
 use gateway::{Answer, Fault, GrantAnswer, KeepAliveAnswer, RangeAnswer, RevokeAnswer, TxnAnswer};
 use members::{Members, Trouble};
 pub use options::{Endpoint, EtcdLogin, EtcdOptions};
+pub use tls::EtcdTls;
 
 use crate::kv::{Reply, Request};
 use crate::{Class, Entry, LeaseId, Refusal, Revision, STORE_BYTES_MAX, StoreError, Txn, TxnReply, token};
@@ -71,7 +73,7 @@ impl std::fmt::Debug for Etcd {
 
 impl Etcd {
     pub(crate) fn start(options: EtcdOptions) -> Result<Etcd, StoreError> {
-        options.check()?;
+        options.check_all()?;
         let tasks = Tasks::new();
         let members = Arc::new(Members::new(options, tasks.spawner()));
         for index in 0..members.all.len() {

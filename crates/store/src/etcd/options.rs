@@ -4,10 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use super::tls::EtcdTls;
 use crate::{StoreError, token};
 
 /// What an address of etcd starts with.
 const SCHEME: &str = "etcd://";
+/// With TLS.
+const SCHEME_TLS: &str = "etcds://";
 /// The part of etcd's keys that is ours when the address names none.
 const PREFIX: &str = "evenkeel";
 /// Longest prefix in bytes; keys of [`crate::KEY_BYTES_MAX`] come on top.
@@ -119,20 +122,25 @@ pub struct EtcdOptions {
     pub prefix: String,
     /// Needed when etcd's authentication is on.
     pub login: Option<EtcdLogin>,
+    /// Connections are secured by TLS: the address began with `etcds://`. Then [`EtcdOptions::tls`] must be there.
+    pub secure: bool,
+    /// How.
+    pub tls: Option<EtcdTls>,
     /// A request without an answer by then has failed, in milliseconds. A member that has said nothing for a third of
     /// it is passed over. From 30 to 60,000.
     pub timeout_ms: u64,
 }
 
 impl EtcdOptions {
-    /// As `address` says: `etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`; the prefix is `evenkeel` unless named, a time-out
-    /// is 400 ms, and there is no login.
+    /// As `address` says: `etcd://HOST:PORT,HOST:PORT,..[/PREFIX]`, with TLS `etcds://..`; the prefix is `evenkeel` unless
+    /// named, a time-out is 400 ms, and there is no login.
     ///
     /// # Errors
     /// [`StoreError::Address`].
     pub fn parse(address_text: &str) -> Result<EtcdOptions, StoreError> {
-        let Some(rest) = address_text.strip_prefix(SCHEME) else {
-            return Err(address(address_text, "it does not start with `etcd://`"));
+        let secured = address_text.strip_prefix(SCHEME_TLS);
+        let Some(rest) = secured.or_else(|| address_text.strip_prefix(SCHEME)) else {
+            return Err(address(address_text, "it does not start with `etcd://` or `etcds://`"));
         };
         if rest.contains('@') {
             // Not repeated: it holds a password.
@@ -148,10 +156,28 @@ impl EtcdOptions {
             endpoints,
             prefix: prefix.to_owned(),
             login: None,
+            secure: secured.is_some(),
+            tls: None,
             timeout_ms: crate::ClientOptions::default().timeout_ms,
         };
         options.check()?;
         Ok(options)
+    }
+
+    /// As [`EtcdOptions::check`], and whether TLS is had as it is wanted.
+    pub(super) fn check_all(&self) -> Result<(), StoreError> {
+        self.check()?;
+        match (self.secure, &self.tls) {
+            (true, None) => Err(address(
+                &self.to_string(),
+                "it asks for TLS, and nothing says whom to believe\nhint: --store-tls DIR",
+            )),
+            (false, Some(_)) => Err(address(
+                &self.to_string(),
+                "it does not ask for TLS, and certificates are named\nhint: `etcds://` instead of `etcd://`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -184,7 +210,8 @@ impl EtcdOptions {
 impl fmt::Display for EtcdOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<String> = self.endpoints.iter().map(Endpoint::to_string).collect();
-        write!(f, "{SCHEME}{}/{}", hosts.join(","), self.prefix)
+        let scheme = if self.secure { SCHEME_TLS } else { SCHEME };
+        write!(f, "{scheme}{}/{}", hosts.join(","), self.prefix)
     }
 }
 
@@ -218,6 +245,7 @@ mod tests {
         check("etcd://10.0.0.1:2379,b.example:2379/shop", "etcd://10.0.0.1:2379,b.example:2379/shop");
         check("etcd://[::1]:2379", "etcd://[::1]:2379/evenkeel");
         check("etcd://a:1/", "etcd://a:1/evenkeel");
+        check("etcds://a:1", "etcds://a:1/evenkeel");
     }
 
     #[test]
@@ -235,6 +263,13 @@ mod tests {
         check("etcd://a:1,a:1", "one member twice");
         check("etcd://a:1/x/y", "its prefix must be of letters");
         check("etcd://a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9,a:10", "names 10 members");
+    }
+
+    #[test]
+    fn tls_is_neither_forgotten_nor_had_by_accident() {
+        let error = "etcds://a:1".parse::<EtcdOptions>().unwrap().check_all().unwrap_err().to_string();
+        assert!(error.contains("--store-tls"), "{error}");
+        assert!("etcd://a:1".parse::<EtcdOptions>().unwrap().check_all().is_ok());
     }
 
     #[test]

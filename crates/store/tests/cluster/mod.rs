@@ -31,6 +31,8 @@ pub fn installed(test: &str) -> bool {
 /// Three members, ended with it.
 pub struct Cluster {
     folder: PathBuf,
+    /// With `ca.pem`, `cert.pem` and `key.pem`: members and clients speak TLS, and show a certificate of that authority.
+    tls: Option<PathBuf>,
     members: Vec<Member>,
 }
 
@@ -44,6 +46,23 @@ struct Member {
 impl Cluster {
     /// Starts a cluster and waits until it serves.
     pub fn start() -> Cluster {
+        let cluster = Cluster::begin(|_, _| None);
+        cluster.wait_up();
+        cluster
+    }
+
+    /// Starts one with TLS, whose files `certify` makes in a folder for an address; does not wait for it.
+    #[allow(dead_code, reason = "not every user of this file has certificates")]
+    pub fn start_with_tls(certify: impl FnOnce(&Path, Ipv4Addr)) -> Cluster {
+        Cluster::begin(|folder, address| {
+            let tls = folder.join("tls");
+            fs::create_dir(&tls).unwrap();
+            certify(&tls, address);
+            Some(tls)
+        })
+    }
+
+    fn begin(certify: impl FnOnce(&Path, Ipv4Addr) -> Option<PathBuf>) -> Cluster {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
@@ -64,15 +83,23 @@ impl Cluster {
             peer: at[MEMBERS + n],
             process: None,
         });
-        let mut cluster = Cluster { folder, members: members.collect() };
+        let tls = certify(&folder, address);
+        let mut cluster = Cluster { folder, tls, members: members.collect() };
         (0..MEMBERS).for_each(|index| cluster.run(index));
-        cluster.wait_up();
         cluster
     }
 
     /// Starts a member that was killed; does not wait for it.
     pub fn run(&mut self, index: usize) {
-        let url = |address: SocketAddr| format!("http://{address}");
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let url = |address: SocketAddr| format!("{scheme}://{address}");
+        let mut secure: Vec<String> = Vec::new();
+        for (side, dir) in ["", "peer-"].iter().flat_map(|side| self.tls.iter().map(move |dir| (side, dir))) {
+            for (option, file) in [("trusted-ca", "ca"), ("cert", "cert"), ("key", "key")] {
+                secure.push(format!("--{side}{option}-file={}/{file}.pem", dir.display()));
+            }
+            secure.push(format!("--{side}client-cert-auth"));
+        }
         let all: Vec<String> =
             self.members.iter().map(|member| format!("{}={}", member.name, url(member.peer))).collect();
         let member = &self.members[index];
@@ -89,6 +116,7 @@ impl Cluster {
             .args(["--advertise-client-urls", &url(member.client)])
             .args(["--initial-advertise-peer-urls", &url(member.peer)])
             .args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"])
+            .args(secure)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

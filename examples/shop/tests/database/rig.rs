@@ -146,6 +146,18 @@ impl Server {
         self.sql_in("db", statement)
     }
 
+    /// Ends the shop's sessions, of which there must be some, and waits until they are gone: one that still ends may take
+    /// an order with it.
+    pub fn end_sessions(&self) {
+        let ended = self.sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'shop'",
+        );
+        assert_ne!(ended, "0");
+        until("they are gone", || {
+            self.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop'") == "0"
+        });
+    }
+
     fn sql_in(&self, database: &str, statement: &str) -> String {
         let port = self.port.to_string();
         let mut psql = program("psql");

@@ -16,7 +16,7 @@ use drill::database::Target;
 use identity::Secrets;
 use model::{NodeId, Record, ReignPhase, Rollout, keys};
 use rustix::process::Signal;
-use store::{EtcdOptions, Store};
+use store::{Compare, EtcdOptions, Op, Store, Txn};
 use tokio::sync::watch;
 use world::Tasks;
 
@@ -37,6 +37,8 @@ const SERVER_PORT: u16 = 15432;
 pub const DATA_PORTS: &str = "15432-16999";
 /// Time between two looks at the store.
 const LOOK: Duration = Duration::from_millis(20);
+/// So many points of unrest are forgiven at once.
+const UNREST: u32 = database::UNREST_MAX / 2;
 /// Everything serves by then, also on a machine that is busy.
 const UP: Duration = Duration::from_secs(120);
 const FILE: &str = "\
@@ -71,6 +73,18 @@ pub struct Hosts {
     password: String,
     picture: watch::Receiver<Arc<Picture>>,
     tasks: Tasks,
+}
+
+/// Forgives what failovers have cost, as a failover that somebody asks for does: the limit on those that nobody asks for
+/// ends a soak else.
+async fn forgive(store: &Store, picture: &Picture) {
+    let Some(record) = picture.record.as_ref().filter(|record| record.unrest() >= UNREST) else { return };
+    let next = Record { unrest: BTreeMap::new(), ..record.clone() };
+    let Ok(value) = serde_json::to_vec(&next) else { return };
+    let key = "databases/db/record".to_owned();
+    let compare = vec![Compare::Modified { key: key.clone(), revision: picture.revision }];
+    // Somebody else wrote first, or the store is away: the next look is soon.
+    let _ = store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await;
 }
 
 /// What is missing to run on hosts; `None`: nothing.
@@ -241,7 +255,9 @@ impl Hosts {
         self.tasks.spawn("picture", async move {
             while !stop.is_requested() {
                 if let Ok((entries, _)) = store.range("databases/db/").await {
-                    out.send_replace(Arc::new(Picture::of(&entries)));
+                    let picture = Picture::of(&entries);
+                    forgive(&store, &picture).await;
+                    out.send_replace(Arc::new(picture));
                 }
                 tokio::time::sleep(LOOK).await;
             }
