@@ -184,6 +184,7 @@
     facts.push(database.primary ? `primary ${database.primary}` : "no primary");
     const writes = database.primary && database.phase !== "promoting";
     if (database.need > 0 && writes) facts.push(`acknowledged by ${database.need} of ${database.members.join(", ")}`);
+    if (database.mode === "lease" && known(database.rpo_ms)) facts.push(`RTO ${span(database.rto_ms)}, RPO ${span(database.rpo_ms)}`);
     if (known(database.only_here_bytes)) facts.push(`${count(database.only_here_bytes)} bytes on its disk alone`);
     if (!database.healthy && database.phase === "serving") facts.push("takes no writes now");
     return ` · ${facts.join(" · ")}`;

@@ -122,7 +122,7 @@ fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record>
     let follows = |node: &NodeId| scene.end_of(*node).is_some_and(|other| is_prefix(record, other, end));
     let followers = rest.iter().filter(follows).collect();
     let quorum = match scene.leased() {
-        true => lease::first(winner, record.term, followers),
+        true => lease::first(winner, record.term),
         false => first(winner, record.term, followers, scene.view.nodes.without(winner)),
     };
     let mut next = record.clone();

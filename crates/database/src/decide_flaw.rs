@@ -71,8 +71,6 @@ pub enum Flaw {
     TakeOverEarly,
     /// Lease mode: a standby takes over however far it is behind.
     TakeOverAnybody,
-    /// Lease mode: clients are let in before there is a lease.
-    OpenUnleased,
 }
 
 /// Those of quorum mode, and of what both have in common.
@@ -113,5 +111,4 @@ pub const LEASE_FLAWS: &[Flaw] = &[
     Flaw::TakeOverBlind,
     Flaw::TakeOverEarly,
     Flaw::TakeOverAnybody,
-    Flaw::OpenUnleased,
 ];

@@ -10,14 +10,11 @@ use crate::decide_reign::throne;
 use crate::decide_scene::{Scene, prune};
 use crate::decide_unrest::unasked;
 use crate::decide_view::{Action, Server};
-use model::{Lease, Lsn, NodeId, Nodes, Quorum, Record, Term};
+use model::{Lease, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
 
-/// A standby that is further behind does not stand in for the primary, in bytes of log: one segment.
-pub const LAG_MAX_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The quorum of a new reign: nobody is awaited, those that follow may stand in.
-pub(crate) fn first(primary: NodeId, term: Term, followers: Nodes) -> Quorum {
-    Quorum { primary, term, members: followers, need: 0 }
+/// The quorum of a new reign: nobody is awaited, and nobody stands in before it is seen to be close behind.
+pub(crate) fn first(primary: NodeId, term: Term) -> Quorum {
+    Quorum { primary, term, members: Nodes::NONE, need: 0 }
 }
 
 /// The next step from `now` towards the members `wanted`, of whom none is awaited. A smaller need asks more of an
@@ -33,11 +30,11 @@ pub(crate) fn step(now: &Quorum, wanted: Nodes) -> Option<Step> {
     wanted.minus(now.members).iter().next().and_then(|node| to(now.members.with(node), 0))
 }
 
-/// Whether a standby that has `flushed` of a log that ends at `end` is close enough: to begin with half as close as to
-/// stay.
-pub(crate) fn is_close(end: Lsn, flushed: Lsn, stays: bool) -> bool {
-    let lag = end.0.saturating_sub(flushed.0);
-    lag <= if stays { LAG_MAX_BYTES } else { LAG_MAX_BYTES / 2 }
+/// Who may stand in from now on: those that are close behind; not those that lack what was written long ago.
+pub(crate) fn wanted(scene: &Scene<'_>, now: &Quorum, fit: Nodes) -> Nodes {
+    let lease = &scene.judgement.lease;
+    let joining = fit.minus(fit.minus(lease.close));
+    now.members.minus(lease.behind).iter().chain(joining.iter()).collect()
 }
 
 /// A server that lets clients in without a lease ends at once: not in order, which waits for its disk.
@@ -46,12 +43,19 @@ pub(crate) fn let_go(scene: &Scene<'_>) -> Option<Action> {
     (scene.leased() && open && scene.judgement.lease.lost).then_some(Action::Fence)
 }
 
-/// A primary asks for its lease in time, from before it opens.
+/// A primary asks for its lease in time, from before it opens. It does not go on under it while one is named that is far
+/// behind: that one is taken out first, or would take over with less than is stated.
 pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
     if !scene.leased() || !scene.judgement.lease.due {
         return None;
     }
     let throne = throne(scene)?;
+    let record = scene.record()?;
+    let behind =
+        record.current().is_some_and(|now| now.members.minus(scene.judgement.lease.behind) != now.members);
+    if behind && matches!(record.phase, Phase::Serving { handover: None, .. }) {
+        return None;
+    }
     let lease = Lease { term: scene.term(), node: scene.me(), flush: throne.flush };
     let record = scene.view.record.as_ref().map_or(0, |kept| kept.revision);
     Some(Action::Renew { lease, record })
@@ -59,7 +63,7 @@ pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
 
 /// Whether clients may come in, as far as the lease goes.
 pub(crate) fn may_open(scene: &Scene<'_>) -> bool {
-    !scene.leased() || scene.judgement.lease.held || scene.has(Flaw::OpenUnleased)
+    !scene.leased() || scene.judgement.lease.held
 }
 
 /// A standby that was close behind stands in for a primary whose lease is over: from now on the old one cannot renew it,
@@ -69,19 +73,22 @@ pub(crate) fn take_over(scene: &Scene<'_>) -> Option<Action> {
     let lease = scene.judgement.lease.over.filter(|_| scene.leased())?;
     let record = scene.record()?;
     let me = scene.me();
-    let last = record.quorums.last()?;
-    let stands_in = |quorum: &Quorum| quorum.primary == me || quorum.members.has(me);
-    let able = record.quorums.iter().all(stands_in) || scene.has(Flaw::TakeOverAnybody);
-    // One that it can settle by itself needs no lease to be over.
-    let needless = last.is_settled_by(Nodes::NONE.with(me));
+    // A winner that is still being promoted has acknowledged nothing.
+    let mut next: Record = unasked(scene)?;
+    let open: Vec<&Quorum> =
+        next.quorums.iter().filter(|quorum| !quorum.is_settled_by(Nodes::NONE.with(me))).collect();
+    let able = open.iter().all(|quorum| quorum.members.has(me)) || scene.has(Flaw::TakeOverAnybody);
+    // What it can settle by itself needs no lease to be over, but a winner that never came to serve does.
+    let promoting = matches!(record.phase, Phase::Promoting { primary } if primary != me);
     let standby = matches!(scene.view.server, Server::Standby { .. } | Server::Stopped { .. });
     // A witness could stand in for nobody: it serves nothing.
-    if !able || needless || !standby || scene.view.witnesses.has(me) {
+    if !able || !standby || (open.is_empty() && !promoting) || scene.view.witnesses.has(me) {
         return None;
     }
-    let mut next: Record = unasked(scene)?;
-    let other = Nodes::NONE.with(last.primary);
-    next.quorums = vec![Quorum { primary: me, term: record.term, members: other, need: 1 }];
+    if let Some(last) = open.last() {
+        let members = Nodes::NONE.with(last.primary);
+        next.quorums = vec![Quorum { primary: me, term: last.term, members, need: 1 }];
+    }
     prune(&mut next);
     let revision = scene.view.record.as_ref().map_or(0, |kept| kept.revision);
     Some(Action::TakeOver { record: Box::new(next), revision, lease })

@@ -5,11 +5,12 @@
 //! standby counts from the moment *after* it saw the newest one. So whatever happens between them, the primary's time is
 //! over first, by a third of [`LEASE_TTL_MS`] and [`MARGIN_MS`].
 
-use model::{Moment, Term};
+use std::collections::VecDeque;
+
+use model::{Lsn, Moment, NodeId, Nodes, Term};
 
 use crate::decide_flaw::Flaw;
-use crate::decide_memory::MISSING_MS;
-use crate::decide_view::{Tenure, View};
+use crate::decide_view::{Server, Tenure, View};
 
 /// How long a lease lasts for those who watch it. Three renewals may fail in a row, and a store that elects a leader of
 /// its own does not end it.
@@ -26,10 +27,20 @@ pub const LEASE_RENEW_MS: u64 = 500;
 pub const LEASE_DRIFT_PERCENT: u64 = 1;
 /// Time without writes when the primary's machine is lost: the lease, the election and the promotion.
 pub const LEASE_RTO_MS: u64 = 10_000;
-/// Writes of at most so long before its end are lost with a primary. For 5 s PostgreSQL takes a standby that fell silent for
-/// one that is there, 1.5 s later it no longer counts. Before either the keeper may stand still, but not for longer than
-/// its lease; and half a second for looks and writes.
-pub const LEASE_LOSS_MS: u64 = 5_000 + MISSING_MS + 2 * LEASE_FENCE_MS + 500;
+/// A standby that has all that was written so long ago is close enough to stand in.
+pub const LEASE_CLOSE_MS: u64 = 1_000;
+/// One that lacks what was written so long ago is not any more.
+pub const LEASE_BEHIND_MS: u64 = 2_000;
+/// A machine as a whole, its watchdog with it, stands still for at most so long and then goes on.
+pub const LEASE_STALL_MS: u64 = 2_000;
+/// Writes of at most so long before its end are lost with a primary. It does not renew its lease while a standby is named
+/// that is behind, but may stand still before it sees that, for as long as its lease; its machine may stand still just
+/// before the watchdog ends it, and let the one commit through that was under way; and half a second for looks.
+pub const LEASE_LOSS_MS: u64 = LEASE_BEHIND_MS + LEASE_FENCE_MS + LEASE_STALL_MS + 500;
+
+// What plans and status say is true.
+const _: () = assert!(matches!(model::Mode::Lease.rpo_ms(), Some(stated) if LEASE_LOSS_MS <= stated));
+const _: () = assert!(matches!(model::Mode::Lease.rto_ms(), Some(LEASE_RTO_MS)));
 
 /// Lost with the keeper. A new one waits a whole lease before it takes over, and asks for its own again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +51,8 @@ pub struct LeaseMemory {
     until: Option<(Term, Moment)>,
     /// It was last asked for.
     asked: Option<Moment>,
+    /// On a primary: how far its log reached at each look, the newest last, none older than [`LEASE_BEHIND_MS`].
+    reached: VecDeque<(Moment, Lsn)>,
 }
 
 impl LeaseMemory {
@@ -52,14 +65,46 @@ impl LeaseMemory {
         };
         self.seen = Some((revision, term, since));
         let own = self.until.filter(|(of, _)| *of == term).map(|(_, until)| until);
+        let (close, behind) = self.watch(view, term, now);
         let wait_ms = if flaw == Flaw::TakeOverEarly { LEASE_FENCE_MS / 2 } else { LEASE_TAKE_OVER_MS };
         Tenure {
             held: own.is_some_and(|until| now < until),
             // A new keeper does not know until when. It asks; meanwhile the watchdog does know.
             lost: own.map_or(now.ms_since(since) >= LEASE_FENCE_MS, |until| now >= until),
             due: self.asked.is_none_or(|asked| now.ms_since(asked) >= LEASE_RENEW_MS),
+            close,
+            behind,
             over: (now.ms_since(since) >= wait_ms).then_some(revision),
         }
+    }
+
+    /// Who is close behind, and who is not. A keeper that has not looked for long enough asks for all that it knows of.
+    fn watch(&mut self, view: &View, term: Term, now: Moment) -> (Nodes, Nodes) {
+        let (flush, senders) = match &view.server {
+            Server::Primary { flush, senders, .. } if view.durable.reign == term => (*flush, senders),
+            // A look that failed.
+            Server::Busy => return (Nodes::NONE, Nodes::NONE),
+            _ => {
+                self.reached.clear();
+                return (Nodes::NONE, Nodes::NONE);
+            }
+        };
+        self.reached.push_back((now, flush));
+        // None that is older, or a keeper that stood still would go by what was written before that for as long again.
+        while self.reached.front().is_some_and(|(at, _)| now.ms_since(*at) > LEASE_BEHIND_MS) {
+            self.reached.pop_front();
+        }
+        let then = |ms: u64| {
+            let old = self.reached.iter().rev().find(|(at, _)| now.ms_since(*at) >= ms);
+            old.or(self.reached.front()).map_or(flush, |(_, lsn)| *lsn)
+        };
+        let has = |node: NodeId, lsn: Lsn| {
+            senders.get(&node).is_some_and(|sender| sender.term == term && sender.flush >= lsn)
+        };
+        let (soon, late) = (then(LEASE_CLOSE_MS), then(LEASE_BEHIND_MS));
+        let others = view.nodes.without(view.me);
+        let close = others.iter().filter(|node| has(*node, soon)).collect();
+        (close, others.iter().filter(|node| !has(*node, late)).collect())
     }
 
     /// A renewal is about to be sent.

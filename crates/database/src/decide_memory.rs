@@ -6,7 +6,7 @@ use model::Moment;
 
 use crate::decide_unrest::FORGIVE_MS;
 use crate::decide_view::{Judgement, Server, Tenure, View};
-use model::{Mode, NodeId, Nodes, Record, ReignPhase as Phase, Term};
+use model::{NodeId, Nodes, Record, ReignPhase as Phase, Term};
 
 /// A primary of which nothing was heard for this long is taken for dead. A process that pauses for 500 ms at random, on a
 /// machine with no core free, must stay below it.
@@ -46,8 +46,6 @@ pub struct Peer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     last: Option<Moment>,
-    /// The database is in lease mode.
-    leased: bool,
     /// Silence is counted from here at the earliest.
     awake: Moment,
     /// The newest term and phase, and when they were first seen.
@@ -66,18 +64,14 @@ impl Memory {
     pub fn runs(&mut self, now: Moment) {
         if self.last.is_none_or(|last| now.ms_since(last) > STALL_MS) {
             self.awake = now;
-            // Nobody was looked at meanwhile, so nobody was seen missing. With a lease one who was missing before counts
-            // on: the sooner it cannot take over, the less is lost, and writes wait for nobody.
-            if !self.leased {
-                self.gone.clear();
-            }
+            // Nobody was looked at meanwhile, so nobody was seen missing.
+            self.gone.clear();
         }
         self.last = Some(now);
     }
 
     /// What time says of `view` at `now`.
     pub fn judge(&mut self, view: &View, peers: &BTreeMap<NodeId, Peer>, now: Moment) -> Judgement {
-        self.leased = view.mode == Mode::Lease;
         self.runs(now);
         let Some(record) = view.record.as_ref().map(|kept| &kept.value) else { return Judgement::default() };
         let since = self.phase_since(record, now);

@@ -25,7 +25,7 @@ pub(crate) fn found(scene: &Scene<'_>) -> Option<Action> {
             let (term, primary) = (1, view.me);
             let reign = Reign { term, node: primary, base: 0, fork: Lsn(0), served: false };
             let quorum = match scene.leased() {
-                true => lease::first(primary, term, Nodes::NONE),
+                true => lease::first(primary, term),
                 false => first(primary, term, Nodes::NONE, view.nodes.without(primary)),
             };
             let phase = Phase::Promoting { primary };
@@ -229,19 +229,11 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let holding = |node: &NodeId| scene.doc_of(*node).holding == Holding::Log;
     let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
     let flushed = |node: NodeId| throne.flushed(node, record.term);
-    let close = |node: &NodeId, stays: bool| {
-        !scene.leased() || flushed(*node).is_none_or(|flushed| lease::is_close(throne.flush, flushed, stays))
-    };
-    let staying: Nodes =
-        now.members.minus(scene.judgement.missing).iter().filter(|node| close(node, true)).collect();
-    let joining: Nodes = fit
-        .filter(holding)
-        .filter(|node| close(node, false) && bridges(scene, *node, staying, flushed))
-        .collect();
-    let wanted: Nodes = staying.iter().chain(joining.iter()).collect();
+    let staying = now.members.minus(scene.judgement.missing);
+    let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
     let next_step = match scene.leased() {
-        true => lease::step(now, wanted),
-        false => step(now, wanted, scene.view.alone),
+        true => lease::step(now, lease::wanted(scene, now, joining)),
+        false => step(now, staying.iter().chain(joining.iter()).collect(), scene.view.alone),
     };
     let Some(step) = next_step else {
         return settle_sync(scene, throne.sync, now);

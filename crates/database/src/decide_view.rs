@@ -167,6 +167,10 @@ pub struct Tenure {
     pub lost: bool,
     /// It is time to renew it, or to ask for it.
     pub due: bool,
+    /// On a primary: standbys that have all that it had a moment ago.
+    pub close: Nodes,
+    /// On a primary: other nodes that lack what it had some time ago.
+    pub behind: Nodes,
     /// Another one has it, and nothing was seen of it for so long that it is over, if its document is still at this
     /// revision; 0: there never was one.
     pub over: Option<u64>,

@@ -35,10 +35,9 @@ pub mod sim;
 pub use decide::{RULES, Rule, choose, choose_with};
 pub use decide_alarm::{Alarms, NO_PRIMARY_MS, awaited};
 pub use decide_flaw::{FLAWS, Flaw, LEASE_FLAWS};
-pub use decide_lease::LAG_MAX_BYTES;
 pub use decide_lease_memory::{
-    LEASE_DRIFT_PERCENT, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_RENEW_MS, LEASE_RTO_MS, LEASE_TAKE_OVER_MS,
-    LEASE_TTL_MS, LeaseMemory,
+    LEASE_BEHIND_MS, LEASE_CLOSE_MS, LEASE_DRIFT_PERCENT, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_RENEW_MS,
+    LEASE_RTO_MS, LEASE_STALL_MS, LEASE_TAKE_OVER_MS, LEASE_TTL_MS, LeaseMemory,
 };
 pub use decide_memory::{
     BEAT_MS, HANDOVER_MS, MISSING_MS, Memory, PATIENCE_MS, Peer, STEADY_MS, STUCK_MS, SUSPECT_MS,

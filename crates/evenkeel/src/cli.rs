@@ -62,6 +62,9 @@ pub enum Command {
     /// Wait for the word, then become a unit: started by the agent
     #[command(hide = true)]
     UnitShim,
+    /// End a database's server when the time of its lease is over: started by the keeper
+    #[command(hide = true)]
+    KeeperWatchdog(WatchdogArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -275,6 +278,14 @@ pub struct FrontArgs {
     /// Worker threads
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchdogArgs {
+    /// The server's first process
+    pub pid: u32,
+    /// When that started, in clock ticks since the machine's start
+    pub started: u64,
 }
 
 #[derive(Debug, Args)]

@@ -101,7 +101,15 @@ fn the_page_says_what_the_program_does() {
 #[test]
 fn what_is_for_the_programs_own_processes_is_on_no_page_and_each_code_is() {
     let page = page();
-    for hidden in ["front", "store-server", "supervise", "unit-shim", "break-health", "break-retries"] {
+    for hidden in [
+        "front",
+        "store-server",
+        "supervise",
+        "unit-shim",
+        "keeper-watchdog",
+        "break-health",
+        "break-retries",
+    ] {
         assert!(
             !page.contains(&format!("`evenkeel {hidden}")) && !page.contains(&format!("--{hidden}")),
             "{hidden}"

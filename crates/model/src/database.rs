@@ -58,6 +58,29 @@ impl Mode {
             Mode::Single => "single",
         }
     }
+
+    /// Time without writes when the machine of the primary is lost, in milliseconds; `None`: until it is repaired. Of a
+    /// quorum it is the keeper's goal, 2.5 s at the 99th percentile for a frozen or cut-off primary and 0.5 s at the median
+    /// for a killed one; of a lease what it and the election take (`docs/decisions/0007-lease-mode.md`).
+    #[must_use]
+    pub const fn rto_ms(self) -> Option<u64> {
+        match self {
+            Mode::Quorum => Some(2_000),
+            Mode::Lease => Some(10_000),
+            Mode::Single => None,
+        }
+    }
+
+    /// Writes of at most so long before its end are lost with the machine of a primary, in milliseconds; `None`: all of them.
+    /// Of a lease it is the sum of the same page, rounded up.
+    #[must_use]
+    pub const fn rpo_ms(self) -> Option<u64> {
+        match self {
+            Mode::Quorum => Some(0),
+            Mode::Lease => Some(8_000),
+            Mode::Single => None,
+        }
+    }
 }
 
 impl Database {

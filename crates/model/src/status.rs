@@ -99,6 +99,12 @@ pub struct DatabaseStatus {
     /// else has all of it, or writes wait.
     #[serde(default)]
     pub only_here_bytes: Option<u64>,
+    /// [`Mode::rto_ms`]; `None` too while nobody could take over.
+    #[serde(default)]
+    pub rto_ms: Option<u64>,
+    /// [`Mode::rpo_ms`]; `None` too while nobody could take over.
+    #[serde(default)]
+    pub rpo_ms: Option<u64>,
     /// It takes and acknowledges writes, as far as its primary's keeper says.
     pub healthy: bool,
 }

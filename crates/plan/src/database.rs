@@ -26,14 +26,6 @@ const CPUS_MIN: f64 = 2.0;
 /// Memory of a node for each CPU, in GiB: the shape of the general-purpose types of every provider.
 const GIB_PER_CPU: f64 = 4.0;
 
-/// Time without writes when a node of a quorum takes over, in seconds: the goal of the keeper is 2.5 s at the 99th
-/// percentile for a frozen or cut-off primary and 0.5 s at the median for a killed one. To be replaced by what the
-/// drill `primary` measures.
-const QUORUM_FAILOVER_S: f64 = 2.0;
-
-/// The same with a lease between two nodes, in seconds: the lease of 5 s runs out, and a margin for the clocks.
-const LEASE_FAILOVER_S: f64 = 10.0;
-
 /// One way to run one database in one market.
 #[derive(Clone)]
 pub(crate) struct Holding<'a> {
@@ -102,11 +94,11 @@ pub(crate) fn failovers(databases: &[Database], priors: &Priors) -> f64 {
 
 /// Seconds until another node takes over; `None`: none does.
 fn failover_s(database: &Database) -> Option<f64> {
-    match database.mode() {
-        Mode::Quorum => Some(QUORUM_FAILOVER_S),
-        Mode::Lease => Some(LEASE_FAILOVER_S),
-        Mode::Single => None,
-    }
+    seconds(database.mode().rto_ms())
+}
+
+fn seconds(ms: Option<u64>) -> Option<f64> {
+    ms.map(|ms| ms as f64 / 1e3)
 }
 
 /// Whether enough nodes are left for writes when `scope` is lost.
@@ -134,6 +126,32 @@ fn loses_nothing(database: &Database, scope: Scope, zones: u32) -> bool {
         Scope::Region => u32::from(database.nodes()),
     };
     database.mode() == Mode::Quorum && most < needed(database)
+}
+
+/// Whether at most the last `asked` of writes are lost with `scope`.
+fn keeps(database: &Database, scope: Scope, zones: u32, asked: Duration) -> bool {
+    match database.mode() {
+        Mode::Lease => {
+            let bound = database.mode().rpo_ms().is_some_and(|lost| lost <= asked.0);
+            bound && goes_on(database, scope, zones)
+        }
+        Mode::Quorum | Mode::Single => loses_nothing(database, scope, zones),
+    }
+}
+
+/// How long a takeover takes in a quorum, in seconds.
+fn quorum_s() -> f64 {
+    seconds(Mode::Quorum.rto_ms()).unwrap_or(0.0)
+}
+
+/// How long a takeover takes in `mode`, for people.
+fn takes(mode: Mode) -> Duration {
+    Duration(mode.rto_ms().unwrap_or(0))
+}
+
+/// What a lease may lose, for people.
+fn lost_writes() -> Duration {
+    Duration(Mode::Lease.rpo_ms().unwrap_or(0))
 }
 
 /// Refuses databases that no plan can be made from.
@@ -213,13 +231,18 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
             };
             format!(
                 "`{name}` acknowledges a write when {needed} of its {nodes} nodes have it: losing any {lost} loses \
-                 nothing and stops writes for about {QUORUM_FAILOVER_S} s, losing {} stops them{zone}",
+                 nothing and stops writes for about {} s, losing {} stops them{zone}",
+                quorum_s(),
                 lost + 1
             )
         }
         Mode::Lease => format!(
-            "`{name}` has one standby, which follows behind: RPO > 0, what has not reached it is lost with the \
-             primary; `witness: true` or `standbys: 2` loses nothing"
+            "`{name}` has one standby, which follows behind: when the machine of its primary is lost, the standby takes \
+             over within {} and at most the last {} of writes are lost (RPO > 0); `witness: true` or `standbys: 2` loses \
+             nothing and takes over in about {} s",
+            takes(Mode::Lease),
+            lost_writes(),
+            quorum_s()
         ),
         Mode::Single => format!(
             "`{name}` has one node: nothing takes over, and what is lost with its disk is lost; `standbys: 2` goes on"
@@ -255,11 +278,16 @@ pub(crate) fn missed(app: &App, zones: u32, priors: &Priors) -> Vec<String> {
                     ));
                 }
             }
-            if let Some(asked) = of(&objectives.rpo).filter(|_| !loses_nothing(database, scope, zones)) {
+            if let Some(asked) = of(&objectives.rpo).filter(|asked| !keeps(database, scope, zones, *asked)) {
                 let why = match database.mode() {
-                    Mode::Quorum => "a majority of its nodes is in one zone",
-                    Mode::Lease => "nothing bounds how far its standby is behind",
-                    Mode::Single => "it has one node and no copy",
+                    Mode::Quorum => "a majority of its nodes is in one zone".to_owned(),
+                    Mode::Lease if !goes_on => "both of its nodes are in one zone".to_owned(),
+                    Mode::Lease => format!(
+                        "no write waits for its one standby, so up to {} of them are lost with the primary (write \
+                         `standbys: 2`)",
+                        lost_writes()
+                    ),
+                    Mode::Single => "it has one node and no copy".to_owned(),
                 };
                 missed.push(format!(
                     "`rpo: {{ {word}: {asked} }}` was asked, and `{name}` may lose more: {why}"
@@ -291,13 +319,17 @@ pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
     all.push("every request is taken to need every database".to_owned());
     if app.databases.iter().any(|database| database.mode() == Mode::Quorum) {
         all.push(format!(
-            "another node of a quorum takes over in {QUORUM_FAILOVER_S} s; the keeper's goal, to be replaced by what a \
-             drill measures"
+            "another node of a quorum takes over in {} s; the keeper's goal, to be replaced by what a drill measures",
+            quorum_s()
         ));
     }
     if app.databases.iter().any(|database| database.mode() == Mode::Lease) {
         all.push(format!(
-            "a standby takes over by lease in {LEASE_FAILOVER_S} s: the lease and a margin for clocks"
+            "a standby takes over by lease within {}: the lease, a margin for clocks and an election; that no more than the \
+             last {} of writes are lost holds while the standby is there, when clocks differ in speed by at most 1 % and no \
+             machine stands still for more than 2 s and goes on (`docs/decisions/0007-lease-mode.md`)",
+            takes(Mode::Lease),
+            lost_writes()
         ));
     }
     for database in &app.databases {

@@ -167,7 +167,10 @@ fn shape(planned: &PlannedDatabase) -> String {
             format!("{engine}, {} copies and a witness, quorum", planned.database.copies())
         }
         (Mode::Quorum, nodes) => format!("{engine}, {nodes} nodes, quorum"),
-        (Mode::Lease, nodes) => format!("{engine}, {nodes} nodes, lease, RPO > 0"),
+        (Mode::Lease, nodes) => {
+            let lost = model::Duration(planned.mode.rpo_ms().unwrap_or(0));
+            format!("{engine}, {nodes} nodes, lease, RPO {lost}")
+        }
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
     }
 }

@@ -73,6 +73,8 @@ fn database() -> DatabaseStatus {
         primary: Some(node(1)),
         members: vec![node(2), node(3)],
         need: 1,
+        rto_ms: Some(2_000),
+        rpo_ms: Some(0),
         only_here_bytes: None,
         healthy: true,
     }

@@ -197,7 +197,8 @@ impl Local {
         Ok(())
     }
 
-    /// The slots of the quorum's term, and then the quorum.
+    /// The slots of the quorum's term, of all nodes, before the checkpoint that a promotion makes: what those need who must
+    /// rewind lies before it. And then the quorum.
     async fn set_sync(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
         if self.own.slots != quorum.term {
             if self.own.slots != 0 {

@@ -8,6 +8,7 @@
 mod carry;
 mod error;
 mod file;
+mod lease;
 mod local;
 mod note;
 mod options;
@@ -16,6 +17,7 @@ mod shared;
 mod slots;
 mod status;
 mod warn;
+mod watchdog;
 mod witness;
 
 pub use error::KeeperError;
@@ -24,3 +26,4 @@ pub use options::{KeeperOptions, NodePlace, node_of};
 pub use run::{KeeperHandle, start};
 pub use shared::Keys;
 pub use status::{KeeperStatus, ServerState, Standing};
+pub use watchdog::{WATCHDOG, watchdog_main};

@@ -45,6 +45,8 @@ pub struct KeeperOptions {
     /// So many points of unrest end failovers that nobody asked for: [`crate::UNREST_MAX`], but for who breaks a database
     /// on purpose again and again.
     pub unrest_max: u32,
+    /// The program that knows the hidden command [`super::WATCHDOG`]: evenkeel itself. Used in lease mode alone.
+    pub watchdog: PathBuf,
 }
 
 impl KeeperOptions {

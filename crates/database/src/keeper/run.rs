@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Mode, Moment, NodeId, Nodes, ReignPhase};
+use model::{Moment, NodeId, Nodes, ReignPhase};
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -13,6 +13,7 @@ use world::{Clock, Spawner, Stop, Tasks};
 
 use super::carry::{self, Finished, Work};
 use super::error::KeeperError;
+use super::lease::{self, Tenancy};
 use super::local::Local;
 use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
@@ -97,6 +98,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         model::WhenAlone::Block => Alone::Block,
         model::WhenAlone::Degrade => Alone::Degrade,
     };
+    let tenancy = Tenancy::new(options.database.mode, options.watchdog.clone());
     let local = Local::open(options)?;
     local.serve_shelf(&tasks.spawner());
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
@@ -112,6 +114,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         end: end.clone(),
         local,
         alone,
+        tenancy,
         store,
         keys,
         clock,
@@ -152,6 +155,7 @@ struct Keeper {
     end: Arc<End>,
     local: Local,
     alone: Alone,
+    tenancy: Tenancy,
     store: Store,
     keys: Keys,
     clock: Clock,
@@ -197,6 +201,7 @@ enum Round {
 
 impl Keeper {
     async fn run(mut self) {
+        self.tenancy.adopt(&mut self.local).await;
         let mut rounds = 0;
         while !self.stop.is_requested() {
             let round = match self.round().await {
@@ -323,8 +328,7 @@ impl Keeper {
             witnesses: self.local.options.witnesses(),
             from: self.local.begins(),
             alone: self.alone,
-            // A lease is not driven yet; such a database is refused before it comes to this.
-            mode: Mode::Quorum,
+            mode: self.tenancy.mode(),
             unrest_max: self.local.options.unrest_max,
             record: shared.record.clone(),
             docs: shared.docs.clone(),
@@ -334,7 +338,8 @@ impl Keeper {
         };
         let now: Moment = self.clock.now();
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
-        let judgement = self.memory.judge(&view, &seen, now);
+        let mut judgement = self.memory.judge(&view, &seen, now);
+        judgement.lease = self.tenancy.judge(&view, shared.lease);
         let term = shared.record.as_ref().map(|kept| kept.value.term);
         self.peers.say(term.filter(|_| judgement.suspects));
         // Before the first picture of the store nothing is known, not even that there is no record.
@@ -351,8 +356,11 @@ impl Keeper {
         if self.checkpointing && action == Action::Checkpoint {
             return Ok(Round::Calm);
         }
-        info!(node = %self.local.options.unit(), rule, ?action, "acts");
-        rule.clone_into(&mut self.rule);
+        // A renewal twice a second is no news.
+        if !matches!(action, Action::Renew { .. }) {
+            info!(node = %self.local.options.unit(), rule, ?action, "acts");
+            rule.clone_into(&mut self.rule);
+        }
         self.act(action).await
     }
 
@@ -377,6 +385,18 @@ impl Keeper {
             Action::Write { record, revision, unchanged } => {
                 let write = shared::write(&self.store, &self.keys, record, *revision, unchanged);
                 attend(&mut self.memory, &self.clock, write).await?
+            }
+            Action::TakeOver { record, revision, lease } => {
+                let write = lease::take_over((&self.store, &self.keys), record, (*revision, *lease));
+                attend(&mut self.memory, &self.clock, write).await?
+            }
+            Action::Renew { lease, record } => {
+                let server = self.local.running.as_ref().map(Running::process);
+                let renew = self.tenancy.renew((&self.store, &self.keys), (lease, *record), server);
+                if !attend(&mut self.memory, &self.clock, renew).await? {
+                    self.wait(URGENT_MS).await;
+                }
+                return Ok(Round::Acted);
             }
             Action::Report { doc, record } => {
                 let node = self.local.options.node;
@@ -507,6 +527,7 @@ impl Keeper {
             warn!(node = %self.local.options.unit(), error = &error as &dyn std::error::Error, "PostgreSQL does not stop in order; ending it");
             let _ = self.local.instance.kill().await;
         }
+        self.tenancy.end().await;
     }
 }
 

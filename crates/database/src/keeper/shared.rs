@@ -43,6 +43,12 @@ impl Keys {
         format!("{}record", self.prefix)
     }
 
+    /// Of the lease, in lease mode.
+    #[must_use]
+    pub fn lease(&self) -> String {
+        format!("{}lease", self.prefix)
+    }
+
     /// Of a node's document.
     #[must_use]
     pub fn node(&self, node: NodeId) -> String {
@@ -56,6 +62,8 @@ pub(super) struct Shared {
     pub revision: Revision,
     pub record: Option<Kept<Record>>,
     pub docs: Docs,
+    /// Revision of the lease's document; 0: there is none. What is in it is for people.
+    pub lease: Revision,
     /// The record cannot be read: another version wrote it. Nothing is decided then.
     pub unread: Option<String>,
 }
@@ -71,6 +79,8 @@ impl Shared {
                     shared.record = None;
                     shared.unread = Some(format!("`{key}` cannot be true: {why}"));
                 }
+            } else if *key == keys.lease() {
+                shared.lease = entry.modified;
             } else if let Some(number) = key.strip_prefix(&nodes) {
                 // One that cannot be read tells nothing, so its node is not heard. The node writes it again.
                 let value = serde_json::from_slice::<NodeDoc>(&entry.value).unwrap_or_default();
@@ -215,7 +225,8 @@ pub(super) async fn report(
     put(store, keys.node(node), doc, compare).await
 }
 
-async fn put<T: serde::Serialize>(
+/// Writes `document` if all of `compare` holds; the revision it got.
+pub(super) async fn put<T: serde::Serialize>(
     store: &Store,
     key: String,
     document: &T,

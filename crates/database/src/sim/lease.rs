@@ -14,7 +14,8 @@ use world::Chance;
 use super::disk::Entry;
 use super::world::{Budget, Keeper, Move, World};
 use crate::{
-    Action, Alone, Docs, Flaw, Kept, LEASE_LOSS_MS, LeaseMemory, Memory, Peer, Server, View, choose_with,
+    Action, Alone, Docs, Flaw, Kept, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_STALL_MS, LeaseMemory, Memory,
+    Peer, Server, View, choose_with,
 };
 use model::{Mode, Moment, NodeId, Record, Term};
 
@@ -43,7 +44,7 @@ pub struct Assumed {
 }
 
 /// As the page of decisions says.
-pub const ASSUMED: Assumed = Assumed { drift_permille: 5, machine_ms: 2_000 };
+pub const ASSUMED: Assumed = Assumed { drift_permille: 5, machine_ms: LEASE_STALL_MS };
 
 /// What a schedule showed when nothing was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +87,15 @@ struct Pending {
     lease: u64,
 }
 
+/// When a write was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    at: u64,
+    by: NodeId,
+    /// The same time without what the machine has stood still until then.
+    lived: u64,
+}
+
 /// A node's clock, what it knows, and what holds it up.
 struct Site {
     offset: u64,
@@ -93,6 +103,8 @@ struct Site {
     drift: i64,
     keeper_until: u64,
     machine_until: u64,
+    /// So long the machine has stood still in all.
+    stood: u64,
     server_until: u64,
     server_since: u64,
     store_until: u64,
@@ -125,7 +137,7 @@ struct Play {
     lease_revision: u64,
     sites: Vec<Site>,
     link_until: u64,
-    acked_at: BTreeMap<Entry, u64>,
+    acked_at: BTreeMap<Entry, Told>,
     lost: usize,
     take_overs: u32,
     writing: bool,
@@ -159,6 +171,7 @@ impl Play {
             drift: chance.below(2 * assumed.drift_permille + 1) as i64 - assumed.drift_permille as i64,
             keeper_until: 0,
             machine_until: 0,
+            stood: 0,
             server_until: 0,
             server_since: 0,
             store_until: 0,
@@ -232,6 +245,8 @@ impl Play {
                 self.disaster();
             }
             for id in [NodeId(1), NodeId(2)] {
+                let (now, site) = (self.now, self.site(id));
+                site.stood += if now < site.machine_until { STEP_MS } else { 0 };
                 self.serve(id)?;
                 self.stream(id)?;
                 self.watchdog(id);
@@ -327,7 +342,8 @@ impl Play {
         let fresh: Vec<Entry> =
             self.world.acked.iter().filter(|entry| !self.acked_at.contains_key(entry)).copied().collect();
         for entry in fresh {
-            self.acked_at.insert(entry, self.now);
+            let lived = self.now - self.site(id).stood;
+            self.acked_at.insert(entry, Told { at: self.now, by: id, lived });
             if entry.term < newest {
                 self.tell(format!("{id} acknowledges {entry:?}"));
                 return Err(self.fail("an old primary acknowledged after a newer one had served"));
@@ -446,7 +462,11 @@ impl Play {
         let view = self.view(id);
         let flaw = self.flaw;
         let (one, two) = (5 + self.chance.below(30), 5 + self.chance.below(30));
-        let late = self.chance.below(6_000);
+        // Half of them come just before the time is over: that shows a lease which is counted from its answer.
+        let late = match self.chance.chance(0.5) {
+            true => LEASE_FENCE_MS - 1_000 + self.chance.below(800),
+            false => self.chance.below(6_000),
+        };
         let other = Play::other(id);
         let site = self.site(id);
         if site.record.is_none() && now < site.store_until.max(site.stale_until) {
@@ -554,12 +574,17 @@ impl Play {
         let log = &self.world.node(id).disk.log;
         let missing: Vec<Entry> =
             self.world.acked.iter().filter(|entry| !log.contains(entry)).copied().collect();
-        let last = self.acked_at.values().max().copied().unwrap_or(0);
+        let last = self.acked_at.values().max().copied();
         let count = missing.len();
         self.tell(format!("{id} takes over from lease {lease}; {count} acknowledged writes may be lost"));
         for entry in missing {
-            let at = self.acked_at.get(&entry).copied().unwrap_or(last);
-            if last.saturating_sub(at) > LEASE_LOSS_MS {
+            // While the machine of the one that acknowledged stood still, nobody else acknowledged anything.
+            let age =
+                last.zip(self.acked_at.get(&entry)).map_or(0, |(last, told)| match last.by == told.by {
+                    true => last.lived.saturating_sub(told.lived) + LEASE_STALL_MS,
+                    false => last.at.saturating_sub(told.at),
+                });
+            if age > LEASE_LOSS_MS {
                 return Err(self.fail("a write is lost that is older than the loss that is stated"));
             }
             self.world.acked.remove(&entry);

@@ -5,6 +5,7 @@
 
 mod alone;
 mod failover;
+mod lease;
 mod room;
 mod site;
 mod witness;

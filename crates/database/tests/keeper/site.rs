@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use database::instance::{Secret, Secrets, User, find_bin, system_user};
@@ -17,6 +17,7 @@ use model::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Compare, Faults, Op, SimulatedStore, Store, Txn};
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 use world::Clock;
 
@@ -50,9 +51,13 @@ pub struct Site {
     user: Option<User>,
     places: BTreeMap<NodeId, NodePlace>,
     keepers: BTreeMap<NodeId, KeeperHandle>,
+    /// Keepers with a thread of their own, which can stand still.
+    threads: BTreeMap<NodeId, (Runtime, Arc<AtomicBool>)>,
     store: Store,
     pub simulated: SimulatedStore,
     planned: PlannedDatabase,
+    /// A node that is not planned yet.
+    spare: Option<(NodeId, NodePlace)>,
 }
 
 impl Site {
@@ -84,6 +89,41 @@ impl Site {
         }
         site.calm().await;
         Some(site)
+    }
+
+    /// Two nodes under a lease: one serves, the other is close behind.
+    pub async fn two(test: &str) -> Option<Site> {
+        let user = postgres(test)?;
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .try_init();
+        let mut site = Site::new(user, 3);
+        site.spare = site.places.pop_last();
+        site.plan(Mode::Lease);
+        for node in 1..=2 {
+            let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            site.threads.insert(NodeId(node), (thread, Arc::default()));
+            site.start(NodeId(node));
+        }
+        site.calm().await;
+        Some(site)
+    }
+
+    fn plan(&mut self, mode: Mode) {
+        let node = |place: &NodePlace| PlannedNode { name: place.unit.clone(), zone: place.zone.clone() };
+        self.planned.nodes = self.places.values().map(node).collect();
+        self.planned.database.standbys = self.places.len() as u8 - 1;
+        self.planned.mode = mode;
+    }
+
+    /// A third node is planned: each keeper is followed by one that knows of it.
+    pub fn grow(&mut self) {
+        self.places.extend(self.spare.take());
+        self.plan(Mode::Quorum);
+        for node in self.others(NodeId(0)) {
+            self.crash_keeper(node);
+            self.start(node);
+        }
     }
 
     fn new(user: Option<User>, nodes: u8) -> Site {
@@ -118,7 +158,17 @@ impl Site {
             version: 1,
         };
         let (store, simulated) = Store::simulated(1, Clock::real(), Faults::default());
-        Site { folder, user, places, keepers: BTreeMap::new(), store, simulated, planned }
+        Site {
+            folder,
+            user,
+            places,
+            keepers: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            spare: None,
+            store,
+            simulated,
+            planned,
+        }
     }
 
     /// Starts a keeper, on what its node has.
@@ -139,8 +189,36 @@ impl Site {
             },
             peers_key: vec![7; 32],
             unrest_max: database::UNREST_MAX,
+            watchdog: env!("CARGO_BIN_EXE_database-watchdog").into(),
         };
-        self.keepers.insert(node, keeper::start(options, self.store.clone(), Clock::real()).unwrap());
+        let _inside = self.threads.get(&node).map(|(thread, _)| thread.enter());
+        let started = Instant::now();
+        let keeper = loop {
+            match keeper::start(options.clone(), self.store.clone(), Clock::real()) {
+                Ok(keeper) => break keeper,
+                // The one before holds the folder until its tasks have ended.
+                Err(error) => assert!(started.elapsed() < Duration::from_secs(5), "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        self.keepers.insert(node, keeper);
+    }
+
+    /// The keeper does nothing any more, as if it had been stopped.
+    pub fn freeze_keeper(&self, node: NodeId) {
+        let (thread, frozen) = &self.threads[&node];
+        frozen.store(true, Ordering::SeqCst);
+        let frozen = frozen.clone();
+        drop(thread.spawn(async move {
+            while frozen.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }));
+    }
+
+    /// Undoes [`Site::freeze_keeper`].
+    pub fn thaw_keeper(&self, node: NodeId) {
+        self.threads[&node].1.store(false, Ordering::SeqCst);
     }
 
     /// The keeper crashes; its server runs on.
@@ -230,6 +308,11 @@ impl Site {
     /// The first process of a node's server.
     pub fn server_pid(&self, node: NodeId) -> i32 {
         self.status(node).server_pid.unwrap() as i32
+    }
+
+    /// The same, if there is a keeper and a server.
+    pub fn running(&self, node: NodeId) -> Option<i32> {
+        self.keepers.get(&node)?.status().borrow().server_pid.map(|pid| pid as i32)
     }
 
     /// Signals the first process of a server.
@@ -378,6 +461,10 @@ impl Drop for Site {
         self.keepers.clear();
         if let Some(pid) = receiver.and_then(|pid| Pid::from_raw(pid as i32)) {
             let _ = kill_process(pid, Signal::KILL);
+        }
+        for (thread, frozen) in std::mem::take(&mut self.threads).into_values() {
+            frozen.store(false, Ordering::SeqCst);
+            thread.shutdown_background();
         }
         for place in self.places.values() {
             let pid = fs::read_to_string(self.folder.join(place.unit.as_str()).join("data/postmaster.pid"));

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use world::Stop;
 
 use super::decide_course::{Course, verdict};
-use super::decide_judgement::{Judgement, judge};
+use super::decide_judgement::Judgement;
+use super::decide_loss::judge_within;
 use super::workload::{Handle, Options, Workload, read_final};
 use crate::breaking::Break;
 use crate::decide_verdict::not_run;
@@ -37,6 +38,8 @@ pub struct DatabaseDrill {
     pub settle_ms: u64,
     /// What the user promised.
     pub objectives: Objectives,
+    /// Writes of at most so long before the end of a primary may be lost, in milliseconds: what the database states.
+    pub rpo_ms: u64,
     /// The cluster's status as it changes, and whose nodes to watch: when all are there again.
     pub status: Option<(DatabaseName, watch::Receiver<Arc<Status>>)>,
     /// Asks the drill to heal and stop (Ctrl-C).
@@ -71,7 +74,7 @@ pub async fn run_database(
     let course = outcome?;
     let survived = read_final(&drill.workload.target, PATIENCE).await?;
     Workload::remove(&drill.workload, PATIENCE).await?;
-    let judgement = judge(&history, &survived);
+    let judgement = judge_within(&history, &survived, drill.rpo_ms);
     let course = Course {
         target: &fault.target(),
         fault: fault.fault(),

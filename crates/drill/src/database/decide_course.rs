@@ -74,7 +74,7 @@ mod tests {
     use model::{Duration, FaultKind, FaultTarget};
 
     use super::super::decide_history::{FinalState, Outcome};
-    use super::super::decide_judgement::judge;
+    use super::super::decide_loss::judge_within;
     use super::*;
 
     const AT: u64 = 1_000_000;
@@ -107,12 +107,16 @@ mod tests {
     }
 
     fn judged(history: &History, survived: Vec<i64>, rto_ms: u64) -> Verdict {
+        judged_within(history, survived, rto_ms, 0)
+    }
+
+    fn judged_within(history: &History, survived: Vec<i64>, rto_ms: u64, rpo_ms: u64) -> Verdict {
         let fault = Fault { target: FaultTarget::Primary, kind: FaultKind::Kill };
         let mut objectives = Objectives::default();
         objectives.rto.node = Some(Duration(rto_ms));
         let survived = FinalState { registers: survived, ..FinalState::default() };
         let course = Course { fault, target: "db-1", at_ms: 7, whole_ms: None, objectives: &objectives };
-        verdict(&course, history, &judge(history, &survived))
+        verdict(&course, history, &judge_within(history, &survived, rpo_ms))
     }
 
     #[test]
@@ -123,6 +127,13 @@ mod tests {
         assert!(whole.rto_ms.is_some_and(|rto| (380.0..450.0).contains(&rto)), "{whole:?}");
         let red = judged(&history, (1..300).collect(), 1_000);
         assert_eq!((red.lost_writes, red.objectives_met), (Some(1), Some(false)));
+        // What a lease states that it may lose is forgiven, an older write is not.
+        let last = |first: i64| (0..first).chain(100..300).collect::<Vec<i64>>();
+        let stated = judged_within(&history, last(60), 1_000, 500);
+        assert_eq!((stated.lost_writes, stated.objectives_met), (Some(40), Some(true)), "{stated:?}");
+        let older = judged_within(&history, last(40), 1_000, 500);
+        assert_eq!((older.lost_writes, older.objectives_met), (Some(60), Some(false)), "{older:?}");
+        assert_eq!(judged(&history, last(60), 1_000).objectives_met, Some(false));
         let slow = judged(&history, (0..300).collect(), 300);
         assert_eq!(slow.objectives_met, Some(false), "{slow:?}");
         assert!(slow.missed[0].contains("`rto` allows 300 ms"), "{slow:?}");

@@ -31,6 +31,7 @@ mod decide_graph;
 mod decide_history;
 mod decide_judgement;
 mod decide_lists;
+mod decide_loss;
 mod decide_outcome;
 mod decide_register;
 mod decide_sessions;

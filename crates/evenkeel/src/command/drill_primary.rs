@@ -82,6 +82,8 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
         let asked = args.target.clone().unwrap_or_default();
         return Err(hinted(format!("there is no database `{asked}`"), hint));
     };
+    let planned = plan.databases.iter().find(|planned| planned.database.name == name);
+    let rpo_ms = planned.and_then(|planned| planned.mode.rpo_ms()).unwrap_or(0);
     let zones =
         LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
     let target = target(picture, plan, &name, site)?;
@@ -103,6 +105,7 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
         event_ms: args.duration * 1_000,
         settle_ms: SETTLE_MS,
         objectives: plan.objectives.clone(),
+        rpo_ms,
         status: Some((name.clone(), status.clone())),
         stop,
     };

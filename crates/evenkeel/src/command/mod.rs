@@ -42,6 +42,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => serve::agent(args, &site),
         Command::Front(args) => serve::front(&args),
         Command::StoreServer(args) => serve::store(args),
+        Command::KeeperWatchdog(args) => Ok(database::keeper::watchdog_main(args.pid, args.started)),
         Command::UnitShim => Ok(engine::shim_main(std::iter::empty::<String>())),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use model::{DatabaseStatus, Phase, Status, UnitStatus, Warning};
+use model::{DatabaseStatus, Mode, Phase, Status, UnitStatus, Warning};
 
 /// Widest cell; longer text is cut with `…`.
 const CELL: usize = 22;
@@ -79,6 +79,14 @@ fn database_line(database: &DatabaseStatus) -> String {
         let need = database.need;
         let has = if need == 1 { "has" } else { "have" };
         line.push_str(&format!("; a write is acknowledged once {need} of {} {has} it", members.join(", ")));
+    }
+    if let (Mode::Lease, Some(rto), Some(rpo)) = (*mode, database.rto_ms, database.rpo_ms) {
+        line.push_str(&format!(
+            "; when its primary is lost, {} takes over within {} without at most the last {} of writes",
+            members.join(", "),
+            model::Duration(rto),
+            model::Duration(rpo)
+        ));
     }
     if let Some(bytes) = database.only_here_bytes {
         line.push_str(&format!("; {} of the log are on its disk alone", model::Bytes(bytes)));

@@ -232,3 +232,25 @@ fn colour_adds_to_the_words_and_changes_no_width() {
     let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
     assert_eq!(trimmed(&bare), trimmed(&plain));
 }
+
+#[test]
+fn what_the_loss_of_a_primary_costs_is_said_where_its_standby_is_not_waited_for() {
+    let mut database = model::DatabaseStatus {
+        name: model::DatabaseName::new("db").unwrap(),
+        entries: Vec::new(),
+        mode: model::Mode::Lease,
+        term: 2,
+        phase: "serving".to_owned(),
+        primary: model::UnitName::new("db-1").ok(),
+        members: model::UnitName::new("db-2").into_iter().collect(),
+        need: 0,
+        rto_ms: Some(10_000),
+        rpo_ms: Some(8_000),
+        only_here_bytes: None,
+        healthy: true,
+    };
+    expect!["db: serving, lease, term 2, primary db-1; when its primary is lost, db-2 takes over within 10s without at most the last 8s of writes"]
+        .assert_eq(&database_line(&database));
+    (database.members, database.rto_ms, database.rpo_ms) = (Vec::new(), None, None);
+    expect!["db: serving, lease, term 2, primary db-1"].assert_eq(&database_line(&database));
+}

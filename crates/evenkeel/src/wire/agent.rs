@@ -230,6 +230,7 @@ fn start_keepers(agent: &Agent, tasks: &Tasks, board: watch::Sender<Board>) {
         identity: agent.options.identity.clone(),
         ending: agent.options.local.as_deref().map(Site::ending_in),
         trusted_network: agent.options.trusted_network,
+        program: agent.program.clone(),
     };
     let (store, clock, mirror) = (agent.store.clone(), agent.clock.clone(), agent.mirror.clone());
     let own = (tasks.spawner(), tasks.stop());

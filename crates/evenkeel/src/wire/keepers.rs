@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +59,8 @@ pub struct Options {
     pub ending: Option<PathBuf>,
     /// See [`super::agent::Options::trusted_network`].
     pub trusted_network: bool,
+    /// This program's own file.
+    pub program: Arc<Path>,
 }
 
 /// A node's keeper, or the wait for one.
@@ -225,6 +227,7 @@ impl Keepers {
             secrets: secrets.secrets,
             peers_key: secrets.peers_key,
             unrest_max: database::UNREST_MAX,
+            watchdog: self.options.program.to_path_buf(),
         })
     }
 

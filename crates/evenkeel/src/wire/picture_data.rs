@@ -88,6 +88,8 @@ fn database(mirror: &Mirror, planned: &PlannedDatabase, slot: u8) -> DatabaseSta
         primary: primary.and_then(|node| unit_of(planned, node)),
         members: members.iter().filter_map(|node| unit_of(planned, node)).collect(),
         need,
+        rto_ms: planned.mode.rto_ms().filter(|_| !members.is_empty()),
+        rpo_ms: planned.mode.rpo_ms().filter(|_| !members.is_empty()),
         only_here_bytes: primary.and_then(|node| heard(mirror, planned, node)?.only_here_bytes),
         healthy: serving
             && primary.is_some_and(|node| is(node, ServerState::Open))

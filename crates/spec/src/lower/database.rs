@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use model::{Database, DatabaseName, Mode, Piece, Template, WhenAlone};
+use model::{Database, DatabaseName, Duration, Mode, Piece, Template, WhenAlone};
 
 use super::{Lower, service_table};
 use crate::check::{Checked, Named, Typed};
@@ -94,26 +94,32 @@ impl<'c> Lower<'c, '_> {
     fn few_nodes(&mut self, table: &Checked, named: &Named, database: &Database) {
         let name = short(&named.name);
         let at = |field: &str| table.given(field).unwrap_or(named.at);
-        if database.mode() == Mode::Single
+        if database.mode() != Mode::Quorum
             && database.when_alone == WhenAlone::Block
             && table.given("when_alone").is_some()
         {
-            let message =
-                format!("`{name}` has no standby, so it is always alone, and takes writes all the same");
+            let message = match database.mode() {
+                Mode::Lease => {
+                    format!(
+                        "`{name}` has one standby, for which no write waits, so none waits without it either"
+                    )
+                }
+                _ => format!("`{name}` has no standby, so it is always alone, and takes writes all the same"),
+            };
             self.found
                 .warning(&codes::NEVER_BLOCKS, at("when_alone"), message)
                 .hint("write `standbys: 2`, or remove `when_alone`");
         }
-        // A database that is not run at all needs no second reason.
-        if database.mode() == Mode::Lease && self.parts.databases {
-            let message = format!("`{name}` has one standby, which this version plans and does not run");
-            self.found.warning(&codes::ONE_STANDBY, at("standbys"), message).hint(
-                "`check` and `plan` go on, `up` refuses; `witness: true` beside it, or `standbys: 2`, takes over sooner \
-                 and loses nothing; `standbys: 0` runs one node",
+        if database.mode() == Mode::Lease {
+            let span = |ms: Option<u64>| Duration(ms.unwrap_or(0));
+            let (lost, over) = (span(Mode::Lease.rpo_ms()), span(Mode::Lease.rto_ms()));
+            let message = format!(
+                "`{name}` has one standby: up to {lost} of acknowledged writes are lost with its primary, and the \
+                 standby takes over within {over}"
             );
-            self.not_run.insert(format!(
-                "database `{name}` has one standby: two nodes cannot tell a dead peer from a cut line, and this \
-                 version has no lease between them; hint: write `standbys: 2`, or `witness: true` beside `standbys: 1`: both lose no acknowledged write"
+            self.found.warning(&codes::ONE_STANDBY, at("standbys"), message).hint(format!(
+                "`witness: true` beside it, or `standbys: 2`, loses nothing and takes over in about {}; `standbys: 0` runs one node",
+                span(Mode::Quorum.rto_ms())
             ));
         }
     }

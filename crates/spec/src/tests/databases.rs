@@ -152,15 +152,31 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
         RUN,
         &file("standbys: 1"),
         expect![[r#"
-            warning[W0304]: `db` has one standby, which this version plans and does not run
+        warning[W0304]: `db` has one standby: up to 8s of acknowledged writes are lost with its primary, and the standby takes over within 10s
+         --> evenkeel.yaml:3:41
+        3 | databases: { db: { engine: postgres:15, standbys: 1 } }
+          |                                         ^^^^^^^^
+        hint: `standbys: 2` loses nothing and takes over in about 2s, `standbys: 0` runs one node
+    "#]],
+    );
+    assert!(one.app.is_some() && one.not_run.is_empty(), "it is run");
+    check(
+        RUN,
+        &file("standbys: 1, when_alone: block"),
+        expect![[r#"
+            warning[W0304]: `db` has one standby: up to 8s of acknowledged writes are lost with its primary, and the standby takes over within 10s
              --> evenkeel.yaml:3:41
-            3 | databases: { db: { engine: postgres:15, standbys: 1 } }
+            3 | databases: { db: { engine: postgres:15, standbys: 1, when_alone: block } }
               |                                         ^^^^^^^^
-            hint: `check` and `plan` go on, `up` refuses; `witness: true` beside it, or `standbys: 2`, takes over sooner and loses nothing; `standbys: 0` runs one node
-            up refuses: database `db` has one standby: two nodes cannot tell a dead peer from a cut line, and this version has no lease between them; hint: write `standbys: 2`, or `witness: true` beside `standbys: 1`: both lose no acknowledged write
+            hint: `standbys: 2` loses nothing and takes over in about 2s, `standbys: 0` runs one node
+
+            warning[W0305]: `db` has one standby, for which no write waits, so none waits without it either
+             --> evenkeel.yaml:3:54
+            3 | databases: { db: { engine: postgres:15, standbys: 1, when_alone: block } }
+              |                                                      ^^^^^^^^^^
+            hint: write `standbys: 2`, or remove `when_alone`
         "#]],
     );
-    assert!(one.app.is_some(), "it is planned");
     check(RUN, &file("standbys: 0"), expect![""]);
     check(
         RUN,

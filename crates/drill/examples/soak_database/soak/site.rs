@@ -184,6 +184,7 @@ impl Site {
                 application: secret(PASSWORD)?,
             },
             peers_key: vec![7; 32],
+            watchdog: std::env::current_exe()?,
             // A fault every few seconds for hours is what a soak is.
             unrest_max: u32::MAX,
         })

@@ -1,0 +1,159 @@
+//! Lease mode, as far as it is the keeper's: asks the store for the lease, has a watchdog count it, and tells the rules.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::ProcessId;
+use model::{Lease, Mode, Record};
+use store::{Compare, Revision, Store};
+use tracing::{info, warn};
+
+use super::error::KeeperError;
+use super::local::Local;
+use super::shared::{self, Keys};
+use super::watchdog::{Watchdog, boot_time, watchdogs};
+use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
+
+/// An answer that comes later than this is of no use.
+const ANSWER: Duration = Duration::from_millis(LEASE_FENCE_MS);
+
+/// Renewals, two a second, for which a new watchdog looks for others of its server.
+const LOOKS: u32 = 20;
+
+/// The right of this node's server to acknowledge.
+#[derive(Debug)]
+pub(super) struct Tenancy {
+    mode: Mode,
+    program: PathBuf,
+    memory: LeaseMemory,
+    watchdog: Option<Watchdog>,
+    /// Renewals since it was started.
+    renewals: u32,
+    /// Of a server that an earlier keeper ran under a lease, and that is under none any more.
+    inherited: Vec<ProcessId>,
+}
+
+impl Tenancy {
+    pub fn new(mode: Mode, program: PathBuf) -> Tenancy {
+        Tenancy {
+            mode,
+            program,
+            memory: LeaseMemory::default(),
+            watchdog: None,
+            renewals: 0,
+            inherited: Vec::new(),
+        }
+    }
+
+    /// As the rules know it: one node is a quorum of its own.
+    pub fn mode(&self) -> Mode {
+        if self.mode == Mode::Lease { Mode::Lease } else { Mode::Quorum }
+    }
+
+    /// What an earlier keeper has left. A primary that was open under a lease and that nobody watches may have outlived it:
+    /// it is ended.
+    pub async fn adopt(&mut self, local: &mut Local) {
+        let Some(server) = local.running.as_ref().map(crate::instance::Running::process) else { return };
+        let left = watchdogs(server);
+        if self.mode != Mode::Lease {
+            self.inherited = left;
+            return;
+        }
+        // One that comes from a quorum has never been under a lease.
+        let leased = local.own.open && local.own.quorum.is_some_and(|quorum| quorum.need == 0);
+        if !left.is_empty() || !leased {
+            return;
+        }
+        warn!(node = %local.options.unit(), "a primary under a lease that nobody watches; ending it");
+        if let Err(error) = local.end().await {
+            warn!(node = %local.options.unit(), error = &error as &dyn std::error::Error, "it does not end");
+        }
+    }
+
+    /// What the clock says, with the lease's document at `revision`.
+    pub fn judge(&mut self, view: &View, revision: Revision) -> Tenure {
+        if self.mode == Mode::Lease {
+            return self.memory.judge(view, revision, boot_time(), Flaw::None);
+        }
+        self.relieve(view);
+        Tenure::default()
+    }
+
+    /// A server that has come under a quorum needs no lease, but not before the record lets nobody take over by one.
+    fn relieve(&mut self, view: &View) {
+        let Some(record) = view.record.as_ref().map(|kept| &kept.value) else { return };
+        let current = record.current().filter(|quorum| {
+            quorum.primary == view.me && quorum.term == view.durable.reign && record.term == quorum.term
+        });
+        if current.is_some_and(|quorum| quorum.need > 0 || quorum.members.is_empty()) {
+            self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
+        }
+    }
+
+    /// Writes the lease, if the record is still at `record`. It counts from before it was sent, and when the watchdog of
+    /// `server` knows of it. Whether it was written.
+    pub async fn renew(
+        &mut self,
+        (store, keys): (&Store, &Keys),
+        (lease, record): (&Lease, Revision),
+        server: Option<ProcessId>,
+    ) -> Result<bool, KeeperError> {
+        let sent = boot_time();
+        self.memory.asks(sent);
+        let Some(server) = server else { return Ok(false) };
+        let compare = vec![Compare::Modified { key: keys.record(), revision: record }];
+        let written = tokio::time::timeout(ANSWER, shared::put(store, keys.lease(), lease, compare)).await;
+        let late = || KeeperError::NotNow("the store does not answer before the lease is over".to_owned());
+        if written.map_err(|_| late())??.is_none() {
+            return Ok(false);
+        }
+        let until = sent.plus(LEASE_FENCE_MS);
+        self.watch(server, until).await?;
+        self.memory.has(lease.term, sent);
+        Ok(true)
+    }
+
+    async fn watch(&mut self, server: ProcessId, until: model::Moment) -> Result<(), KeeperError> {
+        let known = self.watchdog.take().filter(|watchdog| watchdog.server() == server);
+        let mut watchdog = match known {
+            Some(watchdog) => watchdog,
+            None => {
+                self.renewals = 0;
+                Watchdog::start(&self.program, server)?
+            }
+        };
+        // One that does not answer is not kept: another is started at the next renewal. It still ends the server then.
+        watchdog.extend(until).await?;
+        // Not once: one that was started by mistake, or too slowly to be seen, would end the server by what it was told.
+        if self.renewals < LOOKS {
+            let own = watchdog.pid();
+            for other in watchdogs(server).into_iter().filter(|other| Some(other.pid) != own) {
+                info!(pid = other.pid, "an earlier watchdog is not needed any more");
+                other.signal(rustix::process::Signal::KILL);
+            }
+        }
+        self.renewals = self.renewals.saturating_add(1);
+        self.watchdog = Some(watchdog);
+        Ok(())
+    }
+
+    /// The server has been stopped: nothing is left to watch.
+    pub async fn end(self) {
+        if let Some(watchdog) = self.watchdog {
+            watchdog.dismiss().await;
+        }
+    }
+}
+
+/// Writes `record` if it is still at `revision` and the lease at `lease`; the revision it got.
+pub(super) async fn take_over(
+    (store, keys): (&Store, &Keys),
+    record: &Record,
+    (revision, lease): (Revision, Revision),
+) -> Result<Option<Revision>, store::StoreError> {
+    let compare = vec![
+        Compare::Modified { key: keys.record(), revision },
+        Compare::Modified { key: keys.lease(), revision: lease },
+    ];
+    shared::put(store, keys.record(), record, compare).await
+}
