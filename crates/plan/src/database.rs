@@ -219,7 +219,8 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
             format!(
                 "`{name}` acknowledges a write when 2 of its 3 nodes have it, two copies of the data and a witness, which \
                  holds the log alone and never becomes primary: losing any 1 loses nothing, and losing the primary stops \
-                 writes for about {QUORUM_FAILOVER_S} s; losing 2 stops them{zone}"
+                 writes for about {} s; losing 2 stops them{zone}",
+                quorum_s()
             )
         }
         Mode::Quorum => {

@@ -7,9 +7,9 @@ use super::error::KeeperError;
 use super::local::Local;
 
 impl Local {
-    /// Makes the slots that are missing, of nodes that came into the plan in the middle of a reign, and makes anew those that hold nothing any more, of nodes that are there again: what
-    /// they come for is gone, and through such a slot they can get nothing else either. That of a node that is away stays
-    /// lost, and keeps no log.
+    /// Makes the slots that are missing, of nodes that came into the plan in the middle of a reign. And makes anew those that
+    /// hold nothing any more, of nodes that are there again: what they come for is gone, and through such a slot they can get
+    /// nothing else either. That of a node that is away stays lost, and keeps no log.
     ///
     /// Only a primary does it, in its own reign: a slot's name holds the term, and by that a node knows whose log it gets.
     pub async fn mend_slots(&self, there: Nodes, reign: Term) -> Result<(), KeeperError> {
