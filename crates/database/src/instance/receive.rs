@@ -18,32 +18,20 @@ use model::Lsn;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
+use super::decide_log::{HISTORY_BYTES_MAX, Received, SEGMENT_BYTES as SEGMENT, history, segment};
 use super::settings::{self, Upstream};
-use super::wal::{self, PAGE, SEGMENT};
+use super::wal::{self, PAGE};
 use super::{Class, Instance, InstanceError, REPLICATION, Running, files, proc};
 
 /// The password of replication, for as long as there is a receiver.
 const PASSFILE: &str = "passfile.receive";
 /// Killed, it is gone unless it waits for its disk.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
-/// A history is a line for each time that a standby was promoted.
-const HISTORY_MAX: u64 = 1024 * 1024;
 /// The pause between two looks for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Each segment with its timeline and its file.
 type Segments = BTreeMap<u64, (u32, PathBuf)>;
-
-/// What a witness holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Whole segments from here.
-    pub from: Lsn,
-    /// Up to here, the end of a record.
-    pub end: Lsn,
-    /// The timeline of the newest file.
-    pub timeline: u32,
-}
 
 impl Instance {
     /// The folder of received files.
@@ -250,7 +238,7 @@ impl Instance {
             if let Some((uid, gid)) = self.options().user {
                 std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
             }
-            let copied = std::io::copy(&mut source.take(bytes.unwrap_or(HISTORY_MAX)), &mut file)?;
+            let copied = std::io::copy(&mut source.take(bytes.unwrap_or(HISTORY_BYTES_MAX)), &mut file)?;
             if let Some(bytes) = bytes {
                 if copied != bytes {
                     return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -283,22 +271,6 @@ impl Instance {
     }
 }
 
-/// `000000020000000000000004.partial`: timeline 2, segment 4 (documentation, 30.6 "WAL Internals").
-fn segment(name: &str) -> Option<(u32, u64)> {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
-    let plain = name.len() == 24 && name.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
-    let part = |from: usize| u32::from_str_radix(name.get(from..from + 8)?, 16).ok();
-    let (timeline, high, low) = (part(0)?, part(8)?, part(16)?);
-    plain.then(|| (timeline, u64::from(high) * (0x1_0000_0000 / SEGMENT) + u64::from(low)))
-}
-
-/// `00000002.history`: how timeline 2 came to be.
-fn history(name: &str) -> Option<u32> {
-    let number = name.strip_suffix(".history")?;
-    let plain = number.len() == 8 && number.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
-    u32::from_str_radix(number, 16).ok().filter(|_| plain)
-}
-
 fn segments_in(folder: &Path, newest: u32) -> Result<Segments, InstanceError> {
     let mut segments = Segments::new();
     let entries = match fs::read_dir(folder) {
@@ -327,35 +299,6 @@ pub fn end_of_files(folder: &Path) -> Result<(Option<Lsn>, bool), InstanceError>
     let Some((number, (_, path))) = segments.first_key_value() else { return Ok((end, false)) };
     let page = read_page(path, 0).map_err(InstanceError::file("read", path))?;
     Ok((end, page.is_some_and(|page| wal::goes_on(&page, Lsn(number * SEGMENT)))))
-}
-
-/// What a name in a log's folder stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFile {
-    /// A segment.
-    Segment {
-        /// Its timeline.
-        timeline: u32,
-        /// Its number: it begins at so many times [`SEGMENT_BYTES`].
-        number: u64,
-    },
-    /// How a timeline came to be.
-    History {
-        /// That timeline.
-        timeline: u32,
-    },
-}
-
-/// Bytes of a segment.
-pub const SEGMENT_BYTES: u64 = SEGMENT;
-/// Most bytes of a history: a line for each time that a standby was promoted.
-pub const HISTORY_BYTES_MAX: u64 = HISTORY_MAX;
-
-/// What `name` stands for; `None`: it is no file of a log.
-#[must_use]
-pub fn log_file(name: &str) -> Option<LogFile> {
-    let segment = segment(name).map(|(timeline, number)| LogFile::Segment { timeline, number });
-    segment.or_else(|| history(name).map(|timeline| LogFile::History { timeline }))
 }
 
 /// The numbers of the segments without a gap up to the last one, newest first.
@@ -391,20 +334,4 @@ fn read_page(path: &Path, at: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut page = Vec::new();
     file.take(PAGE).read_to_end(&mut page)?;
     Ok((page.len() as u64 == PAGE).then_some(page))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::segment;
-
-    #[test]
-    fn names_of_files_are_timelines_and_segments() {
-        assert_eq!(segment("000000020000000000000004.partial"), Some((2, 4)));
-        assert_eq!(segment("0000000A00000002000000FF"), Some((10, 767)));
-        for other in
-            ["00000002.history", "000000020000000000000004.backup", "junk", "00000002000000000000000g"]
-        {
-            assert_eq!(segment(other), None, "{other}");
-        }
-    }
 }

@@ -7,10 +7,10 @@
 
 use model::Lsn;
 
+use super::decide_log::SEGMENT_BYTES as SEGMENT;
+
 /// A page of the log; Debian's PostgreSQL and every other that was not built by hand.
 pub(super) const PAGE: u64 = 8 * 1024;
-/// A file of the log, as `initdb` makes it.
-pub(super) const SEGMENT: u64 = 16 * 1024 * 1024;
 /// `XLOG_PAGE_MAGIC` of PostgreSQL 15.
 const MAGIC: u16 = 0xD110;
 /// `XLP_FIRST_IS_CONTRECORD`, `XLP_LONG_HEADER`, `XLP_FIRST_IS_OVERWRITE_CONTRECORD`.

@@ -1,9 +1,26 @@
 //! What may be given, and what may be taken. Pure.
 
-use model::Lsn;
+use model::{Lsn, Term};
 
-use super::{FileNote, Lack, Offer};
-use crate::instance::{HISTORY_BYTES_MAX, LogFile, SEGMENT_BYTES, log_file};
+use crate::instance::decide_log::{HISTORY_BYTES_MAX, LogFile, Received, SEGMENT_BYTES, log_file};
+
+/// What a witness gives, while it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The term in which it is cut off.
+    pub term: Term,
+    /// Its log.
+    pub log: Received,
+}
+
+/// One file of a log, or the part of it that is given.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileNote {
+    /// Its name, as PostgreSQL's.
+    pub name: String,
+    /// So many bytes come.
+    pub bytes: u64,
+}
 
 /// Histories of one log: one for each promotion, and 64 reigns are remembered.
 const HISTORIES_MAX: usize = 1_024;
@@ -37,10 +54,10 @@ pub fn refusal(offer: Option<&Offer>, term: u64, from: Lsn, upto: Lsn) -> Option
     (from < offer.log.from).then(|| format!("its log begins at {}, behind {from}", offer.log.from))
 }
 
-/// Why `files` are not what `lack` needs; `None`: they are.
+/// Why `files` are not what lies between `from` and `upto`; `None`: they are.
 #[must_use]
-pub fn unfit(files: &[FileNote], lack: &Lack) -> Option<String> {
-    let mut wanted = segments(lack.from, lack.upto);
+pub fn unfit(files: &[FileNote], from: Lsn, upto: Lsn) -> Option<String> {
+    let mut wanted = segments(from, upto);
     let (mut histories, mut timeline) = (0, 0);
     for file in files {
         // A name that holds anything but digits and letters is none of these, so it stays in its folder.
@@ -60,7 +77,7 @@ pub fn unfit(files: &[FileNote], lack: &Lack) -> Option<String> {
                     return Some(format!("`{}` is not the segment that comes next", file.name));
                 }
                 timeline = of;
-                let bytes = bytes_of(number, lack.upto);
+                let bytes = bytes_of(number, upto);
                 if file.bytes != bytes {
                     return Some(format!("of `{}` come {} bytes, not {bytes}", file.name, file.bytes));
                 }

@@ -31,8 +31,7 @@ use std::net::SocketAddr;
 use model::{Lsn, NodeId, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::instance::Received;
-
+pub use decide::{FileNote, Offer};
 pub use error::ShelfError;
 pub use give::{Giver, serve};
 pub use taking::take;
@@ -40,15 +39,6 @@ pub use taking::take;
 /// A connection that neither gives nor takes a part for this long is over, in milliseconds: a disk may be slow, and the
 /// election waits.
 const IDLE_MS: u64 = 5_000;
-
-/// What a witness gives, while it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The term in which it is cut off.
-    pub term: Term,
-    /// Its log.
-    pub log: Received,
-}
 
 /// What a node with data lacks.
 #[derive(Clone, Debug)]
@@ -73,15 +63,6 @@ struct Ask {
     term: Term,
     from: Lsn,
     upto: Lsn,
-}
-
-/// One file of a log, or the part of it that is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileNote {
-    /// Its name, as PostgreSQL's.
-    pub name: String,
-    /// So many bytes come.
-    pub bytes: u64,
 }
 
 /// What the listener answers to [`Ask`].

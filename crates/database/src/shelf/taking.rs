@@ -41,7 +41,7 @@ pub async fn take(lack: &Lack, key: &[u8], into: &Path) -> Result<(PathBuf, Vec<
         Answer::Files(files) => files,
         Answer::Refused(why) => return Err(ShelfError::Refused { at, why }),
     };
-    if let Some(why) = decide::unfit(&files, lack) {
+    if let Some(why) = decide::unfit(&files, lack.from, lack.upto) {
         return Err(ShelfError::Unfit { at, why });
     }
     let folder = folder(lack, into).await?;

@@ -105,11 +105,11 @@ fn right() -> Vec<FileNote> {
 #[test]
 fn what_is_offered_must_be_what_is_lacking_and_nothing_else() {
     let lack = lack("127.0.0.1:1".parse().unwrap());
-    assert_eq!(decide::unfit(&right(), &lack), None);
+    assert_eq!(decide::unfit(&right(), lack.from, lack.upto), None);
     let with = |at: usize, file: FileNote| {
         let mut files = right();
         files[at] = file;
-        decide::unfit(&files, &lack).unwrap()
+        decide::unfit(&files, lack.from, lack.upto).unwrap()
     };
     for name in
         ["../postgresql.auto.conf", "/etc/passwd", "a/b", "", "pg_wal", "0000000100000000000000\u{660}3"]
@@ -127,13 +127,17 @@ fn what_is_offered_must_be_what_is_lacking_and_nothing_else() {
     // A log goes on in newer timelines alone.
     let mut back = right();
     back[1].name = FIRST.replace("00000001", "00000002");
-    assert!(decide::unfit(&back, &lack).unwrap().contains("is not the segment that comes next"));
+    assert!(
+        decide::unfit(&back, lack.from, lack.upto).unwrap().contains("is not the segment that comes next")
+    );
     assert!(with(2, note(SECOND, 5_001)).contains("come 5001 bytes, not 5000"), "it goes on behind the end");
     assert!(with(2, note(SECOND, 4_999)).contains("come 4999 bytes, not 5000"));
-    assert_eq!(decide::unfit(&right()[..2], &lack).unwrap(), "segment 4 is missing");
+    assert_eq!(decide::unfit(&right()[..2], lack.from, lack.upto).unwrap(), "segment 4 is missing");
     let mut twice = right();
     twice.push(note(SECOND, 5_000));
-    assert!(decide::unfit(&twice, &lack).unwrap().contains("is not the segment that comes next"));
+    assert!(
+        decide::unfit(&twice, lack.from, lack.upto).unwrap().contains("is not the segment that comes next")
+    );
 }
 
 #[test]

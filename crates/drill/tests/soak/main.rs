@@ -29,8 +29,12 @@ fn store() -> Which {
 }
 
 async fn play(faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
+    play_at(Where::Loopback, faults, seed, kinds, broken).await
+}
+
+async fn play_at(place: Where, faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
     let _machine = MACHINE.lock().await;
-    let (from, place, round, journal, long) = (0, Where::Loopback, 20, None, false);
+    let (from, round, journal, long) = (0, 20, None, false);
     let soak = Soak { faults, from, seed, kinds, place, store: store(), round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
@@ -55,6 +59,18 @@ async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
             assert_eq!((round.lost, round.false_acks), (0, 0));
         }
     }
+}
+
+/// Two copies and a witness, by the kinds that are made there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_and_a_witness_lose_nothing_and_heal() {
+    if !present("two_copies_and_a_witness_lose_nothing_and_heal") {
+        return;
+    }
+    let ended = play_at(Where::Witness, 10, 5, Kind::all(Where::Witness), false).await;
+    assert_eq!(ended.stuck, None);
+    let table = Table::of(&ended.lines);
+    assert_eq!((table.faults(), table.broken()), (10, Vec::<String>::new()));
 }
 
 /// Two ways a host is lost that no loopback shows, with etcd's leader and without, through the product's own agents.
