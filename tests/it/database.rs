@@ -104,3 +104,43 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
     assert_eq!(db["entries"], entries, "{status:#}");
     site.expect(0, &["down", "--delete-data"]);
 }
+
+/// The database and its two nodes are well, and one may stand in for the other.
+fn doubled(status: &serde_json::Value) -> bool {
+    let database = &status["databases"][0];
+    let well = |name: &str| unit(status, name).is_some_and(|unit| unit["healthy"] == true);
+    database["healthy"] == true && database["rpo_ms"] == 8_000 && well("db-1") && well("db-2")
+}
+
+#[test]
+fn a_database_with_one_standby_says_what_that_may_cost_and_is_taken_over_by_it() {
+    if !postgres("a database of two nodes") {
+        return;
+    }
+    let _ = program("shop");
+    let two = WITH_DATABASE.replace("standbys: 2", "standbys: 1");
+    let site = Site::new("lease", &two);
+    let refused = site.run(&["up", "--detach"]);
+    let told = text(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("(write `standbys: 2`)"), "{told}");
+    site.write(&two.replace("rpo: { node: 0s }", "rpo: { node: 8s }"));
+    site.up(&[]);
+    site.until("a database of two nodes", Duration::from_secs(60), doubled);
+    for how in ["kill", "freeze"] {
+        let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
+        let verdict = last_json(&site.expect(0, &words));
+        assert_eq!(verdict["fault"], format!("primary/{how}"), "{verdict:#}");
+        assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+        site.until("a database of two nodes again", Duration::from_secs(90), doubled);
+    }
+    // More nodes and back, while it serves.
+    let term = site.status()["databases"][0]["term"].clone();
+    site.write(WITH_DATABASE);
+    site.up(&[]);
+    site.until("a whole database", Duration::from_secs(90), whole);
+    site.write(&two.replace("rpo: { node: 0s }", "rpo: { node: 8s }"));
+    site.up(&[]);
+    let after = site.until("a database of two nodes", Duration::from_secs(60), doubled);
+    assert_eq!(after["databases"][0]["term"], term, "a needless failover");
+    site.expect(0, &["down", "--delete-data"]);
+}
