@@ -27,6 +27,10 @@ use super::{Class, Instance, InstanceError, REPLICATION, Running, files, proc};
 const PASSFILE: &str = "passfile.receive";
 /// Killed, it is gone unless it waits for its disk.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
+/// PostgreSQL's own receiver of log.
+const RECEIVER: &str = "pg_receivewal";
+/// A slot is dropped or made by then: some syncs of a busy disk.
+const SLOT_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two looks for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -50,11 +54,7 @@ impl Instance {
         self.must_be_stopped(&shelf)?;
         files::folder(&shelf, 0o700, self.options().user).map_err(InstanceError::file("create", &shelf))?;
         self.remove_stub()?;
-        let secret = &self.options().secrets.replication;
-        let line = settings::passline(source.address, "replication", REPLICATION, secret.expose());
-        self.write_private(PASSFILE, line.as_bytes())?;
-        let to = settings::connection(&self.facts(), source.address, REPLICATION, PASSFILE);
-        let to = format!("{to} application_name={}", source.name);
+        let to = self.way_to(source)?;
         let log = self.dir.join("log");
         let output = fs::OpenOptions::new()
             .create(true)
@@ -62,7 +62,7 @@ impl Instance {
             .mode(0o600)
             .open(&log)
             .map_err(InstanceError::file("open", &log))?;
-        let mut command = Command::new(self.options().bin.join("pg_receivewal"));
+        let mut command = Command::new(self.options().bin.join(RECEIVER));
         command.arg("-D").arg(&shelf).args([
             "--synchronous",
             "--no-loop",
@@ -89,18 +89,42 @@ impl Instance {
         if let Some((uid, gid)) = self.options().user {
             command.uid(uid).gid(gid);
         }
-        let cannot = InstanceError::file("run", self.options().bin.join("pg_receivewal"));
+        let cannot = InstanceError::file("run", self.options().bin.join(RECEIVER));
         let child = match command.spawn() {
             Ok(child) => child,
             Err(cause) => return Err(cannot(cause)),
         };
         let process = ProcessId::of(child.id()).ok_or(InstanceError::Program {
-            program: "pg_receivewal",
+            program: RECEIVER,
             how: "ended at once".to_owned(),
             says: String::new(),
             class: Class::Transient,
         })?;
         Ok(Running::new(process, Some(Arc::new(Mutex::new(child))), log))
+    }
+
+    /// How the receiver's program reaches `source`.
+    fn way_to(&self, source: &Upstream) -> Result<String, InstanceError> {
+        let secret = &self.options().secrets.replication;
+        let line = settings::passline(source.address, "replication", REPLICATION, secret.expose());
+        self.write_private(PASSFILE, line.as_bytes())?;
+        let to = settings::connection(&self.facts(), source.address, REPLICATION, PASSFILE);
+        Ok(format!("{to} application_name={}", source.name))
+    }
+
+    /// Has the slot at `source` begin anew, where log is kept from: a receiver that asked for log that was gone may have
+    /// taken it back there, and without files it begins where the slot does. PostgreSQL calls such a slot reserved.
+    ///
+    /// # Errors
+    /// [`InstanceError::Program`]; [`InstanceError::File`].
+    pub async fn renew_slot(&self, source: &Upstream) -> Result<(), InstanceError> {
+        let Some(slot) = &source.slot else { return Ok(()) };
+        let to = self.way_to(source)?;
+        let call = |what| ["--no-password", "-d", to.as_str(), "-S", slot.as_str(), what];
+        // There may be none; one that is in use is told of by the next step, which finds it.
+        self.program().output(RECEIVER, &call("--drop-slot"), None, SLOT_WITHIN).await?;
+        self.program().run(RECEIVER, &call("--create-slot"), None, SLOT_WITHIN).await?;
+        Ok(())
     }
 
     /// The receiver that already runs: an earlier keeper's.

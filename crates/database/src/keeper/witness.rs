@@ -249,6 +249,14 @@ impl Local {
         // Before anything is changed.
         witness.withdraw();
         match action {
+            // As a node with data: whoever promises another term names no upstream any more.
+            Action::Persist(durable) if durable.promised > self.own.durable().promised => {
+                self.stop_receiving(witness).await?;
+                self.save(|own| {
+                    own.set_durable(*durable);
+                    own.set_upstream(None);
+                })?;
+            }
             Action::Persist(durable) => self.save(|own| own.set_durable(*durable))?,
             Action::Start => witness.started = true,
             Action::Point(upstream) => {
@@ -260,6 +268,7 @@ impl Local {
             Action::Anew(from) => {
                 self.room()?;
                 self.stop_receiving(witness).await?;
+                self.instance.renew_slot(&self.source(*from)?).await?;
                 self.save(|own| (own.making, own.fresh) = (true, Some(from.term)))?;
                 self.instance.clear_shelf()?;
                 self.save(|own| {
