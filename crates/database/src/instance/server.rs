@@ -143,6 +143,8 @@ fn tail(log: &std::path::Path) -> String {
 /// What a standby's log says when its primary has removed the log it needs next, or has given up its slot (`walsender.c`
 /// and `slot.c` of PostgreSQL 15).
 const REFUSED: &[&str] = &["has already been removed", "can no longer get changes from replication slot"];
+/// The first line of a server.
+const STARTS: &str = "LOG:  starting PostgreSQL";
 /// Lines at the end of the log in which it stands twice.
 const REFUSED_LINES: usize = 12;
 
@@ -151,7 +153,9 @@ impl Instance {
     #[must_use]
     pub fn log_is_refused(&self) -> bool {
         let says = tail(&self.dir.join("log"));
-        let last = says.lines().rev().take(REFUSED_LINES);
+        // What an earlier server said is past.
+        let own = says.lines().rev().take_while(|line| !line.contains(STARTS));
+        let last = own.take(REFUSED_LINES);
         last.filter(|line| REFUSED.iter().any(|words| line.contains(words))).count() >= 2
     }
 

@@ -401,6 +401,7 @@ impl Local {
         self.fork = None;
         (self.failed_looks, self.answered) = (0, false);
         self.in_force = false;
+        self.unfed = None;
         // The next one has received nothing yet.
         self.joined_at = Some(None);
     }
