@@ -298,7 +298,7 @@ fn two_copies_and_a_witness_lose_nothing_and_outlive_a_zone() {
 fn two_nodes_are_planned_and_their_loss_is_said() {
     let plan = made(&with(shop(), 1));
     assert_eq!(plan.databases[0].mode, Mode::Lease);
-    expect!["`db` has one standby, which follows behind: when the machine of its primary is lost, the standby takes over within 10s and at most the last 8s of writes are lost (RPO > 0); `standbys: 2` loses nothing and takes over in about 2 s"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
+    expect!["`db` has one standby, which follows behind: when the machine of its primary is lost, the standby takes over within 10s and at most the last 8s of writes are lost (RPO > 0); `witness: true` or `standbys: 2` loses nothing and takes over in about 2 s"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
     let page = crate::render(&plan, 100, false);
     assert!(page.contains("db  postgres:15, 2 nodes, lease, RPO 8s  (db-1 in a, db-2 in b)"), "{page}");
     let single = made(&with(shop(), 0));

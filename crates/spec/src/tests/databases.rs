@@ -152,12 +152,12 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
         RUN,
         &file("standbys: 1"),
         expect![[r#"
-        warning[W0304]: `db` has one standby: up to 8s of acknowledged writes are lost with its primary, and the standby takes over within 10s
-         --> evenkeel.yaml:3:41
-        3 | databases: { db: { engine: postgres:15, standbys: 1 } }
-          |                                         ^^^^^^^^
-        hint: `standbys: 2` loses nothing and takes over in about 2s, `standbys: 0` runs one node
-    "#]],
+            warning[W0304]: `db` has one standby: up to 8s of acknowledged writes are lost with its primary, and the standby takes over within 10s
+             --> evenkeel.yaml:3:41
+            3 | databases: { db: { engine: postgres:15, standbys: 1 } }
+              |                                         ^^^^^^^^
+            hint: `witness: true` beside it, or `standbys: 2`, loses nothing and takes over in about 2s; `standbys: 0` runs one node
+        "#]],
     );
     assert!(one.app.is_some() && one.not_run.is_empty(), "it is run");
     check(
@@ -168,7 +168,7 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
              --> evenkeel.yaml:3:41
             3 | databases: { db: { engine: postgres:15, standbys: 1, when_alone: block } }
               |                                         ^^^^^^^^
-            hint: `standbys: 2` loses nothing and takes over in about 2s, `standbys: 0` runs one node
+            hint: `witness: true` beside it, or `standbys: 2`, loses nothing and takes over in about 2s; `standbys: 0` runs one node
 
             warning[W0305]: `db` has one standby, for which no write waits, so none waits without it either
              --> evenkeel.yaml:3:54
