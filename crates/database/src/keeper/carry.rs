@@ -17,8 +17,7 @@ use crate::{Action, Durable, Upstream};
 
 /// SQL that answers from memory.
 pub(super) const QUICK: Duration = Duration::from_millis(1_000);
-/// A promotion is a signal, a look each 100 ms and one record; replaying what is left can take longer, and is then asked
-/// for again.
+/// A promotion is a signal and one record; replaying what is left can take longer, and is then asked for again.
 const PROMOTE: Duration = Duration::from_millis(3_000);
 /// A standby that stops cleanly writes down how far it is.
 pub(super) const STOP: Duration = Duration::from_secs(20);

@@ -489,7 +489,7 @@ impl Local {
     }
 
     /// Nothing but the log of the server says that its primary refuses it. Two lines in a row, and no newer one, as the
-    /// receiver tries ten times a second.
+    /// receiver tries fifty times a second.
     fn watch_stranding(&mut self, fed: bool) {
         let Some(upstream) = self.own.upstream().filter(|_| !fed) else {
             self.unfed = None;
