@@ -28,7 +28,8 @@ pub fn test(arguments: &[String]) -> Result<()> {
         }
         value => say(&format!("EVENKEEL_REQUIRE={value}: a missing program fails its test")),
     }
-    let mut command = cargo(&["test", "--workspace"]);
+    // One red crate does not hide what is red in the next.
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
     command.args(rest);
     run(command)
 }
