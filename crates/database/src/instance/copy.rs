@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::decide_log::SEGMENT_BYTES;
 use super::files;
 use super::program::{last_words, unreachable};
 use super::settings::{self, Upstream};
@@ -44,11 +45,13 @@ impl Instance {
         }
         let draft = self.fresh_draft()?;
         let superuser = format!("--username={KEEPER}");
+        let segments = format!("--wal-segsize={}", SEGMENT_BYTES >> 20);
         let arguments = [
             "-D",
             draft.as_str(),
             &superuser,
             "--data-checksums",
+            &segments,
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             // The superuser has no password: nobody can be it over TCP, whatever pg_hba.conf says.

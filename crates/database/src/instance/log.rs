@@ -1,6 +1,6 @@
 //! How much log lies in the data, and keeping it from growing with every switch.
 //!
-//! A promotion begins a timeline, and a timeline has a file of its own for the segment it begins in: 16 MiB for each
+//! A promotion begins a timeline, and a timeline has a file of its own for the segment it begins in: all of it for each
 //! switch, however little was written. PostgreSQL removes segments by their place in the log and not by their timeline, so
 //! that these files stay until the log has moved on by `wal_keep_size` and a checkpoint was made. A rewind copies all that
 //! its source has.
@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use super::decide_log::SEGMENT_BYTES as SEGMENT;
 use super::{Instance, InstanceError};
 
-/// Bytes of one segment, as `initdb` makes them.
-const SEGMENT: u64 = 16 * 1024 * 1024;
 /// More log than this, and the newest segment in more than one timeline: the log moves on.
 const MANY: u64 = 10 * SEGMENT;
 
@@ -61,6 +60,28 @@ impl Instance {
         let folder = self.data().join("pg_wal");
         let entries = fs::read_dir(&folder).map_err(InstanceError::file("read", &folder))?;
         Ok(LogFiles::of(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok())))
+    }
+
+    /// Whether the log's files are as long as this version takes them to be.
+    ///
+    /// # Errors
+    /// [`InstanceError::Unable`] when they are not; [`InstanceError::File`].
+    pub(super) fn check_segments(&self) -> Result<(), InstanceError> {
+        let folder = self.data().join("pg_wal");
+        let entries = fs::read_dir(&folder).map_err(InstanceError::file("read", &folder))?;
+        let one = entries.flatten().find(|entry| entry.file_name().to_str().and_then(segment).is_some());
+        let bytes = one.and_then(|entry| entry.metadata().ok()).map_or(SEGMENT, |found| found.len());
+        if bytes == SEGMENT {
+            return Ok(());
+        }
+        Err(InstanceError::Unable {
+            what: format!(
+                "the log in `{}` is in segments of {bytes} bytes instead of {SEGMENT}",
+                folder.display()
+            ),
+            hint: "an earlier version has made this data: dump the database with that version, remove its data and \
+                   restore the dump",
+        })
     }
 
     /// Of a primary that has just been promoted and made a checkpoint: when switch after switch began in the same segment,

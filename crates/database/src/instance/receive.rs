@@ -287,7 +287,7 @@ impl Instance {
     fn remove_stub(&self) -> Result<(), InstanceError> {
         for (_, path) in self.segments(u32::MAX)?.values() {
             let bytes = fs::metadata(path).map_err(InstanceError::file("read", path))?.len();
-            if bytes != SEGMENT && path.extension().is_some_and(|end| end == "partial") {
+            if bytes < SEGMENT && path.extension().is_some_and(|end| end == "partial") {
                 files::remove(path).map_err(InstanceError::file("remove", path))?;
             }
         }

@@ -171,6 +171,7 @@ impl Instance {
             return Err(InstanceError::HalfMade { path: self.dir.clone(), half });
         }
         self.check_identity(control::system_identifier(self.data())?)?;
+        self.check_segments()?;
         self.must_be_stopped(self.data())?;
         self.bury()?;
         self.clear_auto_conf(self.data())?;

@@ -126,9 +126,30 @@ impl Instance {
     /// # Errors
     /// [`InstanceError::Sql`], also when all slots are taken; [`InstanceError::Late`]; [`InstanceError::Connect`].
     pub async fn create_slot(&self, slot: &SlotName, within: Duration) -> Result<(), InstanceError> {
-        let sql = format!("SELECT pg_create_physical_replication_slot('{slot}', true)");
-        // SQLSTATE 42710: it is there.
-        self.unless("create a slot", &sql, &SqlState::DUPLICATE_OBJECT, within).await
+        // SQLSTATE 42710: it was made meanwhile.
+        self.unless("create a slot", &create_slot(slot), &SqlState::DUPLICATE_OBJECT, within).await
+    }
+
+    /// Makes slots over a connection of its own, so that whoever looks at the server meanwhile does not wait for their
+    /// syncs.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`], also when one is made meanwhile; [`InstanceError::Late`]; [`InstanceError::Connect`].
+    pub async fn create_slots_aside(
+        &self,
+        slots: &[SlotName],
+        within: Duration,
+    ) -> Result<(), InstanceError> {
+        const WHAT: &str = "create slots";
+        let work = async {
+            let mut session = self.connect("evenkeel-keeper-slots").await?;
+            for slot in slots {
+                let failed = |cause| InstanceError::Sql { what: WHAT, class: class_of(&cause, true), cause };
+                session.ask(&create_slot(slot)).await.map_err(failed)?;
+            }
+            Ok(())
+        };
+        timeout(within, work).await.unwrap_or_else(|_| Err(late(WHAT, within, Class::Unknown)))
     }
 
     /// Drops a slot, so that it holds no WAL; done when there is none.
@@ -193,6 +214,14 @@ impl Instance {
         let done = rows.iter().filter(|row| row.first().is_some_and(|v| v.as_deref() == Some("t"))).count();
         Ok(u64::try_from(done).unwrap_or(u64::MAX))
     }
+}
+
+/// A slot that holds WAL from now on, unless it is there: a statement that fails costs its connection.
+fn create_slot(slot: &SlotName) -> String {
+    format!(
+        "SELECT pg_create_physical_replication_slot('{slot}', true) \
+         WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}')"
+    )
 }
 
 fn late(what: &'static str, within: Duration, class: Class) -> InstanceError {

@@ -205,6 +205,9 @@ impl Local {
             }
             self.save(|own| own.slots = quorum.term)?;
         }
+        if let Some(prepared) = self.prepared.take() {
+            prepared.wait(quorum.term).await;
+        }
         let before = self.own.quorum;
         if before.is_none_or(|before| before.term != quorum.term) {
             for node in self.others() {

@@ -11,6 +11,7 @@ use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
 use super::note::{self, Note};
 use super::options::{KeeperOptions, NodePlace, node_of};
+use super::slots::Prepared;
 use super::status::{KeeperStatus, ServerState, Standing};
 use super::witness::Witness;
 use crate::instance::{
@@ -72,6 +73,8 @@ pub(super) struct Local {
     pub not_before: Option<(Instant, String)>,
     /// The last copy came to nothing, for this reason; the next one waits.
     no_copy_before: Option<(Instant, String)>,
+    /// The slots of a reign that may be won.
+    pub prepared: Option<Prepared>,
     /// Since when nobody uses a slot.
     slots_away: BTreeMap<String, Instant>,
     /// Nothing is received from the primary of this term, since when.
@@ -128,6 +131,7 @@ impl Local {
             fork: None,
             not_before: None,
             no_copy_before: None,
+            prepared: None,
             slots_away: BTreeMap::new(),
             unfed: None,
             stranded: None,

@@ -351,6 +351,9 @@ impl Keeper {
             let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
             let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
             self.local.mend_slots(there, view.durable.reign).await?;
+            if matches!(view.record.as_ref().map(|kept| kept.value.phase), Some(ReignPhase::Serving { .. })) {
+                self.local.drop_unused().await?;
+            }
             return Ok(Round::Calm);
         };
         if self.checkpointing && action == Action::Checkpoint {
@@ -404,7 +407,14 @@ impl Keeper {
                 attend(&mut self.memory, &self.clock, report).await?
             }
             _ => {
-                match attend(&mut self.memory, &self.clock, self.local.carry(&action)).await? {
+                let promised = self.local.own.durable().promised;
+                let work = attend(&mut self.memory, &self.clock, self.local.carry(&action)).await?;
+                if let Action::Persist(durable) = &action
+                    && durable.promised > promised
+                {
+                    self.local.prepare_slots(durable.promised, &self.spawner)?;
+                }
+                match work {
                     Some(work) => self.begin(work)?,
                     // What had failed before is past.
                     None => self.detail.clear(),

@@ -130,6 +130,19 @@ async fn data_of_another_cluster_is_refused_and_the_own_data_stays() {
     stop_fast(&run_c).await;
     std::fs::remove_dir_all(c.data()).unwrap();
     b.kill().await.unwrap();
+    // Nor is a log read in pieces that it does not have.
+    let first = std::fs::read_dir(b.data().join("pg_wal"))
+        .unwrap()
+        .flatten()
+        .find(|file| file.file_name().len() == 24);
+    let first = first.unwrap().path();
+    let bytes = std::fs::metadata(&first).unwrap().len();
+    let set_len =
+        |bytes| std::fs::OpenOptions::new().write(true).open(&first).unwrap().set_len(bytes).unwrap();
+    set_len(16 << 20);
+    let refused = b.start().unwrap_err().to_string();
+    assert!(refused.contains("in segments of 16777216 bytes instead of 4194304"), "{refused}");
+    set_len(bytes);
     copy(b.data(), c.data());
     assert!(matches!(c.start(), Err(InstanceError::Foreign { .. })));
 }

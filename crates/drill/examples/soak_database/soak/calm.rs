@@ -84,10 +84,14 @@ impl Meter {
     }
 
     fn look(&mut self) {
-        let passed = self.at.elapsed();
-        if passed < Duration::from_secs(1) {
-            return;
+        if self.at.elapsed() >= Duration::from_secs(1) {
+            self.count();
         }
+    }
+
+    /// Counts what has passed since the last look; also at the end, or a part of a second would count as idle.
+    fn count(&mut self) {
+        let passed = self.at.elapsed();
         let now = ticks();
         if let (Some((idle_before, all_before)), Some((idle, all))) = (self.last, now) {
             let share = (idle - idle_before) as f64 / (all - all_before).max(1) as f64;
@@ -165,6 +169,7 @@ async fn play(site: &mut Site, seed: u64, length: Duration, stop: &Stop) -> Resu
         }
         pauser.aim(site);
     }
+    meter.count();
     let seconds = began.elapsed().as_secs_f64();
     let (pauses, longest_pause_ms) = pauser.end().await;
     let history = load.stop().await;
