@@ -90,10 +90,10 @@ pub(crate) fn random(seed: u64) -> Application {
     let pools: Vec<Common> = pools.collect();
     let mut app =
         Application { zones, zone: outage(&mut dice, 5.0), groups, fleets: vec![], pools, shared: vec![] };
-    for index in 0..1 + dice.below(2) {
+    for index in 0..1 + u64::from(dice.below(3) == 0) {
         let kinds = (0..zones).map(|zone| Machines {
             zone,
-            count: 1 + dice.below(3) as u32,
+            count: 1 + dice.below(2) as u32,
             carries: 1 + dice.below(2) as u32,
             pool: Some(0).filter(|_| !app.pools.is_empty() && zone == 0 && index == 0),
         });
@@ -116,13 +116,13 @@ pub(crate) fn random(seed: u64) -> Application {
 #[test]
 fn conditioning_equals_one_chain_with_every_machine_in_it() {
     let mut compared = 0;
-    for seed in 0..60 {
+    for seed in 0..40 {
         let app = random(seed);
         let Some(joint) = one_chain(&app) else { continue };
         close(app.availability().unwrap().application.get(), joint, 1e-10);
         compared += 1;
     }
-    assert!(compared >= 30, "only {compared} fit into one chain");
+    assert!(compared >= 20, "only {compared} fit into one chain");
     close(one_chain(&golden(3, 2, 2, &[2, 2, 2], 4)).unwrap(), 6.844_331_830e-6, 1e-9);
 }
 
