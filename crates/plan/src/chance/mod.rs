@@ -52,3 +52,6 @@ pub use transient::{Bounded, Then, after, earned, reach};
 pub(crate) use unit::Rates;
 pub use unit::{PerHour, Unavailability};
 pub use whole::{Answer, Cause};
+
+#[cfg(test)]
+mod property_tests;
