@@ -126,6 +126,21 @@ impl Group {
         Group { name: name.to_owned(), nodes, witnesses, needed, node, takeover: Some(takeover) }
     }
 
+    /// A database as evenkeel runs it, each node failing as `node`: a quorum and a lease take over in the time that their
+    /// mode states, in three stages (the look that notices, the election, the promotion); a single node is repaired.
+    #[must_use]
+    pub fn of(database: &model::Database, node: Outage) -> Group {
+        let (name, nodes, mode) = (database.name.as_str(), database.nodes(), database.mode());
+        let takeover = mode.rto_ms().map(|ms| Takeover { seconds: ms as f64 / 1e3, stages: 3 });
+        match (mode, takeover) {
+            (model::Mode::Quorum, Some(takeover)) => {
+                Group::quorum(name, nodes, u8::from(database.witness), node, takeover)
+            }
+            (_, Some(takeover)) => Group::copies(name, nodes, node, takeover),
+            (_, None) => Group { nodes, ..Group::single(name, node) },
+        }
+    }
+
     fn check(&self) -> Result<(), ChanceError> {
         let (name, nodes) = (&self.name, self.nodes);
         if !(1..=NODES_MAX).contains(&nodes) {
