@@ -1,4 +1,4 @@
-//! Years a second of the simulation, on the application over three zones of the golden values:
+//! Times of the exact answers, and years a second of the simulation, on the application over three zones of the golden values:
 //! `cargo run --release -p plan --example simulate -- [years] [seed]`
 
 use plan::Outage;
@@ -29,14 +29,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Common { name: "loss of the region".into(), outage: Outage { per_year: 0.1, hours: 5.0 } },
         ],
     };
+    for (nodes, stages) in [(2, 1), (3, 1), (3, 3)] {
+        let mut larger = app.clone();
+        larger.groups.iter_mut().for_each(|group| {
+            group.nodes = nodes;
+            group.takeover = Some(Takeover { stages, ..takeover(35.0) });
+        });
+        let clock = std::time::Instant::now();
+        let answer = larger.availability()?;
+        println!(
+            "{nodes} nodes in each group, {stages} stages: {:?} in {:.2} ms",
+            answer.exactness,
+            ms(clock)
+        );
+    }
     let clock = std::time::Instant::now();
-    let exact = (app.availability()?, Outages::new(&app)?);
-    println!(
-        "exact      U = {:.6e}, {:.4} outages a year; {:.1} ms",
-        exact.0.total.get(),
-        exact.1.per_year(),
-        ms(clock)
-    );
+    let answer = app.availability()?;
+    println!("exact      U = {:.6e} in {:.2} ms", answer.total.get(), ms(clock));
+    let clock = std::time::Instant::now();
+    let outages = Outages::new(&app)?;
+    println!("           {:.4} outages a year in {:.1} ms", outages.per_year(), ms(clock));
     let clock = std::time::Instant::now();
     let played = simulate(&app, seed, years, &[1.0 / 60.0])?;
     let seconds = ms(clock) / 1e3;
