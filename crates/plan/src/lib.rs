@@ -12,6 +12,7 @@
 
 mod availability;
 mod catalog;
+pub mod chance;
 mod compose;
 mod database;
 mod json;

@@ -1,0 +1,386 @@
+//! The same model, played: the cross-check of the exact answers, written apart from them on purpose.
+//!
+//! Event by event: each zone, pool, node, machine and common cause has the moment at which it next fails or is well
+//! again, and the earliest of all comes next. The same seed gives the same years.
+
+use super::dice::{Dice, Exponential};
+use super::part::{Application, Group};
+use super::tournament::Tournament;
+use super::{ChanceError, Rates};
+use crate::availability::HOURS_YEAR;
+
+/// Most things that fail.
+const COMPONENTS_MAX: usize = 1 << 14;
+
+/// Most years of one run.
+const YEARS_MAX: u32 = 100_000_000;
+
+/// Years that are played before counting begins, so that the start with everything new is forgotten.
+const WARM_YEARS: f64 = 10.0;
+
+/// Years after which the clock is set back, so that moments stay exact to a millisecond.
+const SPAN_YEARS: f64 = 100.0;
+
+/// Stretches into which a run is cut for its error.
+const BATCHES: u32 = 200;
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    /// Years that were counted.
+    pub years: u32,
+    /// Share of time in which the whole was down.
+    pub unavailability: f64,
+    /// Standard deviation of `unavailability` as an estimate, from how stretches of the run differ.
+    pub deviation: f64,
+    /// Outages that began.
+    pub outages: u64,
+    /// For each length that was asked, in hours: outages that lasted longer.
+    pub longer: Vec<u64>,
+    /// Standard deviations of `outages` and then of each of `longer`.
+    pub deviations: Vec<f64>,
+    /// Times that something failed, was repaired or was taken over.
+    pub events: u64,
+}
+
+/// What a component is.
+#[derive(Clone, Copy)]
+enum What {
+    Zone(u8),
+    Pool(u8),
+    Node {
+        group: u16,
+        node: u8,
+    },
+    Machine {
+        fleet: u16,
+        kind: u16,
+    },
+    Shared,
+    /// The next node of a group becomes primary.
+    Takeover(u16),
+}
+
+struct Component {
+    what: What,
+    up: bool,
+    /// Mean hours down, mean hours up.
+    mean: [f64; 2],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    Taking,
+    Waiting,
+}
+
+struct Play<'a> {
+    app: &'a Application,
+    dice: Dice,
+    exponential: Exponential,
+    components: Vec<Component>,
+    next: Tournament,
+    zones: u32,
+    pools: u32,
+    /// By group: nodes that are up, primary, how it is.
+    nodes: Vec<u32>,
+    primary: Vec<u32>,
+    state: Vec<State>,
+    takeover: Vec<Option<usize>>,
+    /// By fleet and kind: machines that are up.
+    machines: Vec<Vec<u32>>,
+    /// By fleet: replicas that count.
+    replicas: Vec<u32>,
+    /// Parts and common causes that are down.
+    down: u32,
+    /// When the outage began, if there is one.
+    since: Option<f64>,
+    counting: bool,
+    down_hours: f64,
+    lengths: &'a [f64],
+    counts: Vec<u64>,
+    events: u64,
+}
+
+/// Plays `years` of `app` from `seed`, and counts outages longer than each of `lengths` (hours).
+///
+/// # Errors
+/// [`ChanceError`] for bad input, for no years and more than 100 million, and for more than 16,384 machines and nodes.
+pub fn simulate(app: &Application, seed: u64, years: u32, lengths: &[f64]) -> Result<Played, ChanceError> {
+    app.check()?;
+    if !(1..=YEARS_MAX).contains(&years) {
+        return Err(ChanceError::absurd("the years to play", years, "from 1 to 100,000,000"));
+    }
+    if let Some(bad) = lengths.iter().find(|hours| !(hours.is_finite() && **hours >= 0.0)) {
+        let value = format!("{bad} hours");
+        return Err(ChanceError::absurd("the length of an outage", value, "finite and from 0"));
+    }
+    let mut play = Play::new(app, seed, lengths)?;
+    play.until(WARM_YEARS * HOURS_YEAR);
+    play.counting = true;
+    let batches = BATCHES.min(years);
+    let mut seen = Vec::new();
+    for batch in 0..batches {
+        // As equal as whole years can be.
+        let span = |batch: u32| u64::from(years) * u64::from(batch) / u64::from(batches);
+        let mut left = (span(batch + 1) - span(batch)) as f64;
+        let (down, counts, weight) = (play.down_hours, play.counts.clone(), left);
+        while left > 0.0 {
+            let span = left.min(SPAN_YEARS);
+            play.until(span * HOURS_YEAR);
+            left -= span;
+        }
+        let of = |(now, before): (&u64, u64)| (now - before) as f64 / weight;
+        let mut row = vec![(play.down_hours - down) / (weight * HOURS_YEAR)];
+        row.extend(play.counts.iter().zip(counts).map(of));
+        seen.push((weight, row));
+    }
+    let deviations: Vec<f64> = (0..=lengths.len() + 1).map(|column| deviation(&seen, column)).collect();
+    let counted = f64::from(years);
+    Ok(Played {
+        years,
+        unavailability: play.down_hours / (counted * HOURS_YEAR),
+        deviation: deviations[0],
+        outages: play.counts[0],
+        longer: play.counts[1..].to_vec(),
+        deviations: deviations[1..].iter().map(|rate| rate * counted).collect(),
+        events: play.events,
+    })
+}
+
+/// Standard deviation of the mean of a column, from how the batches differ.
+fn deviation(seen: &[(f64, Vec<f64>)], column: usize) -> f64 {
+    let total: f64 = seen.iter().map(|(weight, _)| weight).sum();
+    let mean = seen.iter().map(|(weight, row)| weight * row[column]).sum::<f64>() / total;
+    let spread: f64 = seen.iter().map(|(weight, row)| (weight / total * (row[column] - mean)).powi(2)).sum();
+    spread.sqrt()
+}
+
+impl<'a> Play<'a> {
+    fn new(app: &'a Application, seed: u64, lengths: &'a [f64]) -> Result<Play<'a>, ChanceError> {
+        let mut play = Play {
+            app,
+            dice: Dice::from_seed(seed),
+            exponential: Exponential::new(),
+            components: Vec::new(),
+            next: Tournament::new(&[]),
+            zones: (1 << app.zones) - 1,
+            pools: (1 << app.pools.len()) - 1,
+            nodes: app.groups.iter().map(|group| (1 << group.nodes) - 1).collect(),
+            primary: vec![0; app.groups.len()],
+            state: vec![State::Up; app.groups.len()],
+            takeover: vec![None; app.groups.len()],
+            machines: app.fleets.iter().map(|f| f.machines.iter().map(|kind| kind.count).collect()).collect(),
+            replicas: app.fleets.iter().map(|fleet| fleet.replicas() as u32).collect(),
+            down: 0,
+            since: None,
+            counting: false,
+            down_hours: 0.0,
+            lengths,
+            counts: vec![0; lengths.len() + 1],
+            events: 0,
+        };
+        play.fill()?;
+        let mut first = Vec::new();
+        for component in &play.components {
+            let takes = matches!(component.what, What::Takeover(_));
+            let mean = component.mean[1];
+            let never = takes || mean.is_infinite();
+            first.push(if never { f64::INFINITY } else { mean * play.exponential.draw(&mut play.dice) });
+        }
+        play.next = Tournament::new(&first);
+        Ok(play)
+    }
+
+    /// Everything that fails, and a takeover for each group that has any.
+    fn fill(&mut self) -> Result<(), ChanceError> {
+        let app = self.app;
+        let zone = Rates::of(app.zone, "a zone")?;
+        (0..app.zones).try_for_each(|index| self.add(What::Zone(index), zone))?;
+        for (index, pool) in (0..).zip(&app.pools) {
+            self.add(What::Pool(index), Rates::of(pool.outage, &pool.name)?)?;
+        }
+        for (index, group) in (0_u16..).zip(&app.groups) {
+            let rates = Rates::of(group.node, &group.name)?;
+            (0..group.nodes).try_for_each(|node| self.add(What::Node { group: index, node }, rates))?;
+            if let Some(takeover) = group.takeover {
+                self.takeover[usize::from(index)] = Some(self.components.len());
+                let mean = [takeover.seconds / 3_600.0, f64::INFINITY];
+                self.components.push(Component { what: What::Takeover(index), up: true, mean });
+            }
+        }
+        for (index, fleet) in (0_u16..).zip(&app.fleets) {
+            let rates = Rates::of(fleet.machine, &fleet.name)?;
+            for (kind, machines) in (0_u16..).zip(&fleet.machines) {
+                (0..machines.count)
+                    .try_for_each(|_| self.add(What::Machine { fleet: index, kind }, rates))?;
+            }
+        }
+        for shared in &app.shared {
+            self.add(What::Shared, Rates::of(shared.outage, &shared.name)?)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, what: What, rates: Rates) -> Result<(), ChanceError> {
+        if self.components.len() >= COMPONENTS_MAX {
+            return Err(ChanceError::TooLarge {
+                what: "a simulation".to_owned(),
+                limit: format!("{COMPONENTS_MAX} machines and nodes"),
+                way_out: "the exact answer needs no simulation",
+            });
+        }
+        // Once in 1/0 hours: never.
+        let mean = [1.0 / rates.mends.get(), 1.0 / rates.fails.get()];
+        self.components.push(Component { what, up: true, mean });
+        Ok(())
+    }
+
+    /// Plays up to `end` hours on the present clock, and sets the clock back to 0.
+    fn until(&mut self, end: f64) {
+        loop {
+            let (at, index) = self.next.first();
+            if at >= end {
+                break;
+            }
+            self.flip(at, index);
+        }
+        if let Some(since) = self.since.as_mut() {
+            if self.counting {
+                self.down_hours += end - since.max(0.0);
+            }
+            // Negative: its length is known when it ends, its time up to now is counted already.
+            *since -= end;
+        }
+        self.next.back(end);
+    }
+
+    fn flip(&mut self, at: f64, index: usize) {
+        self.events += 1;
+        let component = &mut self.components[index];
+        let up = !component.up;
+        let (what, before) = (component.what, self.down);
+        if let What::Takeover(group) = what {
+            self.next.set(index, f64::INFINITY);
+            self.taken(usize::from(group), at);
+        } else {
+            component.up = up;
+            let wait = component.mean[usize::from(up)] * self.exponential.draw(&mut self.dice);
+            self.next.set(index, at + wait);
+            match what {
+                What::Machine { fleet, kind } => {
+                    self.machine(usize::from(fleet), usize::from(kind), up);
+                }
+                What::Node { group, node } => {
+                    self.nodes[usize::from(group)] ^= 1 << node;
+                    self.look(usize::from(group), at);
+                }
+                What::Shared => self.down = if up { self.down - 1 } else { self.down + 1 },
+                What::Zone(zone) => {
+                    self.zones ^= 1 << zone;
+                    self.look_at_all(at);
+                }
+                What::Pool(pool) => {
+                    self.pools ^= 1 << pool;
+                    self.look_at_all(at);
+                }
+                What::Takeover(_) => {}
+            }
+        }
+        if (before == 0) != (self.down == 0) {
+            self.turn(at);
+        }
+    }
+
+    /// The whole has gone down or come back.
+    fn turn(&mut self, at: f64) {
+        match self.since.take() {
+            None => {
+                self.since = Some(at);
+                self.counts[0] += u64::from(self.counting);
+            }
+            Some(since) if self.counting => {
+                self.down_hours += at - since.max(0.0);
+                for (count, length) in self.counts[1..].iter_mut().zip(self.lengths) {
+                    *count += u64::from(at - since > *length);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn machine(&mut self, fleet: usize, kind: usize, up: bool) {
+        let machines = self.app.fleets[fleet].machines[kind];
+        let count = &mut self.machines[fleet][kind];
+        *count = if up { *count + 1 } else { *count - 1 };
+        if self.zones >> machines.zone & 1 == 1
+            && machines.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
+        {
+            let now = self.replicas[fleet];
+            self.serve(fleet, if up { now + machines.carries } else { now - machines.carries });
+        }
+    }
+
+    fn serve(&mut self, fleet: usize, replicas: u32) {
+        let needed = self.app.fleets[fleet].needed;
+        self.down += u32::from(replicas < needed);
+        self.down -= u32::from(self.replicas[fleet] < needed);
+        self.replicas[fleet] = replicas;
+    }
+
+    fn look_at_all(&mut self, at: f64) {
+        (0..self.app.groups.len()).for_each(|group| self.look(group, at));
+        for (fleet, described) in self.app.fleets.iter().enumerate() {
+            let kinds = described.machines.iter().zip(&self.machines[fleet]);
+            let lives = |kind: &super::part::Machines| {
+                self.zones >> kind.zone & 1 == 1 && kind.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
+            };
+            let replicas = kinds.filter(|(kind, _)| lives(kind)).map(|(kind, up)| kind.carries * up).sum();
+            self.serve(fleet, replicas);
+        }
+    }
+
+    fn usable(&self, group: usize) -> u32 {
+        let described: &Group = &self.app.groups[group];
+        let reached = |node: &u8| self.zones >> (node % self.app.zones) & 1 == 1;
+        self.nodes[group] & (0..described.nodes).filter(reached).fold(0, |set, node| set | 1 << node)
+    }
+
+    fn look(&mut self, group: usize, at: f64) {
+        let described = &self.app.groups[group];
+        let usable = self.usable(group);
+        let enough = usable.count_ones() >= u32::from(described.needed);
+        let heirs = usable & ((1 << described.heirs()) - 1);
+        let state = if enough && usable >> self.primary[group] & 1 == 1 {
+            State::Up
+        } else if enough && heirs != 0 && described.takeover.is_some() {
+            State::Taking
+        } else {
+            State::Waiting
+        };
+        let before = std::mem::replace(&mut self.state[group], state);
+        self.down += u32::from(state != State::Up);
+        self.down -= u32::from(before != State::Up);
+        if let (Some(takeover), Some(index)) = (described.takeover, self.takeover[group])
+            && (state == State::Taking) != (before == State::Taking)
+        {
+            let mut time = f64::INFINITY;
+            if state == State::Taking {
+                let stages = (0..takeover.stages).map(|_| self.exponential.draw(&mut self.dice)).sum::<f64>();
+                time = at + stages * self.components[index].mean[0] / f64::from(takeover.stages);
+            }
+            self.next.set(index, time);
+        }
+    }
+
+    fn taken(&mut self, group: usize, at: f64) {
+        let heirs = self.usable(group) & ((1 << self.app.groups[group].heirs()) - 1);
+        self.primary[group] = heirs.trailing_zeros();
+        self.look(group, at);
+    }
+}
+
+#[cfg(test)]
+#[path = "simulate_tests.rs"]
+mod tests;
