@@ -1,5 +1,6 @@
 //! From sections to a catalogue: what is known so far, and the finishing.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -179,8 +180,15 @@ fn machines(cells: &[Cell], advice: &[Advice], kinds: &[Option<Arc<MachineType>>
     let mut advice = advice.iter().peekable();
     for cell in cells {
         let Some(kind) = kinds.get(cell.row).and_then(Option::as_ref) else { continue };
-        while advice.next_if(|advice| advice.kind < kind.name).is_some() {}
-        let advised = advice.next_if(|advice| advice.kind == kind.name);
+        let mut advised = None;
+        while let Some(next) = advice.peek() {
+            match next.kind.cmp(&kind.name) {
+                Ordering::Less => {}
+                Ordering::Equal => advised = Some(*next),
+                Ordering::Greater => break,
+            }
+            advice.next();
+        }
         let spot = match (cell.spot, advised) {
             (Some(usd), _) => Some(Spot { usd, taken_back: None, source: Arc::clone(&cell.source) }),
             (None, Some(advised)) => Some(Spot {

@@ -265,7 +265,7 @@ fn offers(
     source: &Arc<Source>,
     drafts: &mut Drafts,
 ) -> Result<(), String> {
-    let mut fields = line.text.split(',');
+    let mut fields = row::split(line.text);
     let mut next = || fields.next().ok_or_else(|| "the line ends before its specs".to_owned());
     let name = row::name(next()?, "type")?;
     let (vcpu, mem_gib) = (row::vcpu(next()?)?, row::gib(next()?)?);
@@ -286,7 +286,7 @@ fn offers(
 }
 
 fn advice(line: Line<'_>, source: &Arc<Source>, drafts: &mut Drafts) -> Result<(), String> {
-    let mut fields = line.text.split(',');
+    let mut fields = row::split(line.text);
     let name: Arc<str> = row::name(fields.next().unwrap_or_default(), "type")?.into();
     each(fields, drafts, |draft, cell| {
         let read = cell.split_once('/').and_then(|(band, saving)| {
