@@ -4,6 +4,7 @@
 //! before it does it.
 
 pub mod bench;
+pub mod catalog;
 pub mod demo;
 pub mod install;
 pub mod run;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, demo, soak, test, tidy, timings};
+use xtask::{bench, catalog, demo, soak, test, tidy, timings};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -19,6 +19,7 @@ cargo xtask COMMAND
                        failover beside Patroni, etcd and HAProxy
   soak database [--faults N] [--seed S] [--help]
                        break a database again and again under load, and judge what it kept
+  catalog --from DIR   make the price files of `catalog/` from tables of facts; for a maintainer
   timings [cold] [change] [test]
                        how long builds and tests take, against their budgets
   help                 this
@@ -49,6 +50,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "tidy" => return tidy(),
         "bench" => bench::bench(rest)?,
         "soak" => soak::soak(rest)?,
+        "catalog" => catalog::catalog(rest)?,
         "timings" => timings::timings(rest)?,
         "help" | "--help" | "-h" => println!("{HELP}"),
         other => bail!("`{other}` is no task\nhint: `cargo xtask help` lists them"),

@@ -3,6 +3,7 @@
 use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNumber, Rejected, ZoneName};
 
 use crate::availability::{Downtime, Outage, Priors};
+use crate::catalog::{Price, Unit};
 use crate::database;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::{Request, Survive};
@@ -33,8 +34,11 @@ pub(crate) fn markets<'a>(app: &App, options: &'a Options) -> Result<Vec<Market<
     }
     let offers = options.catalog.regions.iter().filter(|offer| asked.contains(&offer.provider.as_str()));
     let home = app.placement.regions.first();
-    let here: Vec<Market<'a>> =
-        offers.clone().filter(|offer| home.is_none_or(|home| offer.is(home))).map(Market::Cloud).collect();
+    let here: Vec<Market<'a>> = offers
+        .clone()
+        .filter(|offer| home.map_or(offer.closed.is_none(), |home| offer.is(home)))
+        .map(Market::Cloud)
+        .collect();
     match (here.is_empty(), home) {
         (true, Some(home)) => {
             let mut places: Vec<&str> = offers.map(|offer| offer.place.as_str()).collect();
@@ -107,7 +111,7 @@ fn too_large(space: &Space<'_>) -> PlanError {
     let fits = |service: &model::Service| {
         markets.iter().any(|market| match market {
             Market::Local => true,
-            Market::Cloud(offer) => offer.machines.iter().any(|kind| crate::search::slots(service, kind) > 0),
+            Market::Cloud(offer) => offer.usable().any(|kind| crate::search::slots(service, kind) > 0),
         })
     };
     let service = app.services.iter().find(|service| !fits(service)).unwrap_or(&app.services[0]);
@@ -138,7 +142,11 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
         Market::Cloud(offer) => (offer.provider.clone(), offer.region.clone()),
     };
     let lines = lines(space, chosen);
-    let zones = zone_names(&provider, &region, chosen.zones);
+    let letters = match chosen.market {
+        Market::Local => "abcdefghi",
+        Market::Cloud(offer) => &offer.letters,
+    };
+    let zones = zone_names(&provider, &region, letters, chosen.zones);
     let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
     Plan {
@@ -166,8 +174,8 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
 }
 
 /// `a b c` on this machine; `eu-central-1a` or `europe-west3-a` in a cloud.
-fn zone_names(provider: &str, region: &str, zones: u32) -> Vec<ZoneName> {
-    let letters = ('a'..='z').take(zones as usize);
+fn zone_names(provider: &str, region: &str, letters: &str, zones: u32) -> Vec<ZoneName> {
+    let letters = letters.chars().take(zones as usize);
     let name = |letter: char| match provider {
         "local" => letter.to_string(),
         "gcp" => format!("{region}-{letter}"),
@@ -181,6 +189,11 @@ fn line(item: String, quantity: f64, unit_usd: f64, price: (&str, &str)) -> Plan
     PlanLine { item, quantity, unit_usd, usd_month, source: price.0.to_owned(), date: price.1.to_owned() }
 }
 
+/// Where and when a price was read.
+fn read(price: &Price) -> (&str, &str) {
+    (&price.source.document, &price.source.date)
+}
+
 fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
     let mut lines = Vec::new();
     let services = &space.app.services;
@@ -188,7 +201,7 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
         match choice.machine {
             Some(kind) => {
                 let item = format!("{} for {}", kind.price.item, service.name);
-                let price = (kind.price.source.as_str(), kind.price.date.as_str());
+                let price = read(&kind.price);
                 lines.push(line(item, f64::from(choice.machines), machine_month(kind), price));
             }
             None => {
@@ -204,7 +217,7 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
         lines.push(match holding.machine {
             Some(kind) => {
                 let item = format!("{} for {}", kind.price.item, database.name);
-                line(item, nodes, machine_month(kind), (&kind.price.source, &kind.price.date))
+                line(item, nodes, machine_month(kind), read(&kind.price))
             }
             None => {
                 let item = format!("node of {} on this machine", database.name);
@@ -213,15 +226,15 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
         });
     }
     let Market::Cloud(offer) = chosen.market else { return lines };
-    if let Some(disk) = &offer.disk {
+    if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
         for (choice, service) in chosen.choices.iter().zip(services) {
             let item = format!("GB of {} for {}", disk.item, service.name);
-            let price = (disk.source.as_str(), disk.date.as_str());
+            let price = read(disk);
             lines.push(line(item, DISK_GB * f64::from(choice.machines), disk.usd, price));
         }
         for database in databases {
             let item = format!("GB of {} for {}", disk.item, database.name);
-            let price = (disk.source.as_str(), disk.date.as_str());
+            let price = read(disk);
             lines.push(line(
                 item,
                 database::disk_gb(database) * f64::from(database.nodes()),
@@ -231,9 +244,9 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
         }
     }
     let units = balancer_units(space.app);
-    for (price, quantity) in [(&offer.balancer, 1.0), (&offer.balancer_unit, units)] {
-        if let Some(price) = price {
-            lines.push(line(price.item.clone(), quantity, price.usd, (&price.source, &price.date)));
+    for (unit, quantity) in [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, units)] {
+        if let Some(price) = offer.unit(unit) {
+            lines.push(line(price.item.to_string(), quantity, price.usd, read(price)));
         }
     }
     lines
@@ -427,7 +440,7 @@ fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
         Market::Cloud(offer) => {
             all.push(format!(
                 "{} {} has {} zones ({})",
-                offer.provider, offer.region, offer.zones, offer.zones_source
+                offer.provider, offer.region, offer.zones, offer.zones_source.document
             ));
             all.push(
                 "each service has machines of its own; only x86-64 types without burst credits are used"

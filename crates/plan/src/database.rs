@@ -9,7 +9,7 @@ use model::{
 
 use crate::PlanError;
 use crate::availability::{HOURS_YEAR, Priors, Tier, Together, together};
-use crate::catalog::MachineType;
+use crate::catalog::{Machine, Unit};
 use crate::search::{DISK_GB, Market, machine_month};
 use crate::version::database_version;
 
@@ -30,15 +30,15 @@ const GIB_PER_CPU: f64 = 4.0;
 #[derive(Clone)]
 pub(crate) struct Holding<'a> {
     /// `None`: this machine.
-    pub(crate) machine: Option<&'a MachineType>,
+    pub(crate) machine: Option<&'a Machine>,
     pub(crate) fails: Together,
 }
 
 /// The price of the machines and disks of one database for a month.
-pub(crate) fn cost(database: &Database, machine: &MachineType, market: Market<'_>) -> Money {
+pub(crate) fn cost(database: &Database, machine: &Machine, market: Market<'_>) -> Money {
     let nodes = f64::from(database.nodes());
     let disk = match market {
-        Market::Cloud(offer) => offer.disk.as_ref().map_or(0.0, |disk| disk.usd),
+        Market::Cloud(offer) => offer.unit(Unit::DiskGbMonth).map_or(0.0, |disk| disk.usd),
         Market::Local => 0.0,
     };
     Money::from_usd(machine_month(machine) * nodes) + Money::from_usd(disk * disk_gb(database) * nodes)
@@ -55,13 +55,12 @@ fn cpus(database: &Database) -> f64 {
 }
 
 /// The cheapest kind of machine that holds a node.
-pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a MachineType> {
+pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a Machine> {
     let Market::Cloud(offer) = market else { return None };
     let cpus = cpus(database);
-    let holds = |kind: &&MachineType| {
-        f64::from(kind.vcpu) >= cpus && kind.mem_gib >= cpus * GIB_PER_CPU * (1.0 - 1e-12)
-    };
-    offer.machines.iter().filter(holds).min_by(|a, b| a.price.usd.total_cmp(&b.price.usd))
+    let holds =
+        |kind: &&Machine| f64::from(kind.vcpu) >= cpus && kind.mem_gib >= cpus * GIB_PER_CPU * (1.0 - 1e-12);
+    offer.usable().filter(holds).min_by(|a, b| a.price.usd.total_cmp(&b.price.usd))
 }
 
 /// Nodes in each zone: node `i` stands in zone `i % zones`, so that more or fewer standbys move none that stays.

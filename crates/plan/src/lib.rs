@@ -24,7 +24,10 @@ mod version;
 use model::{App, Plan};
 
 pub use availability::{Downtime, Outage, Priors, Tier, Together, series, together, too_few};
-pub use catalog::{Catalog, CatalogError, MachineType, Price, RegionOffer};
+pub use catalog::{
+    Architecture, Band, Catalog, CatalogError, CatalogErrors, Class, Coordinates, Machine, MachineType,
+    Performance, Price, RegionOffer, Source, Spot, TEXT_BYTES_MAX, Unit, age_band, round_trip_min_ms,
+};
 pub use json::to_json;
 pub use render::{diff, render};
 pub use version::{database_version, version};
@@ -114,7 +117,11 @@ pub fn plan(app: &App, options: &Options) -> Result<Plan, PlanError> {
     size::check(app)?;
     let request = size::Request::new(app)?;
     let markets = compose::markets(app, options)?;
-    compose::best(app, &request, markets)
+    let mut plan = compose::best(app, &request, markets)?;
+    if let Some(date) = options.catalog.updated.as_ref().filter(|_| plan.provider != "local") {
+        plan.assumed.push(format!("prices are those of this version with an update of {date} over them"));
+    }
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //! than the best plan so far, or when its safest completion is not available enough. Both bounds are
 //! optimistic, so nothing cheaper is overlooked.
 
+use std::collections::BTreeMap;
+
 use model::{App, Money, PlannedService, Service};
 
 use crate::availability::{Downtime, Priors, Tier, Together, downtime, together};
-use crate::catalog::{HOURS_MONTH, MachineType, RegionOffer};
+use crate::catalog::{HOURS_MONTH, Machine, MachineType, RegionOffer, Unit};
 use crate::database::{self, Holding};
 use crate::size::{Request, Size, Survive};
 
@@ -36,7 +38,7 @@ pub(crate) enum Market<'a> {
 #[derive(Clone)]
 pub(crate) struct Choice<'a> {
     /// `None`: this machine.
-    pub(crate) machine: Option<&'a MachineType>,
+    pub(crate) machine: Option<&'a Machine>,
     pub(crate) machines: u32,
     pub(crate) size: Size,
     /// What it costs a month; on this machine a millionth of a dollar a replica, so that fewest wins.
@@ -110,8 +112,9 @@ impl Market<'_> {
     /// What is paid whatever runs.
     pub(crate) fn fixed(&self, app: &App) -> Money {
         let Market::Cloud(offer) = self else { return Money(0) };
-        let fixed = offer.balancer.iter().map(|price| Money::from_usd(price.usd));
-        let by_use = offer.balancer_unit.iter().map(|price| Money::from_usd(price.usd * balancer_units(app)));
+        let fixed = offer.unit(Unit::BalancerMonth).into_iter().map(|price| Money::from_usd(price.usd));
+        let by_use = offer.unit(Unit::BalancerUnitMonth).into_iter();
+        let by_use = by_use.map(|price| Money::from_usd(price.usd * balancer_units(app)));
         fixed.chain(by_use).sum()
     }
 }
@@ -127,7 +130,7 @@ pub(crate) fn balancer_units(app: &App) -> f64 {
 }
 
 /// A machine of `kind` for a month.
-pub(crate) fn machine_month(kind: &MachineType) -> f64 {
+pub(crate) fn machine_month(kind: &Machine) -> f64 {
     kind.price.usd * HOURS_MONTH
 }
 
@@ -266,11 +269,9 @@ impl<'a> Space<'a> {
 
     fn choices(&self, market: Market<'a>, zones: u32, index: usize, limits: Limits) -> Vec<Choice<'a>> {
         let service = &self.app.services[index];
-        let kinds: Vec<(Option<&'a MachineType>, u32)> = match market {
+        let kinds: Vec<(Option<&'a Machine>, u32)> = match market {
             Market::Local => vec![(None, 1)],
-            Market::Cloud(offer) => {
-                offer.machines.iter().map(|kind| (Some(kind), slots(service, kind))).collect()
-            }
+            Market::Cloud(offer) => cheapest_of_each(offer, service),
         };
         let mut all = Vec::new();
         for (machine, slots) in kinds.into_iter().filter(|(_, slots)| *slots > 0) {
@@ -286,7 +287,7 @@ impl<'a> Space<'a> {
         all
     }
 
-    fn choice(&self, machine: Option<&'a MachineType>, slots: u32, size: Size, zones: u32) -> Choice<'a> {
+    fn choice(&self, machine: Option<&'a Machine>, slots: u32, size: Size, zones: u32) -> Choice<'a> {
         let on_machines =
             |share: u32| shares(share, share.div_ceil(slots).max(1)).filter(|&on| on > 0).collect();
         let tier =
@@ -302,15 +303,28 @@ impl<'a> Space<'a> {
         Choice { machine, machines, size, cost, fails: together(&tier, self.priors.node.unavailability()) }
     }
 
-    fn disks(&self, kind: &MachineType, machines: u32) -> Money {
+    fn disks(&self, kind: &Machine, machines: u32) -> Money {
         let sells = |offer: &&RegionOffer| offer.machines.iter().any(|sold| std::ptr::eq(sold, kind));
         let offers = self.markets.iter().filter_map(|market| match market {
             Market::Cloud(offer) => Some(*offer),
             Market::Local => None,
         });
-        let disk = offers.into_iter().find(sells).and_then(|offer| offer.disk.as_ref());
+        let disk = offers.into_iter().find(sells).and_then(|offer| offer.unit(Unit::DiskGbMonth));
         disk.map_or(Money(0), |price| Money::from_usd(price.usd * DISK_GB * f64::from(machines)))
     }
+}
+
+/// Of the machines that hold equally many replicas the cheapest: the others differ in nothing that is searched for. The first by
+/// name of equally cheap ones.
+fn cheapest_of_each<'a>(offer: &'a RegionOffer, service: &Service) -> Vec<(Option<&'a Machine>, u32)> {
+    let mut cheapest: BTreeMap<u32, &Machine> = BTreeMap::new();
+    for kind in offer.usable() {
+        let best = cheapest.entry(slots(service, kind)).or_insert(kind);
+        if kind.price.usd < best.price.usd {
+            *best = kind;
+        }
+    }
+    cheapest.into_iter().map(|(slots, kind)| (Some(kind), slots)).collect()
 }
 
 /// Keeps the choices that no other one beats in price and in every set of zones.
