@@ -173,7 +173,8 @@ impl fmt::Display for Availability {
         } else {
             0
         };
-        let percent = (1.0 - self.unavailability) * 100.0;
+        // Parts that add up to all of the time may add up to a little more.
+        let percent = (1.0 - self.unavailability).max(0.0) * 100.0;
         let scale = 10f64.powi(digits as i32);
         f.pad(&format!("{:.*}%", digits, (percent * scale + 1e-6).floor() / scale))
     }
@@ -254,6 +255,7 @@ mod tests {
         check::<Availability>("99.95", None);
         check::<Availability>("NaN%", None);
         let five_nines: Availability = "99.999%".parse().unwrap();
+        assert_eq!(Availability { unavailability: 1.0 + f64::EPSILON }.to_string(), "0%");
         assert!((five_nines.downtime_min_year() - 5.2596).abs() < 1e-4);
     }
 }
