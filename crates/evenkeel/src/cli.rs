@@ -33,6 +33,9 @@ pub enum Command {
     },
     /// Show the architecture that meets the objectives, what it costs, and why
     Plan(PlanArgs),
+    /// Show or update the prices that plans are made with
+    #[command(subcommand)]
+    Catalog(CatalogAction),
     /// Run the application on this machine, in emulated zones
     Up(UpArgs),
     /// Show zones, units, roles and objectives
@@ -87,6 +90,31 @@ pub struct PlanArgs {
     /// Exit with 2 when the running system differs from the plan
     #[arg(long)]
     pub detailed_exitcode: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogAction {
+    /// Show what can be bought, since when its prices stand, and where they were read
+    List(CatalogListArgs),
+    /// Lay a file of prices over those of this version; a file with a wrong line changes nothing
+    Update(CatalogUpdateArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogListArgs {
+    /// This provider only: `aws`, `gcp` or `alicloud`
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// This region only, by the provider's id or by place (`eu-central`), with each of its machine types
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogUpdateArgs {
+    /// The file: sections of the form that catalog/README.md describes, with their sources
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -4,7 +4,7 @@
 //! same file and catalogue always give the same plan; every number rests on a printed source or a printed
 //! assumption. Pure: no clock, no file, no network. The prices are part of the binary.
 //!
-//! Deliberately absent in this version: caches, a second region, latency, traffic prices, and how many nodes a
+//! Deliberately absent in this version: caches, a second region, latency, traffic (its prices are known), and how many nodes a
 //! database should have, which the file says.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod catalog;
 mod check;
 mod down;
 mod drill;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(file) => check::run(&file.file, cli.json),
         Command::Explain { code } => check::explain(&code),
         Command::Plan(args) => plan::run(&args, &site, cli.json),
+        Command::Catalog(action) => catalog::run(&action, &site, cli.json),
         Command::Up(args) => up::run(&args, &site, cli.json),
         Command::Supervise(args) => up::supervise(&args, &site),
         Command::Status(args) => status::run(&args, &site, cli.json),

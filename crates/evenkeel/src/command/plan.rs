@@ -12,6 +12,7 @@ use crate::exit;
 use crate::say;
 use crate::wire::hosts::{self, Hosts};
 use crate::wire::mirror::Mirror;
+use crate::wire::prices;
 use crate::wire::rollout;
 use crate::wire::site::{Site, write_whole};
 
@@ -21,7 +22,7 @@ use super::{block_on, check};
 pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (app, reading, _) = check::app(&args.file.file)?;
     let started = Instant::now();
-    let mut plan = make(&app, args.provider.as_deref())?;
+    let mut plan = make(&app, args.provider.as_deref(), site)?;
     plan.assumed.extend(reading.defaults);
     let solve_ms = started.elapsed().as_secs_f64() * 1e3;
     let running = running(site)?;
@@ -52,9 +53,10 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
     Ok(if pending && args.detailed_exitcode { ExitCode::from(exit::PENDING) } else { ExitCode::SUCCESS })
 }
 
-/// The plan for `app` over the built-in prices.
-pub fn make(app: &App, provider: Option<&str>) -> anyhow::Result<Plan> {
-    let options = plan::Options { provider: provider.map(str::to_owned), ..plan::Options::default() };
+/// The plan for `app` over the prices of the binary, or those that were laid over them.
+pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Plan> {
+    let catalog = prices::catalog_for(app, provider, site)?;
+    let options = plan::Options { catalog, provider: provider.map(str::to_owned) };
     Ok(plan::plan(app, &options)?)
 }
 
@@ -63,7 +65,9 @@ pub fn make_local(app: &App) -> anyhow::Result<Plan> {
     let mut app = app.clone();
     app.placement.providers.clear();
     app.placement.regions.clear();
-    make(&app, None)
+    // Nothing is bought for this machine.
+    let options = plan::Options { catalog: plan::Catalog::default(), provider: None };
+    Ok(plan::plan(&app, &options)?)
 }
 
 fn running(site: &Site) -> anyhow::Result<Option<Plan>> {

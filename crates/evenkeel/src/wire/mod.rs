@@ -22,6 +22,7 @@ pub mod mirror;
 pub mod picture;
 pub mod picture_data;
 pub mod place;
+pub mod prices;
 pub mod primary;
 pub mod publish;
 pub mod release;

@@ -7,6 +7,7 @@
 //!           store/         the store's data, log and lock, which names its process
 //!           identity/      0700: this run's authority and secrets
 //!           hosts.json     agents on other hosts: which store they meet in (`hosts`)
+//!           catalog.csv    prices laid over those of the binary (`prices`)
 //!           data.id        run by root: the name of its folder below /var/lib/evenkeel
 //!           zones/a/       the agent of zone a: its lock, log, front.sock, data.sock, units/, node/ (its certificate),
 //!                          databases/ (not when run by root)
@@ -147,6 +148,11 @@ impl Site {
     /// See `hosts`.
     pub fn hosts_path(&self) -> PathBuf {
         self.root.join("hosts.json")
+    }
+
+    /// See `prices`.
+    pub fn catalog_path(&self) -> PathBuf {
+        self.root.join("catalog.csv")
     }
 
     /// See `place`.
