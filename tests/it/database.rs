@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{Site, last_json, program, text, unit};
+use crate::site::{Site, last_json, program, root, text, unit};
 
 const WITH_DATABASE: &str = "name: shop
 objectives: { rto: { node: 60s, zone: 60s }, rpo: { node: 0s } }
@@ -50,9 +50,11 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
 
     for how in ["kill", "freeze"] {
         let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
+        let struck = site.status()["databases"][0]["primary"].clone();
         let output = site.expect(0, &words);
         let verdict = last_json(&output);
         assert_eq!(verdict["fault"], format!("primary/{how}"), "{verdict:#}");
+        assert_eq!(verdict["target"], struck, "{verdict:#}");
         assert_eq!(verdict["lost_writes"], 0, "{verdict:#}");
         assert_eq!(verdict["stale_reads"], 0, "{verdict:#}");
         assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
@@ -124,9 +126,14 @@ fn a_database_with_one_standby_says_what_that_may_cost_and_is_taken_over_by_it()
     let told = text(&refused.stderr);
     assert!(!refused.status.success() && told.contains("(write `standbys: 2`)"), "{told}");
     site.write(&two.replace("rpo: { node: 0s }", "rpo: { node: 8s }"));
-    site.up(&[]);
+    // Cut off, it is ended by its own clock alone.
+    let (isolated, faults): (&[&str], _) = match root("a two-node database whose primary is cut off") {
+        true => (&["--isolate"], ["kill", "freeze", "cut"].as_slice()),
+        false => (&[], ["kill", "freeze"].as_slice()),
+    };
+    site.up(isolated);
     site.until("a database of two nodes", Duration::from_secs(60), doubled);
-    for how in ["kill", "freeze"] {
+    for how in faults {
         let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
         let verdict = last_json(&site.expect(0, &words));
         assert_eq!(verdict["fault"], format!("primary/{how}"), "{verdict:#}");
@@ -136,11 +143,34 @@ fn a_database_with_one_standby_says_what_that_may_cost_and_is_taken_over_by_it()
     // More nodes and back, while it serves.
     let term = site.status()["databases"][0]["term"].clone();
     site.write(WITH_DATABASE);
-    site.up(&[]);
+    site.up(isolated);
     site.until("a whole database", Duration::from_secs(90), whole);
     site.write(&two.replace("rpo: { node: 0s }", "rpo: { node: 8s }"));
-    site.up(&[]);
+    site.up(isolated);
     let after = site.until("a database of two nodes", Duration::from_secs(60), doubled);
     assert_eq!(after["databases"][0]["term"], term, "a needless failover");
+    site.expect(0, &["down", "--delete-data"]);
+}
+
+#[test]
+fn two_copies_and_a_witness_lose_nothing() {
+    if !postgres("a database with a witness") {
+        return;
+    }
+    let _ = program("shop");
+    let site = Site::new("witness", &WITH_DATABASE.replace("standbys: 2", "standbys: 1, witness: true"));
+    site.up(&[]);
+    let status = site.until("a whole database", Duration::from_secs(60), whole);
+    assert_eq!(unit(&status, "db-3").unwrap()["role"], "witness", "{status:#}");
+    for how in ["kill", "freeze"] {
+        let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
+        let struck = site.status()["databases"][0]["primary"].clone();
+        let verdict = last_json(&site.expect(0, &words));
+        assert_eq!((&verdict["target"], &verdict["lost_writes"]), (&struck, &0.into()), "{verdict:#}");
+        assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+        let moved = site.until("a whole database again", Duration::from_secs(90), whole);
+        assert_ne!(moved["databases"][0]["primary"], struck, "nothing was broken");
+    }
+    site.expect(1, &["failover", "db", "--to", "db-3"]);
     site.expect(0, &["down", "--delete-data"]);
 }

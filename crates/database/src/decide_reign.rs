@@ -69,7 +69,8 @@ pub(crate) fn take_the_term(scene: &Scene<'_>) -> Option<Action> {
     }
 }
 
-/// A winner's server gets the quorum, and rises when it is in force.
+/// A winner's server gets the quorum, and rises. Whether every process goes by it is asked before it serves: until then
+/// nobody is let in, so nothing is committed.
 pub(crate) fn rise(scene: &Scene<'_>) -> Option<Action> {
     if !scene.is_primary() || scene.serving() || scene.view.durable.reign != scene.term() {
         return None;
@@ -79,7 +80,7 @@ pub(crate) fn rise(scene: &Scene<'_>) -> Option<Action> {
     if scene.has(Flaw::PromoteBeforeSync) {
         return Some(Action::Promote);
     }
-    settle_sync(scene, sync, quorum).or(Some(Action::Promote))
+    Some(if sync.set == Some(*quorum) { Action::Promote } else { Action::SetSync(*quorum) })
 }
 
 /// The next action until `quorum` is in force; `None`: it is.

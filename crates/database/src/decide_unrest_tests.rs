@@ -77,8 +77,13 @@ fn one_that_fails_each_time_is_primary_only_when_nobody_else_can() {
         other => panic!("{other:?}"),
     };
     assert_eq!(winner(&view), Some(NodeId(3)));
+    let back = [(A, end(1)), (B, end(1))].into();
+    let others = std::mem::replace(&mut view.docs, back);
+    assert_eq!(winner(&view), Some(A), "the last primary is there again with everything");
     record.unrest.clear();
     view.record = Some(Kept { value: record, revision: 1 });
+    assert_eq!(winner(&view), Some(B), "anybody else first");
+    view.docs = others;
     assert_eq!(winner(&view), Some(B), "of equal ones the first");
 }
 

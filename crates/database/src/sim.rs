@@ -10,7 +10,7 @@
 //! - no server streams from one whose log does not begin with its own.
 //!
 //! [`random`] plays one schedule of a seed and then checks that the cluster heals; the tests explore small worlds
-//! exhaustively, and show that every [`crate::Flaw`] is noticed.
+//! exhaustively, and show that every [`crate::Flaw`] is noticed. [`Timed`] plays the same rules in virtual time.
 
 mod act;
 mod disk;
@@ -19,11 +19,14 @@ mod random;
 #[cfg(test)]
 pub(crate) use random::calm;
 pub use random::{Failure, Outcome, random, random_with_witness};
+mod timed;
 mod world;
 
 pub use lease::{ASSUMED, Assumed, LeaseFailure, LeaseOutcome, lease};
 
 pub use disk::{Disk, Entry, State};
+
+pub use timed::{Gap, Pace, Timed};
 
 pub use world::{Budget, Keeper, Move, Node, Run, World};
 

@@ -9,7 +9,8 @@
 //!
 //! Entry points: [`run`] with [`Options`] and a [`Break`] gives a [`model::Verdict`]; [`run_report`] gives the
 //! evidence beside it; [`to_json`] and [`render`] show them; [`exit_code`] is what the command ends with. What a
-//! PostgreSQL database keeps of what it acknowledged has clients and checkers of its own: [`database`].
+//! PostgreSQL database keeps of what it acknowledged has clients and checkers of its own: [`database`]. [`simulate`] plays
+//! years of failures against the real decide code, in virtual time.
 
 mod breaking;
 mod client;
@@ -27,6 +28,7 @@ mod load;
 mod options;
 mod render;
 mod run;
+pub mod simulate;
 
 pub use breaking::{Break, BreakError, Injected};
 pub use decide_judge::{SLACK_US, unsavable};

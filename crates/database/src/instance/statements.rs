@@ -12,6 +12,8 @@ use super::{Class, Instance, InstanceError, KEEPER, SlotName, StandbyName};
 
 /// Between two looks whether a promotion has happened; the server's own look is every 100 ms.
 const PROMOTED_LOOK: Duration = Duration::from_millis(5);
+/// Looks whether sessions that were told to end are gone, so far apart.
+const GONE_LOOKS: u32 = 20;
 /// As whom a term is written, so that a later writer can end one that still waits.
 const TERM_WRITER: &str = "evenkeel-term";
 
@@ -188,6 +190,30 @@ impl Instance {
              WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}'"
         );
         self.ended("end the sessions", &sql, within).await
+    }
+
+    /// After [`Instance::terminate_clients`]: waits for a moment until those sessions are gone, and puts all that was written
+    /// on the disk. Sessions that end write a little more, which is there 0.2 s later otherwise, and reaches one standby
+    /// before the other.
+    ///
+    /// # Errors
+    /// [`InstanceError::Sql`], [`InstanceError::Late`], [`InstanceError::Connect`].
+    pub async fn settle_log(&self, within: Duration) -> Result<(), InstanceError> {
+        const WHAT: &str = "settle the log";
+        let left = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}' \
+             LIMIT 1"
+        );
+        for _ in 0..GONE_LOOKS {
+            if self.kept(WHAT, &left, false, within).await?.is_empty() {
+                break;
+            }
+            tokio::time::sleep(PROMOTED_LOOK).await;
+        }
+        // A commit writes all that comes before it; this one waits for nobody.
+        let sql = "BEGIN; SET LOCAL synchronous_commit = 'local'; \
+                   SELECT pg_logical_emit_message(true, 'evenkeel', 'handover'); COMMIT";
+        self.kept(WHAT, sql, true, within).await.map(drop)
     }
 
     /// Cuts the replication connections of `names`; returns how many. They come back unless their side is told

@@ -82,11 +82,12 @@ impl Local {
             Action::Forget(durable) => self.forget(*durable).await?,
             Action::SetSync(quorum) => self.set_sync(*quorum).await?,
             Action::ConfirmSync => self.confirm_sync().await?,
-            Action::Promote => self.instance.promote(PROMOTE).await?,
+            Action::Promote => self.promote().await?,
             Action::Open => self.set_open(true)?,
             Action::Close => {
                 self.set_open(false)?;
                 self.instance.terminate_clients(QUICK).await?;
+                self.instance.settle_log(QUICK).await?;
             }
             Action::Fetch { node, term, upto } => return self.lack(*node, *term, *upto).map(Some),
             // A witness's alone.
@@ -96,6 +97,22 @@ impl Local {
             }
         }
         Ok(None)
+    }
+
+    /// Promotes, and makes sure of the quorum meanwhile: both take a while and neither waits for the other. What is not
+    /// certain by then is asked again before the reign serves. A change from no quorum at all waits for two checkpoints, and
+    /// those for the promotion.
+    async fn promote(&mut self) -> Result<(), KeeperError> {
+        let instance = self.instance.clone();
+        let promotion = instance.promote(PROMOTE);
+        if self.in_force || self.own.replaced.contains(&0) {
+            return Ok(promotion.await?);
+        }
+        let (promoted, confirmed) = tokio::join!(promotion, self.confirm_sync());
+        if let Err(error) = confirmed {
+            tracing::debug!(node = %self.options.unit(), error = &error as &dyn std::error::Error, "asking again whether the quorum is in force");
+        }
+        Ok(promoted?)
     }
 
     fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
@@ -211,7 +228,12 @@ impl Local {
         let before = self.own.quorum;
         if before.is_none_or(|before| before.term != quorum.term) {
             for node in self.others() {
-                self.instance.create_slot(&self.slot_name(node, quorum.term)?, QUICK).await?;
+                let made = self.instance.create_slot(&self.slot_name(node, quorum.term)?, QUICK).await;
+                if let Err(error) = made {
+                    // There may be none left: the next try has those that nobody needs.
+                    self.make_room(quorum.term).await?;
+                    return Err(error.into());
+                }
             }
         }
         self.give(quorum)

@@ -55,7 +55,7 @@ pub(super) struct Local {
     /// Long work is under way.
     pub busy: Option<&'static str>,
     /// The quorum of the settings is in force; what came before it may be until then.
-    in_force: bool,
+    pub in_force: bool,
     /// The settings on the disk, or those that the server has loaded, may not be what `own` says.
     unapplied: bool,
     /// What the server had received when it was last told of its upstream; `None`: not known.
@@ -76,7 +76,7 @@ pub(super) struct Local {
     /// The slots of a reign that may be won.
     pub prepared: Option<Prepared>,
     /// Since when nobody uses a slot.
-    slots_away: BTreeMap<String, Instant>,
+    pub slots_away: BTreeMap<String, Instant>,
     /// Nothing is received from the primary of this term, since when.
     unfed: Option<(Term, Instant)>,
     /// The primary of this term has no longer the log that is needed next.

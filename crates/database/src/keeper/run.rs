@@ -125,6 +125,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         status: status_out,
         rule: String::new(),
         detail: String::new(),
+        in_vain: None,
         finished_out,
         finished,
         spawner: tasks.spawner(),
@@ -166,6 +167,8 @@ struct Keeper {
     status: watch::Sender<Arc<KeeperStatus>>,
     rule: String,
     detail: String,
+    /// What was last tried and has not come to anything: told of once.
+    in_vain: Option<Action>,
     finished_out: mpsc::Sender<Finished>,
     finished: mpsc::Receiver<Finished>,
     spawner: Spawner,
@@ -344,6 +347,13 @@ impl Keeper {
         self.peers.say(term.filter(|_| judgement.suspects));
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
+        // The heir of a wanted switch knows its term before it begins.
+        let heir = Some(self.local.options.node);
+        if let Some(kept) = &view.record
+            && matches!(kept.value.phase, ReignPhase::Serving { handover, .. } if handover == heir)
+        {
+            self.local.prepare_slots(kept.value.term + 1, &self.spawner)?;
+        }
         let chosen = known.then(|| choose(&view, &judgement)).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
@@ -359,11 +369,12 @@ impl Keeper {
         if self.checkpointing && action == Action::Checkpoint {
             return Ok(Round::Calm);
         }
-        // A renewal twice a second is no news.
-        if !matches!(action, Action::Renew { .. }) {
+        // A renewal twice a second is no news, and the same tried again is none either.
+        if !matches!(action, Action::Renew { .. }) && self.in_vain.as_ref() != Some(&action) {
             info!(node = %self.local.options.unit(), rule, ?action, "acts");
             rule.clone_into(&mut self.rule);
         }
+        self.in_vain = Some(action.clone());
         self.act(action).await
     }
 
@@ -419,11 +430,15 @@ impl Keeper {
                     // What had failed before is past.
                     None => self.detail.clear(),
                 }
+                self.in_vain = None;
                 return Ok(Round::Acted);
             }
         };
         match written {
-            Some(revision) => self.see(revision).await,
+            Some(revision) => {
+                self.in_vain = None;
+                self.see(revision).await;
+            }
             // Somebody was faster: what they wrote is about to come.
             None => self.wait(URGENT_MS).await,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{Nodes, Term};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use world::Spawner;
 
 use super::carry::QUICK;
@@ -16,11 +16,11 @@ use crate::instance::SlotName;
 /// election the first writes wait for the same disk.
 const UNUSED: Duration = Duration::from_secs(10);
 
-/// Slots that are being made, or were.
+/// Slots that are being made, or were. Those of one such reign may lie about, no more: a server has room for sixteen, and
+/// one that is full of them could not become primary.
 #[derive(Debug)]
 pub(super) struct Prepared {
     term: Term,
-    since: Instant,
     done: oneshot::Receiver<()>,
 }
 
@@ -39,7 +39,12 @@ impl Local {
     /// election. Who does not win it is nobody's upstream in that term, so nobody comes to them ([`Local::drop_unused`]).
     pub fn prepare_slots(&mut self, term: Term, spawner: &Spawner) -> Result<(), KeeperError> {
         let standby = self.last.as_ref().is_some_and(|seen| seen.in_recovery);
-        if self.running.is_none() || !standby || self.own.slots != 0 || self.witness.is_some() {
+        let again = self.prepared.as_ref().is_some_and(|prepared| prepared.term == term);
+        if again || self.running.is_none() || !standby || self.own.slots != 0 || self.witness.is_some() {
+            return Ok(());
+        }
+        // Elections on elections: what the ones before have left is dropped in calm, and no more is made until then.
+        if self.stale(term).len() > self.others().len() {
             return Ok(());
         }
         let slots: Result<Vec<_>, _> =
@@ -53,32 +58,58 @@ impl Local {
             // Who waited may have ended.
             let _ = out.send(());
         });
-        self.prepared = Some(Prepared { term, since: Instant::now(), done });
+        self.prepared = Some(Prepared { term, done });
         Ok(())
     }
 
-    /// Drops slots of reigns that this standby did not win, or they would hold log for nobody.
+    /// Drops slots of reigns that this node did not win, or they would hold log for nobody. Those of older reigns than the
+    /// newest one at once; those of that one after [`UNUSED`].
     pub async fn drop_unused(&mut self) -> Result<(), KeeperError> {
-        let Some(seen) = self.last.as_ref().filter(|seen| seen.in_recovery) else { return Ok(()) };
-        if self.own.slots != 0 || self.prepared.as_ref().is_some_and(|some| some.since.elapsed() < UNUSED) {
-            return Ok(());
+        let newest = self.prepared.as_ref().map_or(0, |prepared| prepared.term);
+        let recent = |name: &SlotName| {
+            let since = self.slots_away.get(name.as_str());
+            since.is_none_or(|since| since.elapsed() < UNUSED)
+        };
+        let mut unused = self.stale(self.own.slots);
+        if self.own.slots == 0 {
+            let kept = self.names(newest);
+            unused.retain(|name| !kept.contains(name) || !recent(name));
+        } else {
+            // A primary's first writes wait for its disk.
+            unused.retain(|name| !recent(name));
         }
-        self.prepared = None;
-        for slot in &seen.slots {
-            if let Ok(name) = SlotName::new(&slot.name)
-                && self.is_ours(&slot.name)
-            {
-                self.instance.drop_slot(&name, QUICK).await?;
-            }
+        for name in unused {
+            self.instance.drop_slot(&name, QUICK).await?;
         }
         Ok(())
     }
 
-    /// Whether a slot is one that keepers make.
+    /// Drops all of them but those of `reign`, whoever wants them later: without room for these nothing goes on.
+    pub async fn make_room(&mut self, reign: Term) -> Result<(), KeeperError> {
+        for name in self.stale(reign) {
+            self.instance.drop_slot(&name, QUICK).await?;
+        }
+        Ok(())
+    }
+
+    /// Slots that keepers make, that nobody uses now, and that are not of `reign`.
+    fn stale(&self, reign: Term) -> Vec<SlotName> {
+        let kept = self.names(reign);
+        let seen = self.last.iter().flat_map(|seen| &seen.slots);
+        let free = seen.filter(|slot| !slot.active && self.is_ours(&slot.name));
+        let names = free.filter_map(|slot| SlotName::new(&slot.name).ok());
+        names.filter(|name| !kept.contains(name)).collect()
+    }
+
+    /// Those of `reign`.
+    fn names(&self, reign: Term) -> Vec<SlotName> {
+        self.others().into_iter().filter_map(|node| self.slot_name(node, reign).ok()).collect()
+    }
+
+    /// Whether a slot is one that keepers make: of a node, and of a term.
     fn is_ours(&self, slot: &str) -> bool {
-        let prefix =
-            |node| self.slot_name(node, 0).map(|name| name.as_str().trim_end_matches('0').to_owned());
-        self.others().into_iter().filter_map(|node| prefix(node).ok()).any(|prefix| slot.starts_with(&prefix))
+        let term = slot.rsplit_once("_t").and_then(|(_, term)| term.parse::<Term>().ok());
+        term.is_some_and(|term| self.names(term).iter().any(|name| name.as_str() == slot))
     }
 
     /// Makes the slots that are missing, of nodes that came into the plan in the middle of a reign. And makes anew those that

@@ -310,7 +310,7 @@ impl World {
         node.disk.promote(reign, number);
     }
 
-    fn end(&mut self, id: NodeId) {
+    pub(super) fn end(&mut self, id: NodeId) {
         self.node_mut(id).run = None;
         self.gone(id);
     }

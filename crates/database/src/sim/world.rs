@@ -426,6 +426,9 @@ impl World {
         if self.unasked > self.unrest_max {
             return Some("more failovers in a row than are made unasked");
         }
+        if self.record.as_ref().and_then(Record::primary).is_some_and(|primary| self.witnesses.has(primary)) {
+            return Some("a node without data was chosen");
+        }
         let mut terms = BTreeSet::new();
         if !self.ackers.iter().all(|(term, _)| terms.insert(*term)) {
             return Some("two nodes acknowledged in one term");

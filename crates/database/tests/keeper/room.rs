@@ -9,9 +9,11 @@ use rustix::process::Signal;
 use super::site::Site;
 
 /// Switches, one as soon as the one before is over.
-const SWITCHES: usize = 8;
+const SWITCHES: usize = 10;
 /// Segments of log that a node may have after them: what is kept for standbys, twice, and those in use.
 const SEGMENTS: usize = 18;
+/// Slots that a node may have at any time: of its own reign, of the newest election, and of one before.
+const SLOTS: usize = 6;
 
 fn standbys(site: &Site) -> Vec<NodeId> {
     let (primary, _) = site.primary().unwrap();
@@ -22,6 +24,7 @@ fn standbys(site: &Site) -> Vec<NodeId> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quick_switches_do_not_pile_up_log() {
     let Some(site) = Site::three("log of many switches").await else { return };
+    let slots = |site: &Site, node| site.folder(node).join("data/pg_replslot").read_dir().unwrap().count();
     let mut most = Vec::new();
     for _ in 0..SWITCHES {
         let to = standbys(&site)[0];
@@ -29,13 +32,19 @@ async fn quick_switches_do_not_pile_up_log() {
         site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == to)).await;
         site.calm().await;
         most.push([1, 2, 3].map(|node| site.segments(NodeId(node))).into_iter().max().unwrap());
+        let held = [1, 2, 3].map(|node| slots(&site, NodeId(node)));
+        assert!(held.iter().all(|held| *held <= SLOTS), "slots of the nodes: {held:?}");
     }
+    // The node that has won none of these elections, and made slots ahead for each.
+    let spared = standbys(&site)[1];
+    site.hand_over(spared).await;
+    site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == spared)).await;
+    site.calm().await;
     let bounded = |site: &Site| (1..=3).all(|node| site.segments(NodeId(node)) <= SEGMENTS);
     site.until("little log on every node", bounded).await;
     println!("segments on the node that has most of them, after each switch: {most:?}");
     // What a standby made for a reign that another node won holds log for nobody.
     let (primary, _) = site.primary().unwrap();
-    let slots = |site: &Site, node| site.folder(node).join("data/pg_replslot").read_dir().unwrap().count();
     let used = |site: &Site| {
         slots(site, primary) == 2 && standbys(site).into_iter().all(|standby| slots(site, standby) == 0)
     };

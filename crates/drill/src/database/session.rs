@@ -87,6 +87,9 @@ struct Session {
 /// A way to a server that is opened when it is needed and opened again after it broke.
 pub(super) struct Link {
     target: Target,
+    /// Index of the address that is tried first, as `${db.url}` has the own zone's front first: clients that stayed where
+    /// they once fled to would all be at one front after some faults.
+    first: usize,
     /// Index of the address in use.
     at: usize,
     session: Option<Session>,
@@ -97,8 +100,8 @@ pub(super) struct Link {
 impl Link {
     /// Opens nothing yet. `first` spreads clients over the addresses.
     pub(super) fn new(target: Target, first: usize) -> Link {
-        let at = first % target.addresses.len().max(1);
-        Link { target, at, session: None, backoff: BACKOFF_FIRST, not_before: None }
+        let first = first % target.addresses.len().max(1);
+        Link { target, first, at: first, session: None, backoff: BACKOFF_FIRST, not_before: None }
     }
 
     /// Makes sure that a server has taken us in; `Err` is why not, and then nothing was sent.
@@ -106,7 +109,9 @@ impl Link {
         if self.session.as_mut().is_some_and(Session::is_alive) {
             return Ok(());
         }
-        self.session = None;
+        if self.session.take().is_some() {
+            self.at = self.first;
+        }
         if let Some(at) = self.not_before.take() {
             tokio::time::sleep_until(at.min(deadline)).await;
         }
@@ -141,9 +146,9 @@ impl Link {
             Err(_) => Answer::Late,
         };
         match &answer {
-            Answer::Broken | Answer::Late => self.session = None,
+            Answer::Broken | Answer::Late => self.close(),
             // The server goes down, or whoever stands between: the next statement would meet a dead connection.
-            Answer::Error(code) if code.starts_with("57P") || code.starts_with("08") => self.session = None,
+            Answer::Error(code) if code.starts_with("57P") || code.starts_with("08") => self.close(),
             // A standby: the primary is elsewhere, or will be.
             Answer::Error(code) if code == "25006" => self.leave(),
             _ => {}
@@ -156,6 +161,12 @@ impl Link {
         if self.session.is_some() && !matches!(self.run("ROLLBACK", deadline).await, Answer::Done { .. }) {
             self.session = None;
         }
+    }
+
+    /// The next one is tried at the first address again.
+    fn close(&mut self) {
+        self.session = None;
+        self.at = self.first;
     }
 
     /// Goes on to the next address.

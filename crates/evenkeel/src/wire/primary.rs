@@ -15,8 +15,8 @@ pub struct PrimaryFault {
     pub database: DatabaseName,
     pub zones: LocalZones,
     pub status: watch::Receiver<Arc<Status>>,
-    /// What was struck, to be healed.
-    struck: Option<(ProcessId, ZoneName)>,
+    /// What was struck: to be healed, and to be named when somebody else is primary.
+    struck: Option<(ProcessId, Primary)>,
 }
 
 /// A primary as the picture has it.
@@ -45,7 +45,7 @@ impl PrimaryFault {
     }
 
     fn mend(&self) -> Result<(), BreakError> {
-        let Some((process, zone)) = &self.struck else { return Ok(()) };
+        let Some((process, Primary { zone, .. })) = &self.struck else { return Ok(()) };
         match self.fault.kind {
             FaultKind::Kill => Ok(()),
             FaultKind::Freeze => {
@@ -66,7 +66,9 @@ impl Break for PrimaryFault {
     }
 
     fn target(&self) -> String {
-        self.primary().map_or_else(|| self.database.to_string(), |primary| primary.unit.to_string())
+        let struck = self.struck.as_ref().map(|(_, primary)| primary.unit.to_string());
+        let now = || self.primary().map(|primary| primary.unit.to_string());
+        struck.or_else(now).unwrap_or_else(|| self.database.to_string())
     }
 
     fn impossible(&self) -> Option<String> {
@@ -78,17 +80,18 @@ impl Break for PrimaryFault {
         let primary = self.primary().ok_or_else(|| BreakError::new("there is no primary to strike"))?;
         let gone = || BreakError::new(format!("the server of {} does not run", primary.unit));
         let process = primary.process.ok_or_else(gone)?;
-        self.struck = Some((process, primary.zone.clone()));
+        let (unit, zone) = (primary.unit.clone(), primary.zone.clone());
+        self.struck = Some((process, primary));
         let at = Instant::now();
         match self.fault.kind {
             FaultKind::Kill => process.signal(Signal::KILL),
             FaultKind::Freeze => signal_tree(process, Signal::STOP),
-            FaultKind::Cut => self.zones.cut_zone(&primary.zone).map_err(|error| BreakError {
-                what: format!("zone {} was not cut off", primary.zone),
+            FaultKind::Cut => self.zones.cut_zone(&zone).map_err(|error| BreakError {
+                what: format!("zone {zone} was not cut off"),
                 cause: Some(Box::new(error)),
             })?,
         }
-        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at })
+        Ok(Injected { units: vec![unit], primary: true, fronts: Vec::new(), at })
     }
 
     async fn heal(&mut self) -> Result<(), BreakError> {

@@ -1,0 +1,193 @@
+//! Years of failures against the product's real decide code, in virtual time.
+//!
+//! Zones and machines fail and are repaired at random, and the keepers of a database decide as they do in production
+//! (`database::sim::Timed`): who is suspected, elected, promoted, awaited. So what the availability model of a plan
+//! assumes of a failover is held against the code that makes it. The same seed gives the same years.
+//!
+//! Deliberately absent: failures that a machine survives (a killed server, a cut link), which a real drill makes, and
+//! replicas without state, which `zone::sim` plays.
+
+use ::database::sim::{Pace, Timed};
+use model::NodeId;
+use world::Chance;
+
+/// Hours of a year, as the planner counts them.
+const HOURS_YEAR: f64 = 8_766.0;
+const MS_HOUR: f64 = 3_600_000.0;
+/// Stretches into which a run is cut for its error.
+const BATCHES: u32 = 50;
+/// Most zones and most nodes.
+const COUNT_MAX: u8 = 7;
+/// Longest run.
+const YEARS_MAX: u32 = 1_000_000;
+
+/// How often something fails and how long it is away: exponential, both.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Failing {
+    /// Failures in a year of operation.
+    pub per_year: f64,
+    /// Mean hours until it is repaired.
+    pub hours: f64,
+}
+
+/// A database and what it runs on. Node `i` is in zone `i % zones`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Simulation {
+    /// Zones, alike and independent.
+    pub zones: u8,
+    /// One zone.
+    pub zone: Failing,
+    /// Nodes of the database, a witness included; three or more, as two have no quorum.
+    pub nodes: u8,
+    /// The last one is a witness.
+    pub witness: bool,
+    /// One node's machine.
+    pub node: Failing,
+    /// How long the keepers' actions take.
+    pub pace: Pace,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Simulated {
+    /// Years that were played.
+    pub years: u32,
+    /// Share of time in which no write could be acknowledged.
+    pub unavailability: f64,
+    /// Standard deviation of that as an estimate, from how stretches of the run differ.
+    pub deviation: f64,
+    /// Lengths of the gaps that another node ended by becoming primary, in milliseconds, in order of time.
+    pub takeovers_ms: Vec<u64>,
+    /// All others: a node that came back may have been waited for.
+    pub waits: u64,
+    /// Failures and repairs.
+    pub events: u64,
+    /// Runs through the keepers' rules.
+    pub looks: u64,
+}
+
+/// A number that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is {value}; it must be {rule}")]
+pub struct SimulateError {
+    /// Which.
+    pub what: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+/// Something that fails: a zone, or a node's machine.
+struct Part {
+    up: bool,
+    next_ms: f64,
+    failing: Failing,
+}
+
+impl Failing {
+    fn check(self, what: &'static str) -> Result<(), SimulateError> {
+        let rate = self.per_year.is_finite() && (0.0..=100_000.0).contains(&self.per_year);
+        let time = self.hours.is_finite() && (0.001..=HOURS_YEAR).contains(&self.hours);
+        let value = format!("{} failures a year of {} h", self.per_year, self.hours);
+        let rule = "0 to 100,000 failures a year, each of 0.001 h to a year";
+        if rate && time { Ok(()) } else { Err(SimulateError { what, value, rule }) }
+    }
+}
+
+impl Part {
+    fn new(failing: Failing, chance: &mut Chance) -> Part {
+        let mut part = Part { up: false, next_ms: 0.0, failing };
+        part.turn(chance);
+        part
+    }
+
+    /// From up to down or back, and when it next turns.
+    fn turn(&mut self, chance: &mut Chance) {
+        self.up = !self.up;
+        let mean_h = match (self.up, self.failing.per_year > 0.0) {
+            (true, true) => HOURS_YEAR / self.failing.per_year,
+            (true, false) => f64::INFINITY,
+            (false, _) => self.failing.hours,
+        };
+        // In (0, 1], so the logarithm is finite.
+        self.next_ms += -(1.0 - chance.unit()).ln() * mean_h * MS_HOUR;
+    }
+}
+
+impl Simulation {
+    fn check(&self) -> Result<(), SimulateError> {
+        let count = |what, value: u8, from: u8, rule| match (from..=COUNT_MAX).contains(&value) {
+            true => Ok(()),
+            false => Err(SimulateError { what, value: value.to_string(), rule }),
+        };
+        count("the number of zones", self.zones, 1, "1 to 7")?;
+        count("the number of nodes", self.nodes, 3, "3 to 7: fewer have no quorum to simulate")?;
+        self.zone.check("a zone")?;
+        self.node.check("a node")
+    }
+
+    /// Plays `years` from `seed`.
+    ///
+    /// # Errors
+    /// [`SimulateError`] for numbers that make no sense, and for no years or more than a million.
+    pub fn run(&self, seed: u64, years: u32) -> Result<Simulated, SimulateError> {
+        self.check()?;
+        if !(1..=YEARS_MAX).contains(&years) {
+            let value = years.to_string();
+            return Err(SimulateError { what: "the years to play", value, rule: "1 to 1,000,000" });
+        }
+        let mut chance = Chance::from_seed(seed);
+        let mut timed = Timed::new(self.nodes, self.witness, self.pace, chance.next_u64());
+        let mut zones: Vec<Part> = (0..self.zones).map(|_| Part::new(self.zone, &mut chance)).collect();
+        let mut nodes: Vec<Part> = (0..self.nodes).map(|_| Part::new(self.node, &mut chance)).collect();
+        let end_ms = f64::from(years) * HOURS_YEAR * MS_HOUR;
+        let mut seen = Simulated { years, ..Simulated::default() };
+        let mut gaps = Vec::new();
+        loop {
+            let parts = zones.iter_mut().chain(&mut nodes);
+            let Some((index, part)) = parts.enumerate().min_by(|a, b| a.1.next_ms.total_cmp(&b.1.next_ms))
+            else {
+                break;
+            };
+            let at_ms = part.next_ms.min(end_ms);
+            timed.advance(at_ms as u64);
+            if part.next_ms >= end_ms {
+                break;
+            }
+            part.turn(&mut chance);
+            seen.events += 1;
+            let zone = usize::from(self.zones);
+            for (node, machine) in nodes.iter().enumerate() {
+                let concerned = if index < zone { node % zone == index } else { node == index - zone };
+                if concerned {
+                    let id = NodeId(node as u8 + 1);
+                    let usable = machine.up && zones[node % zone].up;
+                    if usable { timed.repair(id) } else { timed.fail(id) }
+                }
+            }
+            gaps.extend(timed.gaps());
+        }
+        gaps.extend(timed.gaps());
+        seen.looks = timed.looks();
+        let takeovers = gaps.iter().filter(|gap| gap.moved && !gap.helped);
+        seen.takeovers_ms = takeovers.map(|gap| gap.ms).collect();
+        seen.waits = (gaps.len() - seen.takeovers_ms.len()) as u64;
+        let mut down_ms = vec![0.0; BATCHES as usize];
+        let batch_ms = end_ms / f64::from(BATCHES);
+        for gap in &gaps {
+            let batch = ((gap.from_ms as f64 / batch_ms) as usize).min(down_ms.len() - 1);
+            down_ms[batch] += gap.ms as f64;
+        }
+        let shares: Vec<f64> = down_ms.iter().map(|ms| ms / batch_ms).collect();
+        let mean = shares.iter().sum::<f64>() / f64::from(BATCHES);
+        let spread: f64 = shares.iter().map(|share| (share - mean).powi(2)).sum();
+        seen.unavailability = mean;
+        seen.deviation = (spread / f64::from(BATCHES - 1) / f64::from(BATCHES)).sqrt();
+        Ok(seen)
+    }
+}
+
+#[cfg(test)]
+#[path = "simulate_tests.rs"]
+mod tests;
