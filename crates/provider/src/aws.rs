@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::bill::Layer;
 use crate::boot;
 use crate::firewall::{Flow, Side};
-use crate::layout::{Check, Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
+use crate::layout::{Check, Door, Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
 use crate::name::{AWS, AWS_BALANCER, BUCKET, legal};
-use crate::stack::{Origin, Stack, at, literal};
+use crate::stack::{Origin, Sheet, Stack, at, literal};
 
 /// Reads `io1`, `gp2` and so on nowhere: the price of the catalogue is that of `gp3`.
 const DISK: &str = "gp3";
@@ -190,7 +190,7 @@ fn ways_out(layout: &Layout<'_>, stack: &mut Stack) {
 }
 
 /// One a zone: what another zone's loss takes away must not be the way out of this one.
-fn nat(layout: &Layout<'_>, letter: char, sheet: &mut crate::stack::Sheet<'_>) {
+fn nat(layout: &Layout<'_>, letter: char, sheet: &mut Sheet<'_>) {
     let nat = format!("nat_{letter}");
     let tags = named(layout, &format!("nat-{letter}"));
     sheet.add(
@@ -260,7 +260,7 @@ fn groups(layout: &Layout<'_>, stack: &mut Stack) {
 }
 
 /// Both ends of one way: out of the one group and into the other.
-fn rules(flow: &Flow, sheet: &mut crate::stack::Sheet<'_>) {
+fn rules(flow: &Flow, sheet: &mut Sheet<'_>) {
     let (from, to) = (group(flow.from), group(flow.to));
     let id = |group: &str| at("aws_security_group", group, "id");
     let mut rule = json!({ "ip_protocol": "tcp", "from_port": flow.ports.0, "to_port": flow.ports.1, "description": flow.why });
@@ -285,7 +285,7 @@ pub(crate) fn open_ports(entry: &Entry) -> Vec<u16> {
     ports
 }
 
-fn ways_to_the_world(layout: &Layout<'_>, sheet: &mut crate::stack::Sheet<'_>) {
+fn ways_to_the_world(layout: &Layout<'_>, sheet: &mut Sheet<'_>) {
     for port in layout.entry.iter().flat_map(open_ports) {
         sheet.free(
             "aws_vpc_security_group_ingress_rule",
@@ -539,43 +539,7 @@ fn entry(layout: &Layout<'_>, entry: &Entry, stack: &mut Stack) {
     let mut sheet = stack.sheet("entry");
     sheet.add("aws_lb", "entry", Origin::Line(entry.line), balancer);
     for door in &entry.doors {
-        let name = format!("front_{}", door.front);
-        let protocol = if is_application { "HTTP" } else { "TCP" };
-        sheet.free(
-            "aws_lb_target_group",
-            &name,
-            json!({
-                "name": legal(&[layout.plan.app.as_str(), &door.front.to_string()], AWS_BALANCER),
-                "port": door.front,
-                "protocol": protocol,
-                "target_type": "instance",
-                "vpc_id": at("aws_vpc", "main", "id"),
-                "deregistration_delay": "30",
-                "health_check": health(&door.check),
-            }),
-        );
-        for host in layout.hosts() {
-            sheet.free(
-                "aws_lb_target_group_attachment",
-                &format!("{name}_{}", host.label),
-                json!({
-                    "target_group_arn": at("aws_lb_target_group", &name, "arn"),
-                    "target_id": at("aws_instance", &host.label, "id"),
-                    "port": door.front,
-                }),
-            );
-        }
-        let mut listener = json!({
-            "load_balancer_arn": at("aws_lb", "entry", "arn"),
-            "port": door.listen,
-            "protocol": if is_application { "HTTPS" } else { "TCP" },
-            "default_action": [{ "type": "forward", "target_group_arn": at("aws_lb_target_group", &name, "arn") }],
-        });
-        if is_application {
-            listener["certificate_arn"] = json!("${var.certificate}");
-            listener["ssl_policy"] = json!(TLS_POLICY);
-        }
-        sheet.free("aws_lb_listener", &format!("door_{}", door.listen), listener);
+        self::door(layout, door, is_application, &mut sheet);
     }
     if is_application {
         sheet.free(
@@ -596,6 +560,47 @@ fn entry(layout: &Layout<'_>, entry: &Entry, stack: &mut Stack) {
         "entry".to_owned(),
         output("the name that your domain's CNAME points to", at("aws_lb", "entry", "dns_name")),
     );
+}
+
+/// One port of the balancer, with the fronts behind it.
+fn door(layout: &Layout<'_>, door: &Door, is_application: bool, sheet: &mut Sheet<'_>) {
+    let name = format!("front_{}", door.front);
+    let protocol = if is_application { "HTTP" } else { "TCP" };
+    sheet.free(
+        "aws_lb_target_group",
+        &name,
+        json!({
+            "name": legal(&[layout.plan.app.as_str(), &door.front.to_string()], AWS_BALANCER),
+            "port": door.front,
+            "protocol": protocol,
+            "target_type": "instance",
+            "vpc_id": at("aws_vpc", "main", "id"),
+            "deregistration_delay": "30",
+            "health_check": health(&door.check),
+        }),
+    );
+    for host in layout.hosts() {
+        sheet.free(
+            "aws_lb_target_group_attachment",
+            &format!("{name}_{}", host.label),
+            json!({
+                "target_group_arn": at("aws_lb_target_group", &name, "arn"),
+                "target_id": at("aws_instance", &host.label, "id"),
+                "port": door.front,
+            }),
+        );
+    }
+    let mut listener = json!({
+        "load_balancer_arn": at("aws_lb", "entry", "arn"),
+        "port": door.listen,
+        "protocol": if is_application { "HTTPS" } else { "TCP" },
+        "default_action": [{ "type": "forward", "target_group_arn": at("aws_lb_target_group", &name, "arn") }],
+    });
+    if is_application {
+        listener["certificate_arn"] = json!("${var.certificate}");
+        listener["ssl_policy"] = json!(TLS_POLICY);
+    }
+    sheet.free("aws_lb_listener", &format!("door_{}", door.listen), listener);
 }
 
 /// Every 10 s, out after two misses and in again after two answers: the least that AWS takes for both kinds.

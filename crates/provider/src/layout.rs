@@ -368,6 +368,6 @@ fn check(plan: &Plan, port: u16) -> Check {
     let mine = plan.ingress.iter().filter(|ingress| ingress.port == port);
     // One that answers to every host is asked most simply.
     let (any, named): (Vec<_>, Vec<_>) = mine.partition(|ingress| ingress.host.is_none());
-    let found = any.iter().chain(&named).find_map(|ingress| asked(ingress));
+    let found = any.iter().chain(&named).find_map(asked);
     found.unwrap_or_else(|| Check { path: "/".to_owned(), host: None, whole: false })
 }

@@ -17,9 +17,9 @@ fn named(value: &Value, into: &mut BTreeSet<String>) {
         Value::Object(all) => {
             for (key, one) in all {
                 match (key.as_str(), one) {
-                    ("Ref" | "DependsOn", Value::String(name)) => drop(into.insert(name.clone())),
+                    ("Ref" | "DependsOn", Value::String(name)) => into.extend([name.clone()]),
                     ("Fn::GetAtt", Value::Array(parts)) => {
-                        drop(into.insert(parts[0].as_str().unwrap().to_owned()))
+                        into.extend([parts[0].as_str().unwrap().to_owned()])
                     }
                     ("Fn::Sub", Value::String(text)) => {
                         let names = text
