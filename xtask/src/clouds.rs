@@ -87,7 +87,7 @@ fn checkov(venv: &Path, folder: &Path) -> Result<BTreeMap<String, BTreeSet<Strin
     let mut command = Command::new(venv.join("bin/checkov"));
     command.args([
         "--framework",
-        "terraform",
+        "terraform_json",
         "--skip-download",
         "--quiet",
         "--compact",
