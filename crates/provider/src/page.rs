@@ -147,6 +147,12 @@ fn general(layout: &Layout<'_>, stack: &Stack) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if layout.entry.as_ref().filter(made).is_some() {
+        notes.push(
+            "fronts of this version have no rate limit and no web application firewall: whatever the internet sends gets through"
+                .to_owned(),
+        );
+    }
     if !plan.databases.is_empty() {
         notes.push("this version writes no backups: the bucket for them stays empty".to_owned());
     }

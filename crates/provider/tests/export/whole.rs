@@ -36,6 +36,7 @@ fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
         note: 3.00 USD a month of the bill are machines that run nothing in this version
         note: agents are called a b c: the file that is handed out must say `zones: 3` in `placement`
         note: nobody can log in to a machine: no port is open for it; use the provider's own session or serial console
+        note: fronts of this version have no rate limit and no web application firewall: whatever the internet sends gets through
         note: this version writes no backups: the bucket for them stays empty
     "#]]
     .assert_eq(&told(&terraform(&plan("aws"))));
