@@ -38,6 +38,7 @@ pub const RUN: &[Package] = &[
 pub const TEST: &[Package] = &[
     package("procps", "ps", "checking that no process is left behind"),
     package("openssl", "openssl", "certificates of the database nodes in tests"),
+    package("python3", "python3", "the script by which machines in a cloud fetch their secrets"),
     package("etcd-server", "etcd", "the store on a cluster of three members"),
     package("chromium", "chromium", "looking at the console as a person does"),
     package(

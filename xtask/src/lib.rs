@@ -5,9 +5,11 @@
 
 pub mod bench;
 pub mod catalog;
+pub mod clouds;
 pub mod demo;
 pub mod install;
 pub mod run;
+pub mod schemas;
 pub mod soak;
 pub mod test;
 pub mod tidy;

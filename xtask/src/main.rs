@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, catalog, demo, soak, test, tidy, timings};
+use xtask::{bench, catalog, clouds, demo, schemas, soak, test, tidy, timings};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -20,6 +20,8 @@ cargo xtask COMMAND
   soak database [--faults N] [--seed S] [--help]
                        break a database again and again under load, and judge what it kept
   catalog --from DIR   make the price files of `catalog/` from tables of facts; for a maintainer
+  clouds [--venv DIR]  exports for all clouds, judged by cfn-lint and checkov from PyPI; for a maintainer
+  schemas --from DIR   make what the tests of `provider` know of the clouds' resources; for a maintainer
   timings [cold] [change] [test]
                        how long builds and tests take, against their budgets
   help                 this
@@ -51,6 +53,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::bench(rest)?,
         "soak" => soak::soak(rest)?,
         "catalog" => catalog::catalog(rest)?,
+        "clouds" => clouds::clouds(rest)?,
+        "schemas" => schemas::schemas(rest)?,
         "timings" => timings::timings(rest)?,
         "help" | "--help" | "-h" => println!("{HELP}"),
         other => bail!("`{other}` is no task\nhint: `cargo xtask help` lists them"),

@@ -33,6 +33,7 @@ use model::UnitName;
 pub use drive::{Engine, EngineOptions};
 pub use error::{Class, EngineError};
 pub use launch::Shim;
+pub use port::{PORT_COUNT, PORT_FIRST};
 pub use process::{MARKER, ProcessId};
 pub use shim::shim_main;
 

@@ -48,7 +48,7 @@ pub enum Command {
     Failover(FailoverArgs),
     /// Stop everything; data stays
     Down(DownArgs),
-    /// Print a machine-readable description
+    /// Print a machine-readable description, or make files for a cloud
     #[command(subcommand)]
     Export(Export),
     /// Run one zone: what each host runs when there are several
@@ -242,6 +242,26 @@ pub enum Export {
     },
     /// Man page (roff)
     Man,
+    /// Terraform files of the planned machines, network, entry and buckets, for AWS, Google Cloud or Alibaba Cloud
+    Terraform(CloudArgs),
+    /// CloudFormation template of the same, for AWS
+    Cloudformation(CloudArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CloudArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Plan for this provider only: `aws`, `gcp` or `alicloud`
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Write the files, what became of each line of the bill, and a script for secrets and programs into this folder; left out:
+    /// one document on standard output
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// The machines' image has etcd, PostgreSQL and openssl in it: install nothing, and buy no NAT
+    #[arg(long)]
+    pub prepared_image: bool,
 }
 
 #[derive(Debug, Args)]

@@ -241,6 +241,65 @@ fn shells_and_manuals_get_their_files() {
     assert!(folder.run(&["export", "man"]).code(0).data.contains(".TH evenkeel"));
 }
 
+/// What the exports are tried with; its regions are those that are cheapest in the catalogue.
+fn cloud() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../provider/testdata/shop.yaml")
+}
+
+#[test]
+fn a_plan_becomes_a_folder_for_terraform_and_secrets_that_are_in_none_of_its_files() {
+    let folder = Folder::new("clouds");
+    for provider in ["aws", "gcp", "alicloud"] {
+        let words = ["export", "terraform", cloud(), "--provider", provider, "-o", provider, "--json"];
+        let told = folder.run(&words).code(0).json();
+        assert_eq!((told["kind"].as_str(), told["provider"].as_str()), (Some("export"), Some(provider)));
+        for line in told["lines"].as_array().unwrap() {
+            let made = line["resources"].as_array().is_some_and(|all| !all.is_empty());
+            assert!(made || line["not_applied"].is_string(), "{provider}: {line} is silently ignored");
+        }
+        for name in told["files"].as_array().unwrap() {
+            let text = fs::read_to_string(folder.0.join(provider).join(name.as_str().unwrap())).unwrap();
+            assert!(!text.contains("PRIVATE KEY"), "{provider}: {name}");
+        }
+        // The same again is no change, and no reason to complain.
+        assert_eq!(folder.run(&words).code(0).json(), told);
+    }
+    let identity = folder.0.join(".evenkeel/identity");
+    assert_eq!(fs::metadata(&identity).unwrap().permissions().mode() & 0o777, 0o700);
+    let secrets = fs::read_to_string(identity.join("secrets.json")).unwrap();
+    let secrets: serde_json::Value = serde_json::from_str(&secrets).unwrap();
+    let secret = secrets["secrets"]["db.application"].as_str().unwrap();
+    for file in fs::read_dir(folder.0.join("aws")).unwrap() {
+        assert!(!fs::read_to_string(file.unwrap().path()).unwrap().contains(secret));
+    }
+
+    let stdout = folder.run(&["export", "terraform", cloud(), "--provider", "aws"]).code(0);
+    let document: serde_json::Value = serde_json::from_str(&stdout.data).unwrap();
+    assert!(document["resource"]["aws_vpc"].is_object() && stdout.talk.contains("not applied by evenkeel"));
+    let template = folder.run(&["export", "cloudformation", cloud(), "--provider", "aws"]).code(0);
+    let template: serde_json::Value = serde_json::from_str(&template.data).unwrap();
+    assert_eq!(template["Resources"]["Vpc"]["Type"], "AWS::EC2::VPC");
+}
+
+#[test]
+fn what_cannot_be_exported_says_why_and_writes_nothing() {
+    let folder = Folder::new("no cloud");
+    let local = ["export", "terraform", cloud(), "-o", "out"];
+    folder.run(&local).fails("the plan is for `local`", "--provider aws");
+    folder.run(&["export", "terraform", cloud(), "--provider", "azure"]).fails("no provider `azure`", "aws");
+    let gcp = ["export", "cloudformation", cloud(), "--provider", "gcp"];
+    folder.run(&gcp).fails("CloudFormation is of AWS alone", "--provider aws");
+    let dear = fs::read_to_string(cloud()).unwrap().replace("[zone] }", "[zone], budget: 1 USD/month }");
+    folder.file("dear.yaml", dear);
+    let told = folder.run(&["export", "terraform", "dear.yaml", "--provider", "aws", "-o", "out"]).code(3);
+    assert!(told.data.is_empty() && told.talk.contains("the budget is 1.00 USD/month"), "{}", told.talk);
+    assert!(!folder.0.join("out").exists() && !folder.0.join(".evenkeel").exists());
+    folder.file("mine/main.tf", "mine");
+    let mine = ["export", "terraform", cloud(), "--provider", "aws", "-o", "mine"];
+    folder.run(&mine).fails("holds `main.tf`, and no earlier export", "-o");
+    assert_eq!(fs::read_dir(folder.0.join("mine")).unwrap().count(), 1);
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let folder = Folder::new("pipe");
@@ -251,6 +310,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
         (&["export", "man"], 0),
         (&["explain", "E0107"], 0),
         (&["plan", shop()], 0),
+        (&["export", "terraform", cloud(), "--provider", "aws"], 0),
         (&["--help"], 0),
         (&["check", "bad.yaml"], 1),
         (&["status"], 1),

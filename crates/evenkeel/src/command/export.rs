@@ -6,9 +6,12 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, Export};
 use crate::say;
+use crate::wire::site::Site;
 
-/// Prints the asked description on standard output.
-pub fn run(what: &Export) -> anyhow::Result<ExitCode> {
+use super::export_cloud::{self, Tool};
+
+/// Prints the asked description on standard output, or makes the asked files.
+pub fn run(what: &Export, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     match what {
         Export::Schema => {
             say::data(format_args!("{:#}\n", spec::schema()))?;
@@ -26,6 +29,8 @@ pub fn run(what: &Export) -> anyhow::Result<ExitCode> {
             clap_mangen::Man::new(Cli::command()).render(&mut text)?;
             say::data(String::from_utf8_lossy(&text))?;
         }
+        Export::Terraform(args) => return export_cloud::run(Tool::Terraform, args, site, json),
+        Export::Cloudformation(args) => return export_cloud::run(Tool::Cloudformation, args, site, json),
     }
     Ok(ExitCode::SUCCESS)
 }

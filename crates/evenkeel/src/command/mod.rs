@@ -6,6 +6,7 @@ mod down;
 mod drill;
 mod drill_primary;
 mod export;
+mod export_cloud;
 mod failover;
 mod logs;
 mod plan;
@@ -40,7 +41,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drill(args) => drill::run(&args, &site, cli.json),
         Command::Failover(args) => failover::run(&args, &site, cli.json),
         Command::Down(args) => down::run(&args, &site),
-        Command::Export(what) => export::run(&what),
+        Command::Export(what) => export::run(&what, &site, cli.json),
         Command::Agent(args) => serve::agent(args, &site),
         Command::Front(args) => serve::front(&args),
         Command::StoreServer(args) => serve::store(args),

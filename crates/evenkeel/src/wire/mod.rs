@@ -5,6 +5,7 @@ pub mod console;
 pub mod coordination;
 pub mod data;
 pub mod database;
+pub mod exported;
 pub mod fault;
 #[cfg(test)]
 pub mod fixture;

@@ -1,0 +1,149 @@
+//! Everything that is paid for is made, or named.
+
+use expect_test::expect;
+use model::Plan;
+use provider::Export;
+
+use super::fixture::{AWS, CLOUDS, FILE, document, options, plan, plan_of, resources, terraform, variants};
+
+/// One line each: the line of the bill, how many resources it became, and what is not applied.
+fn told(export: &Export) -> String {
+    let lines = export.lines.iter().map(|line| {
+        let not = line.not_applied.as_ref().map(|why| format!("; not applied: {why}")).unwrap_or_default();
+        format!("{}: {}{not}\n", line.item, line.resources.join(" "))
+    });
+    let extra = export
+        .extra
+        .iter()
+        .map(|extra| format!("beyond the bill, {}: {}\n", extra.what, extra.resources.join(" ")));
+    let notes = export.notes.iter().map(|note| format!("note: {note}\n"));
+    lines.chain(extra).chain(notes).collect()
+}
+
+#[test]
+fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
+    expect![[r#"
+        c6i.xlarge for web: aws_instance.web_a1 aws_instance.web_b1 aws_instance.web_c1; not applied: 3 of 3 run nothing (web-a1, web-b1, web-c1): this version runs one agent a zone, on the machine with the database's disk or the first; the zone's replicas run there too
+        c6i.xlarge for db: aws_instance.db_a1 aws_instance.db_b1 aws_instance.db_c1
+        GB of disk for web: aws_instance.web_a1 aws_instance.web_b1 aws_instance.web_c1
+        GB of disk for db: aws_ebs_volume.db_a1 aws_ebs_volume.db_b1 aws_ebs_volume.db_c1 aws_instance.db_a1 aws_instance.db_b1 aws_instance.db_c1
+        application load balancer: aws_lb.entry
+        load balancer capacity unit: aws_lb.entry
+        beyond the bill, a public address for the NAT: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c
+        beyond the bill, a NAT gateway, so that machines without an address of their own can install packages: aws_nat_gateway.nat_a aws_nat_gateway.nat_b aws_nat_gateway.nat_c
+        beyond the bill, a bucket for programs and secrets that machines fetch at their start: aws_s3_bucket.release
+        beyond the bill, a bucket for backups of databases, which this version does not write yet: aws_s3_bucket.backup
+        note: 3.00 USD a month of the bill are machines that run nothing in this version
+        note: agents are called a b c: the file that is handed out must say `zones: 3` in `placement`
+        note: nobody can log in to a machine: no port is open for it; use the provider's own session or serial console
+        note: fronts of this version have no rate limit and no web application firewall: whatever the internet sends gets through
+        note: this version writes no backups: the bucket for them stays empty
+    "#]]
+    .assert_eq(&told(&terraform(&plan("aws"))));
+}
+
+#[test]
+fn a_line_that_nobody_understands_is_named_and_no_resource_is_made_for_nothing() {
+    let mut bill = AWS.to_vec();
+    bill.extend([
+        ("managed database vCPU for db", 6.0),
+        ("cache.m6g.large for cache", 2.0),
+        ("c6i.large for nobody", 1.0),
+    ]);
+    let (provider, region, zones, _) = CLOUDS[0];
+    let export = terraform(&plan_of(FILE, provider, region, zones, &bill));
+    let not: Vec<_> = export.lines[AWS.len()..]
+        .iter()
+        .map(|line| (line.resources.len(), line.not_applied.as_deref()))
+        .collect();
+    assert_eq!(not, [(0, Some("this version makes nothing of it")); 3]);
+    assert_eq!(document(&export), document(&terraform(&plan("aws"))));
+}
+
+#[test]
+fn every_resource_is_of_a_line_or_free_or_said_to_cost_beyond_the_bill() {
+    // What costs by being there, whatever it is used for.
+    let costs = [
+        "_instance",
+        "_volume",
+        "_disk",
+        "aws_lb",
+        "_load_balancer",
+        "_nat_gateway",
+        "_router_nat",
+        "_eip",
+        "_eip_address",
+        "_compute_address",
+        "forwarding_rule",
+        "_bucket",
+    ];
+    for (name, plan, options) in variants() {
+        let export = provider::terraform(&plan, &options).unwrap();
+        let lines = export.lines.iter().flat_map(|line| &line.resources);
+        let named: Vec<&String> =
+            lines.chain(export.extra.iter().flat_map(|extra| &extra.resources)).collect();
+        for (kind, resource, _) in resources(&document(&export)) {
+            let id = format!("{kind}.{resource}");
+            assert!(named.contains(&&id) || !costs.iter().any(|word| kind.ends_with(word)), "{name}: {id}");
+        }
+    }
+}
+
+/// Machines by zone: those that the plan counts, where it counts them.
+fn zones_of(plan: &Plan) -> Vec<String> {
+    let document = document(&terraform(plan));
+    let mut found: Vec<String> = resources(&document)
+        .iter()
+        .filter(|(kind, ..)| *kind == "aws_instance")
+        .map(|(_, name, body)| format!("{name} {}", body["private_ip"].as_str().unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn machines_stand_where_the_plan_counts_them_each_with_an_address_of_its_own() {
+    assert_eq!(
+        zones_of(&plan("aws")),
+        [
+            "db_a1 10.0.0.11",
+            "db_b1 10.0.16.11",
+            "db_c1 10.0.32.11",
+            "web_a1 10.0.0.10",
+            "web_b1 10.0.16.10",
+            "web_c1 10.0.32.10"
+        ]
+    );
+    let (provider, region, zones, _) = CLOUDS[0];
+    // The first zones are fuller, as with replicas.
+    let bill = [("c6i.large for web", 5.0), ("GB of disk for web", 100.0)];
+    let places = zones_of(&plan_of(FILE, provider, region, zones, &bill)).join(" ");
+    assert_eq!(
+        places,
+        "web_a1 10.0.0.10 web_a2 10.0.0.11 web_b1 10.0.16.10 web_b2 10.0.16.11 web_c1 10.0.32.10"
+    );
+}
+
+#[test]
+fn the_same_plan_gives_the_same_bytes() {
+    for (name, plan, options) in variants() {
+        assert_eq!(provider::terraform(&plan, &options), provider::terraform(&plan, &options), "{name}");
+    }
+}
+
+#[test]
+fn what_the_planner_buys_today_is_understood_in_every_cloud() {
+    let file =
+        FILE.replace("{ zones: 3 }", "{ zones: 3, providers: [aws, gcp, alicloud], regions: [REGION] }");
+    for (provider, region, zones, _) in CLOUDS {
+        let app = spec::read(&file.replace("REGION", region), "evenkeel.yaml").app.unwrap();
+        let options_of =
+            plan::Options { catalog: plan::Catalog::shipped(), provider: Some(provider.to_owned()) };
+        let plan = plan::plan(&app, &options_of).unwrap();
+        let export = provider::terraform(&plan, &options()).unwrap();
+        for line in &export.lines {
+            let idle = line.not_applied.as_deref().is_none_or(|why| why.contains("run nothing"));
+            assert!(idle && !line.resources.is_empty(), "{provider} {region} {zones:?}: {line:?}");
+        }
+    }
+}
