@@ -35,8 +35,8 @@ fn mean_s(takeovers_ms: &[u64]) -> f64 {
 }
 
 /// The years of a simulation beside the model, whose takeovers take as long as the code's in other years.
-fn beside(name: &str, simulation: &Simulation) -> (Simulated, f64) {
-    let played = simulation.run(11, 500).unwrap();
+fn beside(name: &str, simulation: &Simulation, years: u32) -> (Simulated, f64) {
+    let played = simulation.run(11, years).unwrap();
     let other = simulation.run(12, 100).unwrap();
     let takeover = mean_s(&other.takeovers_ms);
     let expected = modelled(simulation, takeover);
@@ -54,7 +54,7 @@ fn the_decision_code_and_the_availability_model_agree() {
     let quiet = Simulation { zone: Failing { per_year: 0.5, hours: 0.001 }, ..harsh() };
     let witness = Simulation { witness: true, ..harsh() };
     for (name, simulation) in [("three", harsh()), ("calm zones", quiet), ("a witness", witness)] {
-        let (played, expected) = beside(name, &simulation);
+        let (played, expected) = beside(name, &simulation, 500);
         assert!((played.unavailability - expected).abs() < 4.0 * played.deviation, "{name}");
     }
 }
@@ -63,7 +63,7 @@ fn the_decision_code_and_the_availability_model_agree() {
 /// leaves two that serve: the model is on the safe side.
 #[test]
 fn with_five_nodes_the_model_is_never_too_low() {
-    let (played, expected) = beside("five", &Simulation { nodes: 5, ..harsh() });
+    let (played, expected) = beside("five", &Simulation { nodes: 5, ..harsh() }, 1_500);
     assert!(played.unavailability < expected, "{played:?}");
 }
 
