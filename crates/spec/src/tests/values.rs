@@ -774,3 +774,22 @@ services: { xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: { command: [a], environment: { A: "y
 "#]],
     );
 }
+
+#[test]
+fn priors_reach_the_plan_by_their_names_and_in_its_units() {
+    let reading = crate::read(
+        "name: shop\nservices: { web: { command: [a] } }\nassume:\n  deploy_failures: 6/year\n  deploy_repair: 30m\n  \
+         zone_outage: { per_year: 0.5, hours: 6 }\n  machine_failure: { hours: 0.5 }\n  takeover_quorum: 1500ms\n",
+        "evenkeel.yaml",
+    );
+    let app = reading.app.expect("it has no mistake");
+    let priors: Vec<String> = app.assume.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    expect![[r"
+        deploy_failures.hours 0.5
+        deploy_failures.per_year 6
+        machine_failure.hours 0.5
+        takeover_quorum.seconds 1.5
+        zone_outage.hours 6
+        zone_outage.per_year 0.5"]]
+    .assert_eq(&priors.join("\n"));
+}
