@@ -37,6 +37,7 @@ pub use chance::{Outage, Tier, Together, series, together, too_few};
 pub use json::to_json;
 pub use proof::{Closed, Incumbent, Leaf, Proof, Step, Topology};
 pub use render::{diff, render};
+pub use search::{Rivals, rivals};
 pub use verify::{Refused, Verified, verify};
 pub use version::{database_version, version};
 

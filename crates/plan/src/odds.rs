@@ -84,6 +84,12 @@ impl Odds {
         (total - self.shared) / (1.0 - self.shared) - self.stateful.unavailability()
     }
 
+    /// As if zones never failed, with one set of them: for measuring what it costs to think so.
+    pub(crate) fn flattened(&self) -> Odds {
+        let stateful = Stateful { up: vec![1.0], ..self.stateful.clone() };
+        Odds { stateful, bare: self.bare.clone(), ..*self }
+    }
+
     /// The application with `fleets`.
     pub(crate) fn with(&self, fleets: Vec<Fleet>) -> Application {
         Application { fleets, ..self.bare.clone() }

@@ -75,10 +75,11 @@ fn verify(app: &App, options: &plan::Options, path: &Path, json: bool) -> anyhow
     if json {
         say::data(format_args!("{}\n", verified_json(&outcome)))?;
     } else {
-        match &outcome {
-            Ok(shown) => say::data(verified_text(shown))?,
-            Err(refused) => say::data(format_args!("not verified: {refused}\n"))?,
-        }
+        let text = match &outcome {
+            Ok(shown) => verified_text(shown),
+            Err(refused) => format!("not verified: {refused}\n"),
+        };
+        say::data(text)?;
     }
     Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::MISSED) })
 }

@@ -9,6 +9,7 @@ mod branch;
 mod choice;
 mod frame;
 mod market;
+mod rival;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use crate::size::{Request, Survive};
 
 pub(crate) use choice::Choice;
 pub(crate) use market::{DISK_GB, Market, balancer_units, machine_month, slots, speed};
+pub use rival::{Rivals, rivals};
 
 use branch::EQUAL;
 use choice::{Kind, Layouts, Place, choices, keep_undominated, kinds, least};

@@ -701,43 +701,38 @@ security: { waf: { mode: audit, paranoia: 7 } }
 volumes: { data: {} }
 ",
         expect![[r#"
-    note[N0401]: `assume` is accepted, not run by this version
-     --> evenkeel.yaml:3:1
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      | ^^^^^^
+            error[E0101]: unknown key `zone_outages` in `assume`
+             --> evenkeel.yaml:3:11
+            3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
+              |           ^^^^^^^^^^^^
+            hint: did you mean `zone_outage`?
 
-    error[E0101]: unknown key `zone_outages` in `assume`
-     --> evenkeel.yaml:3:11
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      |           ^^^^^^^^^^^^
-    hint: did you mean `zone_outage`?
+            error[E0104]: `deploy_failures` must be a count in a year such as `4/year`, not `4`
+             --> evenkeel.yaml:3:50
+            3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
+              |                                                  ^
+            hint: with its unit: `4/year`
 
-    error[E0104]: `deploy_failures` must be a count in a year such as `4/year`, not `4`
-     --> evenkeel.yaml:3:50
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      |                                                  ^
-    hint: with its unit: `4/year`
+            note[N0401]: `security` is accepted, not run by this version
+             --> evenkeel.yaml:4:1
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              | ^^^^^^^^
 
-    note[N0401]: `security` is accepted, not run by this version
-     --> evenkeel.yaml:4:1
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      | ^^^^^^^^
+            error[E0105]: `mode` must be `block` or `detect`, not `audit`
+             --> evenkeel.yaml:4:26
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              |                          ^^^^^
 
-    error[E0105]: `mode` must be `block` or `detect`, not `audit`
-     --> evenkeel.yaml:4:26
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      |                          ^^^^^
+            error[E0107]: `paranoia` is 7; it must be from 1 to 4
+             --> evenkeel.yaml:4:43
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              |                                           ^
 
-    error[E0107]: `paranoia` is 7; it must be from 1 to 4
-     --> evenkeel.yaml:4:43
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      |                                           ^
-
-    note[N0401]: `volumes` is accepted, not run by this version
-     --> evenkeel.yaml:5:1
-    5 | volumes: { data: {} }
-      | ^^^^^^^
-"#]],
+            note[N0401]: `volumes` is accepted, not run by this version
+             --> evenkeel.yaml:5:1
+            5 | volumes: { data: {} }
+              | ^^^^^^^
+        "#]],
     );
 }
 
