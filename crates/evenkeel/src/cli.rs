@@ -90,6 +90,9 @@ pub struct PlanArgs {
     /// Exit with 2 when the running system differs from the plan
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Only check that this plan, as `-o` wrote it, is the cheapest for the file; exit with 4 when that is not shown
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["output", "detailed_exitcode"])]
+    pub verify: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

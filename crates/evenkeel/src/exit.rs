@@ -11,6 +11,8 @@ pub const ERROR: u8 = 1;
 pub const PENDING: u8 = 2;
 /// No architecture meets the objectives or the budget.
 pub const INFEASIBLE: u8 = 3;
+/// An objective was missed, or what was claimed is not shown.
+pub const MISSED: u8 = 4;
 /// Our bug.
 pub const BUG: u8 = 70;
 

@@ -19,6 +19,9 @@ pub struct App {
     pub databases: Vec<Database>,
     /// `ingress`. Left out: one entry for the first service that can be reached, on 8080.
     pub ingress: Vec<Ingress>,
+    /// `assume`: priors of the plan by name, such as `zone_outage.hours`, each in its unit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub assume: BTreeMap<String, f64>,
 }
 
 /// `objectives`: what the deployment must keep. `None` is "not asked for".

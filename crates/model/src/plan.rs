@@ -42,6 +42,9 @@ pub struct Plan {
     pub availability: Availability,
     /// Where the downtime comes from, largest first.
     pub causes: Vec<Cause>,
+    /// How likely each recovery objective is missed. Absent in plans that were stored before it was computed.
+    #[serde(default)]
+    pub risks: Vec<Risk>,
     /// Whether every objective is met.
     pub feasible: bool,
     /// Objectives that are not met, one sentence each; empty when `feasible`.
@@ -105,6 +108,19 @@ pub struct Cause {
     pub name: String,
     /// Expected minutes a year.
     pub min_year: f64,
+}
+
+/// How often a recovery objective is missed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Risk {
+    /// What is asked, such as `rto: { zone: 60s }`.
+    pub objective: String,
+    /// Expected times a year that it is missed.
+    pub per_year: f64,
+    /// Probability of at least once in a year.
+    pub in_a_year: f64,
+    /// The figures are never too low, and may be too high; else they are those of the model.
+    pub bound: bool,
 }
 
 /// A plan that was not taken.

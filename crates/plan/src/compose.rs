@@ -2,15 +2,19 @@
 
 use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNumber, Rejected, ZoneName};
 
-use crate::availability::{Downtime, Outage, Priors};
-use crate::catalog::{Price, Unit};
+use crate::assumed::assumed;
+use crate::catalog::{Catalog, Price, Unit};
+use crate::chance::{Answer, Application};
 use crate::database;
+use crate::odds::assumptions;
+use crate::proof::{Incumbent, Proof, SPACE, fingerprint};
+use crate::risk::risks;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::{Request, Survive};
-use crate::{Options, PlanError};
+use crate::{Options, PlanError, Planned};
 
 /// Relative slack when an availability is compared with what was asked: rounding must not decide.
-const SLACK: f64 = 1e-9;
+pub(crate) const SLACK: f64 = 1e-9;
 
 /// A plan counts as safer when it spares at least this share of the downtime.
 const SAFER: f64 = 1e-3;
@@ -50,21 +54,30 @@ pub(crate) fn markets<'a>(app: &App, options: &'a Options) -> Result<Vec<Market<
     }
 }
 
-/// The best plan in `markets`.
+/// The best plan in `markets`, with the proof that nothing is cheaper.
 ///
 /// # Errors
-/// [`PlanError::TooLarge`] when no machine holds a replica.
-pub(crate) fn best(app: &App, request: &Request, markets: Vec<Market<'_>>) -> Result<Plan, PlanError> {
-    let space = Space { app, request, markets, priors: Priors::default() };
-    let survive = match (request.survive_zone, request.survive_node) {
-        (true, _) => Survive::Zone,
-        (false, true) => Survive::Node,
-        (false, false) => Survive::Nothing,
-    };
+/// [`PlanError::TooLarge`] when no machine holds a replica; [`PlanError::Model`] when the model cannot be computed.
+pub(crate) fn best(
+    app: &App,
+    request: &Request,
+    markets: Vec<Market<'_>>,
+    catalog: &Catalog,
+) -> Result<Planned, PlanError> {
+    let space = Space::new(app, request, markets, assumptions(app)?)?;
+    let survive = request.survive();
     let asked = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + SLACK));
     let limits = Limits { down: asked, survive, forbidden: false };
     let mut effort = Effort::default();
-    let chosen = match space.cheapest(limits, &mut effort) {
+    let found = space.cheapest(limits, &mut effort);
+    let proof = Proof {
+        space: SPACE,
+        catalogue: fingerprint(catalog),
+        asked: app.objectives.availability.map(|asked| asked.unavailability),
+        incumbent: found.best.as_ref().map(incumbent),
+        topologies: found.topologies,
+    };
+    let chosen = match found.best {
         Some(chosen) => chosen,
         None => nearest(&space, limits, &mut effort).ok_or_else(|| too_large(&space))?,
     };
@@ -73,12 +86,26 @@ pub(crate) fn best(app: &App, request: &Request, markets: Vec<Market<'_>>) -> Re
         .filter(|_| chosen.cost.0 > 0)
         .map_or(0.0, |open| ((chosen.cost.0 - open.0) as f64 / chosen.cost.0 as f64).max(0.0));
     let certificate = Certificate { gap, evaluated: effort.evaluated, pruned: effort.pruned };
-    let mut plan = compose(&space, &chosen, certificate);
-    plan.missed = missed(&space, &chosen, survive, plan.usd_month);
+    let mut plan = compose(&space, &chosen, certificate)?;
+    plan.missed = missed(&space, &chosen, &plan, survive);
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(&space, &chosen, limits);
     plan.why = why(&space, &chosen, &plan);
-    Ok(plan)
+    Ok(Planned { plan, proof })
+}
+
+fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
+    let name = |machine: Option<&crate::Machine>| machine.map(|machine| machine.name.to_string());
+    let services = chosen.choices.iter().map(|choice| (name(choice.machine), choice.size.replicas));
+    Incumbent {
+        provider: chosen.market.provider().to_owned(),
+        region: chosen.market.region().to_owned(),
+        zones: chosen.zones,
+        micro_usd: chosen.cost.0,
+        unavailability: chosen.down,
+        services: services.collect(),
+        databases: chosen.databases.iter().map(|&machine| name(machine)).collect(),
+    }
 }
 
 /// Nothing keeps every objective: the safest within the budget, else the cheapest.
@@ -90,9 +117,8 @@ fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort) -> Option
     let budget = space.app.objectives.budget;
     let affordable =
         |candidate: &&Candidate<'a>| budget.is_none_or(|budget| bill(space, candidate) <= budget);
-    let by_down = |a: &&Candidate<'a>, b: &&Candidate<'a>| {
-        a.down.total().total_cmp(&b.down.total()).then(a.cost.cmp(&b.cost))
-    };
+    let by_down =
+        |a: &&Candidate<'a>, b: &&Candidate<'a>| a.down.total_cmp(&b.down).then(a.cost.cmp(&b.cost));
     let safest = corners.iter().filter(affordable).min_by(by_down);
     safest.or_else(|| corners.iter().min_by_key(|candidate| candidate.cost)).cloned()
 }
@@ -131,16 +157,23 @@ fn bill(space: &Space<'_>, candidate: &Candidate<'_>) -> Money {
     lines(space, candidate).iter().map(|line| line.usd_month).sum()
 }
 
-fn availability(down: &Downtime) -> Availability {
-    Availability { unavailability: down.total() }
+/// The chosen plan for the availability model; `None` when a service has fewer replicas than carry its peak, so that it is
+/// never up.
+fn modelled(space: &Space<'_>, chosen: &Candidate<'_>) -> Option<Application> {
+    let odds = space.odds(chosen.zones);
+    let sized = chosen.choices.iter().all(|choice| choice.size.needed <= choice.size.replicas);
+    let fleets = chosen.choices.iter().zip(&space.app.services);
+    let fleets = fleets.map(|(choice, service)| choice.fleet(service, chosen.zones, odds.machine));
+    sized.then(|| odds.with(fleets.collect()))
 }
 
-fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) -> Plan {
+fn availability(down: f64) -> Availability {
+    Availability { unavailability: down }
+}
+
+fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) -> Result<Plan, PlanError> {
     let app = space.app;
-    let (provider, region) = match chosen.market {
-        Market::Local => ("local".to_owned(), "local".to_owned()),
-        Market::Cloud(offer) => (offer.provider.clone(), offer.region.clone()),
-    };
+    let (provider, region) = (chosen.market.provider().to_owned(), chosen.market.region().to_owned());
     let lines = lines(space, chosen);
     let letters = match chosen.market {
         Market::Local => "abcdefghi",
@@ -149,7 +182,19 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
     let zones = zone_names(&provider, &region, letters, chosen.zones);
     let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
-    Plan {
+    let (down, causes, risks) = match modelled(space, chosen) {
+        Some(whole) => {
+            let answer = space.odds(chosen.zones).answer(&whole)?;
+            let risks = risks(app, &whole, &space.assumptions)?;
+            (answer.total.get(), causes(&whole, &answer), risks)
+        }
+        None => {
+            let name = "fewer replicas than carry the peak".to_owned();
+            let min_year = availability(1.0).downtime_min_year();
+            (1.0, vec![Cause { name, min_year }], Vec::new())
+        }
+    };
+    Ok(Plan {
         number: PlanNumber(0),
         parent: None,
         app: app.name.clone(),
@@ -162,15 +207,16 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
         ingress: app.ingress.clone(),
         usd_month: lines.iter().map(|line| line.usd_month).sum(),
         lines,
-        availability: availability(&chosen.down),
-        causes: causes(&chosen.down),
+        availability: availability(down),
+        causes,
+        risks,
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),
         rejected: Vec::new(),
         assumed: assumed(space, chosen),
         certificate,
-    }
+    })
 }
 
 /// `a b c` on this machine; `eu-central-1a` or `europe-west3-a` in a cloud.
@@ -212,9 +258,9 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
         }
     }
     let databases = &space.app.databases;
-    for (holding, database) in chosen.databases.iter().zip(databases) {
+    for (&holding, database) in chosen.databases.iter().zip(databases) {
         let nodes = f64::from(database.nodes());
-        lines.push(match holding.machine {
+        lines.push(match holding {
             Some(kind) => {
                 let item = format!("{} for {}", kind.price.item, database.name);
                 line(item, nodes, machine_month(kind), read(&kind.price))
@@ -252,34 +298,27 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
     lines
 }
 
-fn causes(down: &Downtime) -> Vec<Cause> {
-    let minutes = |share: f64| Availability { unavailability: share }.downtime_min_year();
-    let mut causes = vec![
-        Cause { name: "bad deploys".to_owned(), min_year: minutes(down.deploys) },
-        Cause { name: "loss of the region".to_owned(), min_year: minutes(down.region) },
-        Cause { name: "loss of zones".to_owned(), min_year: minutes(down.zones) },
-        Cause { name: "loss of machines".to_owned(), min_year: minutes(down.machines) },
-    ];
-    if down.failovers > 0.0 {
-        causes.push(Cause { name: "failovers of databases".to_owned(), min_year: minutes(down.failovers) });
-    }
-    causes.sort_by(|a, b| b.min_year.total_cmp(&a.min_year));
-    causes
+fn causes(whole: &Application, answer: &Answer) -> Vec<Cause> {
+    let cause = |(cause, share): &(_, crate::chance::Unavailability)| {
+        let name = whole.cause(cause);
+        Cause { name, min_year: share.min_year() }
+    };
+    answer.causes.iter().map(cause).collect()
 }
 
 /// Every objective that is not met, one sentence each.
-fn missed(space: &Space<'_>, chosen: &Candidate<'_>, survive: Survive, usd: Money) -> Vec<String> {
+fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survive) -> Vec<String> {
     let objectives = &space.app.objectives;
     let mut missed = Vec::new();
     if let Some(asked) = objectives.availability
-        && chosen.down.total() > asked.unavailability * (1.0 + SLACK)
+        && plan.availability.unavailability > asked.unavailability * (1.0 + SLACK)
     {
-        let causes = causes(&chosen.down);
+        let most = &plan.causes[0];
         missed.push(format!(
             "availability {asked} was asked, {} is reached: {} alone cost {:.1} minutes a year, and {:.1} may be lost",
-            availability(&chosen.down),
-            causes[0].name,
-            causes[0].min_year,
+            plan.availability,
+            most.name,
+            most.min_year,
             asked.downtime_min_year(),
         ));
     }
@@ -298,7 +337,8 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, survive: Survive, usd: Mone
             ));
         }
     }
-    missed.extend(database::missed(space.app, chosen.zones, &space.priors));
+    missed.extend(database::missed(space.app, chosen.zones, &space.assumptions));
+    let usd = plan.usd_month;
     if let Some(budget) = objectives.budget.filter(|budget| usd > *budget) {
         let over = Money(usd.0 - budget.0);
         missed.push(format!("the budget is {budget} USD/month, and this costs {usd}, {over} more"));
@@ -316,7 +356,7 @@ fn name(space: &Space<'_>, candidate: &Candidate<'_>) -> String {
         format!("{} x{}{}", service.name, choice.size.replicas, on.unwrap_or_default())
     });
     let databases = candidate.databases.iter().zip(&space.app.databases).map(|(holding, database)| {
-        let on = holding.machine.map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
+        let on = holding.map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
         format!("{} x{}{}", database.name, database.nodes(), on.unwrap_or_default())
     });
     let services = services.chain(databases);
@@ -326,19 +366,18 @@ fn name(space: &Space<'_>, candidate: &Candidate<'_>) -> String {
 
 /// The next cheaper plan and what it breaks; the next safer one and what it costs.
 fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Rejected> {
-    let mut effort = Effort::default();
     let mut found = Vec::new();
     let nothing = Limits { survive: Survive::Nothing, ..limits };
     let relaxed = [Limits { down: None, ..limits }, nothing, Limits { down: None, ..nothing }];
     let cheaper = relaxed.into_iter().filter_map(|relaxed| {
-        let candidate = space.cheapest(relaxed, &mut effort);
+        let candidate = space.cheapest(relaxed, &mut Effort::aside()).best;
         candidate
             .filter(|candidate| candidate.cost < chosen.cost)
             .map(|candidate| (candidate, relaxed.survive))
     });
     if let Some((candidate, survive)) = cheaper.max_by_key(|(candidate, _)| candidate.cost) {
         let mut broken = Vec::new();
-        if limits.down.is_some_and(|limit| candidate.down.total() > limit) {
+        if limits.down.is_some_and(|limit| candidate.down > limit) {
             broken.push("availability");
         }
         if survive != limits.survive {
@@ -347,10 +386,10 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
         let less = if is_local(&candidate) { "smaller" } else { "cheaper" };
         found.push(reject(space, &candidate, format!("next {less}: it breaks {}", broken.join(" and "))));
     }
-    let safer = Limits { down: Some(chosen.down.total() * (1.0 - SAFER)), ..limits };
-    if let Some(candidate) = space.cheapest(safer, &mut effort) {
-        let saved = availability(&chosen.down).downtime_min_year()
-            - availability(&candidate.down).downtime_min_year();
+    let safer = Limits { down: Some(chosen.down * (1.0 - SAFER)), ..limits };
+    if let Some(candidate) = space.cheapest(safer, &mut Effort::aside()).best {
+        let saved =
+            availability(chosen.down).downtime_min_year() - availability(candidate.down).downtime_min_year();
         let more = bill(space, &candidate).0 - bill(space, chosen).0;
         let price = if is_local(&candidate) {
             let replicas = candidate.cost.0 - chosen.cost.0;
@@ -371,7 +410,7 @@ fn reject(space: &Space<'_>, candidate: &Candidate<'_>, reason: String) -> Rejec
     Rejected {
         name: name(space, candidate),
         usd_month: bill(space, candidate),
-        availability: availability(&candidate.down),
+        availability: availability(candidate.down),
         reason,
     }
 }
@@ -403,68 +442,4 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
         });
     }
     why
-}
-
-/// Every prior and every default.
-fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
-    let mut all = space.request.assumed.clone();
-    let Priors { zone, node, deploy, region } = space.priors;
-    let rate = |outage: Outage| {
-        let length = if outage.hours < 1.0 {
-            format!("{:.0} min", outage.hours * 60.0)
-        } else {
-            format!("{} h", outage.hours)
-        };
-        format!("{}/year of {length}", outage.per_year)
-    };
-    all.push(format!(
-        "a zone fails {}; prior from published outages, to be replaced by what is measured",
-        rate(zone)
-    ));
-    all.push(format!(
-        "a machine fails {} (rate: Dean 2008, 1,000 failures in 1,800 server-years); no automatic replacement is counted",
-        rate(node)
-    ));
-    all.push(format!("a deploy breaks every replica {}; prior", rate(deploy)));
-    all.push(format!("the region fails {}; prior from outages of large regions 2021 to 2025", rate(region)));
-    all.push("a year has 8,766 h, a month on a bill 730 h".to_owned());
-    all.extend(database::assumed(space.app, is_local(chosen)));
-    match chosen.market {
-        Market::Local => {
-            all.push(
-                "availability is that of the same layout with each zone a data centre and each replica a machine; \
-                 this run on one machine is not highly available"
-                    .to_owned(),
-            );
-        }
-        Market::Cloud(offer) => {
-            all.push(format!(
-                "{} {} has {} zones ({})",
-                offer.provider, offer.region, offer.zones, offer.zones_source.document
-            ));
-            all.push(
-                "each service has machines of its own; only x86-64 types without burst credits are used"
-                    .to_owned(),
-            );
-            all.push("one vCPU of any type is taken as one CPU of `capacity.rps_per_cpu`".to_owned());
-            all.push("traffic is not counted: how large answers are is not known".to_owned());
-            all.push("the provider's load balancer is taken as never down".to_owned());
-        }
-    }
-    let objectives = &space.app.objectives;
-    if objectives.latency.is_some() {
-        all.push("`latency` is not computed by this version; a drill measures it".to_owned());
-    }
-    if objectives.rto != model::PerScope::default() || objectives.rpo != model::PerScope::default() {
-        all.push(match space.app.databases.is_empty() {
-            true => "`rto` and `rpo` are not computed by this version; a drill measures them".to_owned(),
-            false => "`rto` and `rpo` of a node and a zone are computed for databases alone, of a region not at all; a \
-                      drill measures them"
-                .to_owned(),
-        });
-    }
-    if space.app.placement.regions.len() > 1 && !is_local(chosen) {
-        all.push("only the first of `placement.regions` is planned by this version".to_owned());
-    }
-    all
 }

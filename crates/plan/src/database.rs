@@ -1,16 +1,18 @@
 //! Databases of a plan: where their nodes stand, what their machines cost, what their loss means.
 //!
-//! A first cut: how many nodes there are is the file's to say, so nothing is searched but the cheapest machine that
-//! holds one, and the availability follows from the layout as it does for services.
+//! How many nodes there are is the file's to say. Which machine holds them changes nothing but the price, so the cheapest
+//! that is large enough is part of every cheapest plan.
 
 use model::{
-    App, Database, Duration, Mode, Money, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
+    App, Database, Duration, Mode, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
 };
 
 use crate::PlanError;
-use crate::availability::{HOURS_YEAR, Priors, Tier, Together, together};
-use crate::catalog::{Machine, Unit};
-use crate::search::{DISK_GB, Market, machine_month};
+use crate::catalog::Machine;
+use crate::chance::{Assumptions, Level};
+use crate::search::{DISK_GB, Market};
+use crate::search_space::REFERENCE_COREMARK;
+use crate::size::{Request, shares};
 use crate::version::database_version;
 
 /// Most databases of one application.
@@ -26,24 +28,6 @@ const CPUS_MIN: f64 = 2.0;
 /// Memory of a node for each CPU, in GiB: the shape of the general-purpose types of every provider.
 const GIB_PER_CPU: f64 = 4.0;
 
-/// One way to run one database in one market.
-#[derive(Clone)]
-pub(crate) struct Holding<'a> {
-    /// `None`: this machine.
-    pub(crate) machine: Option<&'a Machine>,
-    pub(crate) fails: Together,
-}
-
-/// The price of the machines and disks of one database for a month.
-pub(crate) fn cost(database: &Database, machine: &Machine, market: Market<'_>) -> Money {
-    let nodes = f64::from(database.nodes());
-    let disk = match market {
-        Market::Cloud(offer) => offer.unit(Unit::DiskGbMonth).map_or(0.0, |disk| disk.usd),
-        Market::Local => 0.0,
-    };
-    Money::from_usd(machine_month(machine) * nodes) + Money::from_usd(disk * disk_gb(database) * nodes)
-}
-
 /// Disk of one node in GB as providers count them, which is GiB: its data, and what every machine has.
 pub(crate) fn disk_gb(database: &Database) -> f64 {
     database.storage.0 as f64 / f64::from(1u32 << 30) + DISK_GB
@@ -54,18 +38,24 @@ fn cpus(database: &Database) -> f64 {
     (writes / WRITES_PER_CPU * (1.0 - 1e-12)).ceil().max(CPUS_MIN)
 }
 
-/// The cheapest kind of machine that holds a node.
+/// The cheapest kind of machine that holds a node: its memory, and CPUs that are as fast together as those of the
+/// reference. The first by name of equally cheap ones.
 pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a Machine> {
     let Market::Cloud(offer) = market else { return None };
     let cpus = cpus(database);
-    let holds =
-        |kind: &&Machine| f64::from(kind.vcpu) >= cpus && kind.mem_gib >= cpus * GIB_PER_CPU * (1.0 - 1e-12);
+    let writes = database.writes.map_or(0.0, |writes| writes.0);
+    let coremark = writes / WRITES_PER_CPU * REFERENCE_COREMARK;
+    let holds = |kind: &&Machine| {
+        f64::from(kind.vcpu) >= CPUS_MIN
+            && kind.performance.low >= coremark
+            && kind.mem_gib >= cpus * GIB_PER_CPU * (1.0 - 1e-12)
+    };
     offer.usable().filter(holds).min_by(|a, b| a.price.usd.total_cmp(&b.price.usd))
 }
 
 /// Nodes in each zone: node `i` stands in zone `i % zones`, so that more or fewer standbys move none that stays.
 fn per_zone(nodes: u8, zones: u32) -> Vec<u32> {
-    crate::search::shares(u32::from(nodes), zones).collect()
+    shares(u32::from(nodes), zones).collect()
 }
 
 /// Nodes that must be up for writes.
@@ -76,23 +66,8 @@ fn needed(database: &Database) -> u32 {
     }
 }
 
-/// How the layout of one database fails. With `when_alone: degrade` the last node may go on; which one is left decides,
-/// so that it is not counted as better here.
-pub(crate) fn fails(database: &Database, zones: u32, priors: &Priors) -> Together {
-    let machines = per_zone(database.nodes(), zones).into_iter().map(|nodes| vec![1; nodes as usize]);
-    let tier = Tier { zones: machines.collect(), needed: needed(database) };
-    together(&tier, priors.node.unavailability())
-}
-
-/// Share of the year that is lost while another node takes over: whenever the machine or the zone of the primary fails.
-pub(crate) fn failovers(databases: &[Database], priors: &Priors) -> f64 {
-    let per_year = priors.node.per_year + priors.zone.per_year;
-    let seconds: f64 = databases.iter().filter_map(failover_s).sum();
-    per_year * seconds / (HOURS_YEAR * 3_600.0)
-}
-
 /// Seconds until another node takes over; `None`: none does.
-fn failover_s(database: &Database) -> Option<f64> {
+pub(crate) fn failover_s(database: &Database) -> Option<f64> {
     seconds(database.mode().rto_ms())
 }
 
@@ -112,8 +87,18 @@ fn goes_on(database: &Database, scope: Scope, zones: u32) -> bool {
 }
 
 /// Whether every database that has a majority keeps it when any zone is lost.
-pub(crate) fn outlives_zone(databases: &[Database], zones: u32) -> bool {
+fn outlives_zone(databases: &[Database], zones: u32) -> bool {
     databases.iter().all(|database| database.mode() != Mode::Quorum || goes_on(database, Scope::Zone, zones))
+}
+
+/// How many objectives databases miss over so many zones, the reserve for a zone by default among them: places where more
+/// are missed are not planned while there are others.
+pub(crate) fn misses(app: &App, request: &Request, zones: u32, assumptions: &Assumptions) -> usize {
+    let by_default = request.survive_zone && !outlives_zone(&app.databases, zones);
+    // Of the sentences about one zone none is about a database.
+    let one_zone = zones == 1 && app.objectives.survive.contains(&Scope::Zone);
+    let with_it = if one_zone { app.databases.len() } else { 0 };
+    missed(app, zones, assumptions).len() + with_it + usize::from(by_default)
 }
 
 /// Whether every acknowledged write is on a node that is left when `scope` is lost: it is on a majority, and what is
@@ -251,8 +236,11 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
 }
 
 /// Every objective that a database misses, one sentence each.
-pub(crate) fn missed(app: &App, zones: u32, priors: &Priors) -> Vec<String> {
+pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<String> {
     let mut missed = Vec::new();
+    // The names are those of the table, which a test reads.
+    let hours = |name| assumptions.at(name, Level::Mid).unwrap_or(0.0);
+    let (node_hours, zone_hours) = (hours("database_node.hours"), hours("zone_outage.hours"));
     let objectives = &app.objectives;
     for database in &app.databases {
         let name = &database.name;
@@ -267,7 +255,7 @@ pub(crate) fn missed(app: &App, zones: u32, priors: &Priors) -> Vec<String> {
             }
             let of = |per: &model::PerScope| if scope == Scope::Node { per.node } else { per.zone };
             if let Some(asked) = of(&objectives.rto) {
-                let repair = if scope == Scope::Node { priors.node.hours } else { priors.zone.hours };
+                let repair = if scope == Scope::Node { node_hours } else { zone_hours };
                 let seconds = failover_s(database).filter(|_| goes_on).unwrap_or(repair * 3_600.0);
                 if seconds * 1e3 > asked.0 as f64 {
                     let takes = Duration((seconds * 1e3) as u64);
@@ -310,25 +298,18 @@ fn stopped_by(database: &Database, scope: Scope, zones: u32) -> String {
     }
 }
 
-/// What is taken for granted about databases.
+/// What is taken for granted about databases, beside the priors.
 pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
     let mut all = Vec::new();
     if app.databases.is_empty() {
         return all;
     }
     all.push("every request is taken to need every database".to_owned());
-    if app.databases.iter().any(|database| database.mode() == Mode::Quorum) {
-        all.push(format!(
-            "another node of a quorum takes over in {} s; the keeper's goal, to be replaced by what a drill measures",
-            quorum_s()
-        ));
-    }
     if app.databases.iter().any(|database| database.mode() == Mode::Lease) {
         all.push(format!(
-            "a standby takes over by lease within {}: the lease, a margin for clocks and an election; that no more than the \
-             last {} of writes are lost holds while the standby is there, when clocks differ in speed by at most 1 % and no \
-             machine stands still for more than 2 s and goes on (`docs/decisions/0007-lease-mode.md`)",
-            takes(Mode::Lease),
+            "that no more than the last {} of writes are lost with the primary of a lease holds while the standby is there, \
+             when clocks differ in speed by at most 1 % and no machine stands still for more than 2 s and goes on \
+             (`docs/decisions/0007-lease-mode.md`)",
             lost_writes()
         ));
     }
@@ -352,7 +333,7 @@ pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
                 None => "as `writes` was left out".to_owned(),
             };
             all.push(format!(
-                "a node of `{name}` has at least {} CPUs and {} GiB of memory, {writes}",
+                "a node of `{name}` has at least the speed of {} CPUs and {} GiB of memory, {writes}",
                 cpus(database),
                 cpus(database) * GIB_PER_CPU
             ));

@@ -3,10 +3,12 @@
 use model::Plan;
 use serde_json::{Value, json};
 
-/// The object of DESIGN section 5, with the format's version and more beside it. `solve_ms`: how long
-/// planning took, in milliseconds; a number that is not finite becomes `null`.
+use crate::proof::Proof;
+
+/// The object of DESIGN section 5, with the format's version and more beside it. With a `proof`, the certificate has it for
+/// [`crate::verify`]. `solve_ms`: how long planning took, in milliseconds; a number that is not finite becomes `null`.
 #[must_use]
-pub fn to_json(plan: &Plan, solve_ms: f64) -> Value {
+pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
     let lines = plan.lines.iter().map(|line| {
         json!({
             "item": line.item,
@@ -60,11 +62,13 @@ pub fn to_json(plan: &Plan, solve_ms: f64) -> Value {
             "gap": plan.certificate.gap,
             "evaluated": plan.certificate.evaluated,
             "pruned": plan.certificate.pruned,
+            "proof": proof,
         },
         "services": services.collect::<Vec<_>>(),
         "databases": databases.collect::<Vec<_>>(),
         "lines": lines.collect::<Vec<_>>(),
         "causes": plan.causes,
+        "risks": plan.risks,
         "why": plan.why,
         "rejected": rejected.collect::<Vec<_>>(),
         "assumed": plan.assumed,

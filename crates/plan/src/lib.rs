@@ -1,8 +1,9 @@
 //! From what was asked to what should run: zones, machines, replicas, price and availability, with reasons.
 //!
-//! Promise: of the plans in the space that is searched, the cheapest one that meets every objective; the
-//! same file and catalogue always give the same plan; every number rests on a printed source or a printed
-//! assumption. Pure: no clock, no file, no network. The prices are part of the binary.
+//! Promise: of the plans in the space that is searched (`docs/reference/plan-space.md`), the cheapest one that meets every
+//! objective, with a proof that others can check; the same file and catalogue always give the same plan; every number
+//! rests on a printed source or a printed assumption. Pure: no clock, no file, no network. The prices are part of the
+//! binary.
 //!
 //! Deliberately absent in this version: caches, a second region, latency, traffic (its prices are known), and how many nodes a
 //! database should have, which the file says.
@@ -10,26 +11,34 @@
 //!
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs.
 
-mod availability;
+mod assumed;
 mod catalog;
 pub mod chance;
 mod compose;
 mod database;
 mod json;
+mod odds;
+mod proof;
 mod render;
+mod risk;
 mod search;
+mod search_space;
 mod size;
+mod verify;
 mod version;
 
 use model::{App, Plan};
 
-pub use availability::{Downtime, Outage, Priors, Tier, Together, series, together, too_few};
 pub use catalog::{
     Architecture, Band, Catalog, CatalogError, CatalogErrors, Class, Coordinates, Machine, MachineType,
     Performance, Price, RegionOffer, Source, Spot, TEXT_BYTES_MAX, Unit, age_band, round_trip_min_ms,
 };
+pub use chance::{Outage, Tier, Together, series, together, too_few};
 pub use json::to_json;
+pub use proof::{Closed, Incumbent, Leaf, Proof, Step, Topology};
 pub use render::{diff, render};
+pub use search::{Rivals, rivals};
+pub use verify::{Refused, Verified, verify};
 pub use version::{database_version, version};
 
 /// Most replicas of one service. More than that on one machine or in one region is a mistake in the file.
@@ -95,6 +104,9 @@ pub enum PlanError {
         /// Memory of one replica.
         memory: String,
     },
+    /// An assumption, or the application itself, is more than the availability model computes with.
+    #[error(transparent)]
+    Model(#[from] chance::ChanceError),
     /// No machine type is large enough for one node of a database.
     #[error("no machine type in the catalogue holds a node of database `{database}` with {writes} of writes")]
     DatabaseTooLarge {
@@ -114,14 +126,32 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`] when a number is not finite, out of range, or nothing in the catalogue fits.
 pub fn plan(app: &App, options: &Options) -> Result<Plan, PlanError> {
+    certified(app, options).map(|planned| planned.plan)
+}
+
+/// A plan and why nothing is cheaper.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// For each part of the space, why nothing in it is cheaper.
+    pub proof: Proof,
+}
+
+/// As [`plan()`], with the proof.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn certified(app: &App, options: &Options) -> Result<Planned, PlanError> {
     size::check(app)?;
     let request = size::Request::new(app)?;
     let markets = compose::markets(app, options)?;
-    let mut plan = compose::best(app, &request, markets)?;
+    let mut planned = compose::best(app, &request, markets, &options.catalog)?;
+    let plan = &mut planned.plan;
     if let Some(date) = options.catalog.updated.as_ref().filter(|_| plan.provider != "local") {
         plan.assumed.push(format!("prices are those of this version with an update of {date} over them"));
     }
-    Ok(plan)
+    Ok(planned)
 }
 
 #[cfg(test)]

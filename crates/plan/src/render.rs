@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use model::{Availability, Mode, Plan, PlanLine, PlannedDatabase, PlannedService};
 
-use crate::search::shares;
+use crate::size::shares;
 
 /// Narrowest page that is still laid out; a smaller `width` is taken as this.
 const WIDTH_MIN: usize = 40;
@@ -87,10 +87,8 @@ pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
     services(&mut page, plan);
     databases(&mut page, plan);
     bill(&mut page, plan);
-    page.head("downtime, minutes a year");
-    for cause in &plan.causes {
-        page.line(&format!("  {:>9}  {}", minutes(cause.min_year), cause.name));
-    }
+    causes(&mut page, plan);
+    risks(&mut page, plan);
     page.items("why", &plan.why);
     let rejected = plan.rejected.iter().map(|other| {
         format!("{} ({}; {} USD/month, {})", other.reason, other.name, other.usd_month, other.availability)
@@ -173,6 +171,43 @@ fn shape(planned: &PlannedDatabase) -> String {
         }
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
     }
+}
+
+/// Causes beyond this many that take less than a thousandth are told together.
+const CAUSES_SHOWN: usize = 8;
+
+fn causes(page: &mut Page, plan: &Plan) {
+    page.head("downtime, minutes a year");
+    let least = plan.availability.downtime_min_year() / 1e3;
+    let told = plan.causes.iter().take_while(|cause| cause.min_year >= least).count().max(CAUSES_SHOWN);
+    for cause in plan.causes.iter().take(told) {
+        page.line(&format!("  {:>9}  {}", minutes(cause.min_year), cause.name));
+    }
+    let rest = plan.causes.get(told..).unwrap_or_default();
+    if !rest.is_empty() {
+        let sum = rest.iter().map(|cause| cause.min_year).sum();
+        page.line(&format!("  {:>9}  {} smaller causes together", minutes(sum), rest.len()));
+    }
+}
+
+fn risks(page: &mut Page, plan: &Plan) {
+    if plan.risks.is_empty() {
+        return;
+    }
+    page.head("recovery objectives missed, times a year");
+    for risk in &plan.risks {
+        let bound = if risk.bound { ", at most" } else { "" };
+        page.line(&format!(
+            "  {:>9}  {}  (in {} % of years{bound})",
+            times(risk.per_year),
+            risk.objective,
+            times(risk.in_a_year * 100.0)
+        ));
+    }
+}
+
+fn times(times: f64) -> String {
+    if times != 0.0 && times < 0.005 { format!("{times:.1e}") } else { format!("{times:.2}") }
 }
 
 fn bill(page: &mut Page, plan: &Plan) {

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 
 use model::{App, Rate, Scope, Service};
 
+use crate::search_space::RPS_PER_CPU;
 use crate::{PlanError, REPLICAS_MAX, SERVICES_MAX, ZONES_MAX};
-
-/// Requests one CPU answers in a second when the file does not say. Low on purpose for a page that asks a
-/// database; the first drill shows what is true.
-const RPS_PER_CPU: f64 = 100.0;
 
 /// Availability from which losing a zone must not be an outage unless the file says otherwise: one zone
 /// outage of 4 h in 5 years alone costs 0.009 %, and no repair is faster than spare replicas.
@@ -79,10 +76,31 @@ fn check_service(service: &Service) -> Result<(), PlanError> {
 /// What one service asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Need {
-    /// Replicas that carry the peak; `None`: the file does not say, and `scale.min` is taken to be enough.
-    peak: Option<u32>,
+    /// `None`: the file does not say, and `scale.min` is taken to be enough.
+    load: Option<Carried>,
     min: u32,
-    max: u32,
+    /// Most replicas.
+    pub(crate) max: u32,
+}
+
+/// A load and what one replica takes of it.
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    /// Requests/s.
+    peak: f64,
+    /// Requests/s of one replica on CPUs of the speed 1.
+    each: f64,
+    /// `scale.target` is meant, so a faster CPU does not make it more.
+    is_target: bool,
+}
+
+/// Replicas that carry the peak on one kind of machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peak {
+    /// What `scale.min` leaves.
+    Unsaid,
+    /// So many.
+    Replicas(u32),
 }
 
 /// What all services ask for, and what was assumed on the way.
@@ -110,6 +128,15 @@ pub(crate) struct Size {
 }
 
 impl Request {
+    /// What every layout must survive.
+    pub(crate) fn survive(&self) -> Survive {
+        match (self.survive_zone, self.survive_node) {
+            (true, _) => Survive::Zone,
+            (false, true) => Survive::Node,
+            (false, false) => Survive::Nothing,
+        }
+    }
+
     pub(crate) fn new(app: &App) -> Result<Request, PlanError> {
         let asked = app.objectives.availability.map(|asked| asked.unavailability);
         let by_default = asked.is_some_and(|down| down <= SURVIVE_ZONE_FROM * (1.0 + 1e-9))
@@ -148,53 +175,68 @@ fn need(service: &Service, assumed: &mut Vec<String>) -> Result<Need, PlanError>
             RPS_PER_CPU * cpus
         }
     };
-    let peak = match service.load {
-        Some(load) => {
-            // The small margin keeps 400 / 133.33.. from becoming 4 by rounding.
-            let count = (load.peak.0 / carries * (1.0 - 1e-12)).ceil().max(1.0);
-            if count > f64::from(REPLICAS_MAX) {
-                return Err(PlanError::Absurd {
-                    what: format!(
-                        "`load.peak` of `{name}` is {} at {carries:.3} requests/s a replica",
-                        load.peak
-                    ),
-                    rule: "at most 1000 replicas are planned",
-                });
-            }
-            Some(count as u32)
-        }
-        None => {
-            assumed.push(format!(
-                "`load` of `{name}` was left out: what `scale.min` leaves after a loss that must be survived is taken to carry it"
-            ));
-            None
-        }
-    };
-    Ok(Need { peak, min: service.scale.min, max: service.scale.max.min(REPLICAS_MAX) })
+    if service.load.is_none() {
+        assumed.push(format!(
+            "`load` of `{name}` was left out: what `scale.min` leaves after a loss that must be survived is taken to carry it"
+        ));
+    }
+    let is_target = service.scale.target.is_some();
+    let load = service.load.map(|load| Carried { peak: load.peak.0, each: carries, is_target });
+    let need = Need { load, min: service.scale.min, max: service.scale.max.min(REPLICAS_MAX) };
+    match (need.peak(1.0), service.load) {
+        (None, Some(load)) => Err(PlanError::Absurd {
+            what: format!("`load.peak` of `{name}` is {} at {carries:.3} requests/s a replica", load.peak),
+            rule: "at most 1000 replicas are planned",
+        }),
+        _ => Ok(need),
+    }
 }
 
 impl Need {
-    /// Replicas over `zones` zones, with `spare` beyond what the peak and the reserve ask for.
+    /// Replicas that carry the peak on CPUs of `speed` (1: the reference); `None`: more than are planned.
+    pub(crate) fn peak(&self, speed: f64) -> Option<Peak> {
+        let Some(load) = self.load else { return Some(Peak::Unsaid) };
+        let each = load.each * if load.is_target { speed.min(1.0) } else { speed };
+        // The small margin keeps 400 / 133.33.. from becoming 4 by rounding.
+        let count = (load.peak / each * (1.0 - 1e-12)).ceil().max(1.0);
+        (count <= f64::from(REPLICAS_MAX)).then_some(Peak::Replicas(count as u32))
+    }
+
+    /// Replicas over `zones` zones on machines with room for `slots`, with `spare` beyond what the peak and the reserve
+    /// ask for.
     ///
-    /// Static stability: after losing the fullest zone (or one machine with `per_machine` replicas), what is
-    /// needed at peak still runs.
-    pub(crate) fn size(&self, zones: u32, spare: u32, survive: Survive, per_machine: u32) -> Size {
+    /// Static stability: after losing the fullest zone, or the fullest machine, what is needed at peak still runs. One
+    /// replica more never leaves fewer after the loss, so spare ones keep what the reserve gives.
+    pub(crate) fn size(&self, peak: Peak, zones: u32, spare: u32, survive: Survive, slots: u32) -> Size {
         let lost = |replicas: u32| match survive {
             Survive::Nothing => 0,
-            Survive::Node => per_machine.min(replicas),
-            Survive::Zone => replicas.div_ceil(zones).max(per_machine.min(replicas)),
+            Survive::Node => fullest_machine(replicas, zones, slots),
+            Survive::Zone => replicas.div_ceil(zones),
         };
         // With one zone nothing is left of it; then the objective is missed, whatever the count.
         let survivable = zones > 1 || survive != Survive::Zone;
-        let needed = self
-            .peak
-            .unwrap_or_else(|| if survivable { (self.min - lost(self.min)).max(1) } else { self.min });
+        let needed = match peak {
+            Peak::Replicas(needed) => needed,
+            Peak::Unsaid if survivable => (self.min - lost(self.min)).max(1),
+            Peak::Unsaid => self.min,
+        };
         let mut base = needed.max(self.min);
         while survivable && base - lost(base) < needed {
             base += 1;
         }
         Size { replicas: base.saturating_add(spare).min(self.max), needed, base }
     }
+}
+
+/// `replicas` over `zones` zones, the first ones fuller.
+pub(crate) fn shares(replicas: u32, zones: u32) -> impl Iterator<Item = u32> {
+    (0..zones).map(move |zone| replicas / zones + u32::from(zone < replicas % zones))
+}
+
+/// Replicas on the machine that has most, when each zone spreads its share over as few machines as hold it.
+fn fullest_machine(replicas: u32, zones: u32, slots: u32) -> u32 {
+    let of = |share: u32| share.div_ceil(share.div_ceil(slots).max(1));
+    shares(replicas, zones).map(of).max().unwrap_or(0)
 }
 
 /// What a layout is sized to survive.

@@ -1,6 +1,7 @@
 //! The checked table -> [`App`]: defaults that depend on other fields, references, and what fields say about each
 //! other. Goes on after a mistake, so that all are found at once.
 
+mod assume;
 mod database;
 mod ingress;
 mod service;
@@ -91,6 +92,7 @@ impl<'c> Lower<'c, '_> {
             services: services.filter(|services| !services.is_empty())?,
             databases,
             ingress,
+            assume: root.table("assume").map(assume::priors).unwrap_or_default(),
         })
     }
 

@@ -60,8 +60,7 @@ pub(crate) static ROOT: Shape = Shape {
             "Folders that outlive a replica, by name. A service with a volume is pinned to its zone.",
         )
         .not_run(),
-        Field::optional("assume", Kind::Table(&ASSUME), "Priors of the plan, where yours are better known.")
-            .not_run(),
+        Field::optional("assume", Kind::Table(&ASSUME), "Priors of the plan, where yours are better known."),
         Field::derived(
             "ingress",
             Kind::List(&INGRESS),
@@ -558,13 +557,26 @@ static JOB: Shape = Shape::of(&[
 static VOLUMES: MapOf =
     MapOf { key: &NAME, item: Field::optional("*", Kind::Any, "One volume."), min: 0, max: 100 };
 
-static ASSUME: Shape = Shape::of(&[
+pub(crate) static ASSUME: Shape = Shape::of(&[
     Field::optional("deploy_failures", Kind::PerYear, "Changes that go wrong."),
+    Field::optional("deploy_repair", PRIOR_TIME, "How long until such a change is taken back."),
     Field::optional("zone_outage", Kind::Table(&OUTAGE), "Losing a zone."),
+    Field::optional("machine_failure", Kind::Table(&OUTAGE), "Losing a machine of a service."),
+    Field::optional(
+        "database_node",
+        Kind::Table(&OUTAGE),
+        "Losing a node of a database, with its machine or alone.",
+    ),
+    Field::optional("region_outage", Kind::Table(&OUTAGE), "Losing the region or its control plane."),
+    Field::optional("human_error", Kind::Table(&OUTAGE), "A mistake that takes the application down."),
+    Field::optional("disk_loss", Kind::Table(&OUTAGE), "Losing a disk with its data."),
+    Field::optional("takeover_quorum", PRIOR_TIME, "Until another node of a quorum serves."),
+    Field::optional("takeover_lease", PRIOR_TIME, "Until the standby of a lease serves."),
 ]);
+const PRIOR_TIME: Kind = Kind::Duration { min: 1, max: 7 * DAY };
 static OUTAGE: Shape = Shape::of(&[
     Field::optional("per_year", Kind::Number { min: 0.0, max: 1_000.0 }, "How often."),
-    Field::optional("hours", Kind::Number { min: 0.0, max: 8_766.0 }, "How long, in hours."),
+    Field::optional("hours", Kind::Number { min: 0.001, max: 8_766.0 }, "How long, in hours."),
 ]);
 
 static INGRESS: ListOf =

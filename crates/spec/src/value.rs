@@ -321,7 +321,7 @@ impl<'t, 'f> Checker<'t, 'f> {
         let number = scalar.text.strip_suffix(unit).filter(|n| is_decimal(n) && !n.starts_with('-'));
         let value: Option<f64> = number.and_then(|number| number.parse().ok());
         if value.is_some_and(|value| value <= max) {
-            return Some(Typed::Unused);
+            return value.map(Typed::Number);
         }
         self.no_quantity(scalar, span, field);
         None

@@ -8,6 +8,7 @@ mod footprint;
 mod load;
 mod machine;
 mod pauses;
+mod plan;
 mod report;
 mod site;
 
@@ -68,6 +69,9 @@ const SCENARIOS: &[Scenario] = &[
 /// A measurement that is a program of its own, with options of its own.
 const FAILOVER: &str = "failover";
 
+/// Another one, without any.
+const PLAN: &str = "plan";
+
 /// Runs the scenario named first in `arguments`, or lists them. What was measured before an error is printed too.
 ///
 /// # Errors
@@ -77,6 +81,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         && name == FAILOVER
     {
         return failover::failover(rest);
+    }
+    if let [name, rest @ ..] = arguments
+        && name == PLAN
+    {
+        return plan::plan(rest);
     }
     let mut options = Options::default();
     let mut name = None;
@@ -102,6 +111,10 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         println!("with options of its own, `cargo xtask bench {FAILOVER} --help`:");
         println!(
             "  {FAILOVER:<10} a primary killed, frozen, cut off and switched, beside Patroni, etcd and HAProxy"
+        );
+        println!("and `cargo xtask bench {PLAN}`:");
+        println!(
+            "  {PLAN:<10} the planner's search: time, and what it saves beside two simpler ways to plan"
         );
         return Ok(());
     };

@@ -1,6 +1,7 @@
 //! `evenkeel plan`.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use anyhow::Context;
 use model::{App, Plan};
 
 use crate::cli::PlanArgs;
-use crate::exit;
+use crate::exit::{self, hinted};
 use crate::say;
 use crate::wire::hosts::{self, Hosts};
 use crate::wire::mirror::Mirror;
@@ -22,14 +23,18 @@ use super::{block_on, check};
 pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (app, reading, _) = check::app(&args.file.file)?;
     let started = Instant::now();
-    let mut plan = make(&app, args.provider.as_deref(), site)?;
+    let options = options(&app, args.provider.as_deref(), site)?;
+    if let Some(path) = &args.verify {
+        return verify(&app, &options, path, json);
+    }
+    let plan::Planned { mut plan, proof } = plan::certified(&app, &options)?;
     plan.assumed.extend(reading.defaults);
     let solve_ms = started.elapsed().as_secs_f64() * 1e3;
     let running = running(site)?;
     if let Some(old) = &running {
         plan.parent = Some(old.number);
     }
-    let as_json = plan::to_json(&plan, solve_ms);
+    let as_json = plan::to_json(&plan, Some(&proof), solve_ms);
     if let Some(path) = &args.output {
         write_whole(path, &serde_json::to_vec_pretty(&as_json)?).context("the plan was not written")?;
     }
@@ -53,11 +58,56 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
     Ok(if pending && args.detailed_exitcode { ExitCode::from(exit::PENDING) } else { ExitCode::SUCCESS })
 }
 
-/// The plan for `app` over the prices of the binary, or those that were laid over them.
-pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Plan> {
+/// The prices of the binary, or those that were laid over them.
+fn options(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<plan::Options> {
     let catalog = prices::catalog_for(app, provider, site)?;
-    let options = plan::Options { catalog, provider: provider.map(str::to_owned) };
-    Ok(plan::plan(app, &options)?)
+    Ok(plan::Options { catalog, provider: provider.map(str::to_owned) })
+}
+
+/// Checks the certificate of a stored plan, without the search that made it.
+fn verify(app: &App, options: &plan::Options, path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let stored: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
+        let hint = "`evenkeel plan -o PLAN` writes one with its certificate";
+        hinted(format!("`{}` is no plan: {error}", path.display()), hint)
+    })?;
+    let outcome = plan::verify(app, options, &stored);
+    if json {
+        say::data(format_args!("{}\n", verified_json(&outcome)))?;
+    } else {
+        let text = match &outcome {
+            Ok(shown) => verified_text(shown),
+            Err(refused) => format!("not verified: {refused}\n"),
+        };
+        say::data(text)?;
+    }
+    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::MISSED) })
+}
+
+fn verified_text(shown: &plan::Verified) -> String {
+    let cheapest = match shown.gap {
+        0.0 => "nothing in the space is cheaper".to_owned(),
+        gap => format!("something up to {:.2}% cheaper may exist", gap * 100.0),
+    };
+    format!(
+        "verified: {cheapest}\n  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
+         docs/reference/plan-space.md\n",
+        shown.topologies, shown.branches
+    )
+}
+
+fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json::Value {
+    let kind = "verify";
+    match outcome {
+        Ok(shown) => serde_json::json!({
+            "kind": kind, "format_version": 1, "verified": true, "gap": shown.gap,
+            "topologies": shown.topologies, "branches": shown.branches, "place": null, "why": null,
+        }),
+        Err(refused) => serde_json::json!({
+            "kind": kind, "format_version": 1, "verified": false, "gap": null,
+            "topologies": null, "branches": null, "place": refused.place, "why": refused.why,
+        }),
+    }
 }
 
 /// The plan for `app` on this machine, whatever providers it names: `up` emulates their zones.

@@ -71,6 +71,7 @@ pub fn plan(number: u64) -> Plan {
         usd_month: Money(0),
         availability: Availability { unavailability: 0.001 },
         causes: Vec::new(),
+        risks: Vec::new(),
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),

@@ -127,13 +127,23 @@ impl<'a> Parts<'a> {
             parts.fleet_places.push(place);
         }
         if parts.size > STATES_MAX as f64 || parts.bits > Code::BITS {
-            return Err(ChanceError::TooLarge {
-                what: "the joint chain of these parts".to_owned(),
-                limit: format!("{STATES_MAX} states"),
-                way_out: "take them apart, or use fewer nodes",
-            });
+            return Err(parts.too_large());
         }
         Ok(parts)
+    }
+
+    /// How many states there are at most, the stages of takeovers not counted.
+    pub(crate) fn size(&self) -> f64 {
+        self.size
+    }
+
+    /// That the parts are more than one chain holds.
+    pub(crate) fn too_large(&self) -> ChanceError {
+        ChanceError::TooLarge {
+            what: "the joint chain of these parts".to_owned(),
+            limit: format!("{STATES_MAX} states"),
+            way_out: "take them apart, or use fewer nodes",
+        }
     }
 
     fn field(&mut self, bits: u32) -> Field {
@@ -202,6 +212,11 @@ impl<'a> Parts<'a> {
     /// How many zones are modelled.
     pub(crate) fn zones(&self) -> u8 {
         self.zones
+    }
+
+    /// How many groups and fleets there are.
+    pub(crate) fn count(&self) -> usize {
+        self.groups.len() + self.fleets.len()
     }
 
     /// How many groups there are.

@@ -1,8 +1,7 @@
 //! How much of what was written may be lost, and how often: the recovery point as a distribution.
 
 use super::outage::in_a_year;
-use super::{ChanceError, PerHour, Rates, explore, stationary};
-use crate::availability::Outage;
+use super::{ChanceError, Outage, PerHour, Rates, explore, stationary};
 
 /// How far a copy is behind at the moment of a loss, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -31,6 +31,7 @@ mod simulate;
 mod solve;
 mod stateful;
 mod structure;
+mod tier;
 mod tournament;
 mod transient;
 mod unit;
@@ -48,9 +49,12 @@ pub use simulate::{Played, simulate};
 pub use solve::{eliminate, stationary, sweep};
 pub use stateful::{Exactness, Stateful};
 pub use structure::{Diagram, Event, Formula};
+pub use tier::{Tier, Together, series, together, too_few};
 pub use transient::{Bounded, Then, after, earned, reach};
+#[cfg(test)]
+pub(crate) use unit::HOURS_YEAR;
 pub(crate) use unit::Rates;
-pub use unit::{PerHour, Unavailability};
+pub use unit::{Outage, PerHour, Unavailability};
 pub use whole::{Answer, Cause};
 
 #[cfg(test)]

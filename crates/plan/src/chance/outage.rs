@@ -7,9 +7,10 @@
 
 use super::joint::{Joint, Parts, Step};
 use super::part::Application;
+use super::stateful::QUICK_MAX;
 use super::transient::{Ticks, Weights};
-use super::{ChanceError, Rates};
-use crate::availability::HOURS_YEAR;
+use super::unit::HOURS_YEAR;
+use super::{ChanceError, Rates, STATES_MAX};
 
 /// With whose loss an outage begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,17 +92,32 @@ impl Outages {
     /// # Errors
     /// [`ChanceError`] for bad input, and when a single group or fleet has too many states.
     pub fn new(app: &Application) -> Result<Outages, ChanceError> {
+        Outages::within(app, STATES_MAX)
+    }
+
+    /// As [`Outages::new`], but in one chain only up to as many states as are counted in some hundredths of a second.
+    ///
+    /// # Errors
+    /// As [`Outages::new`].
+    pub fn quick(app: &Application) -> Result<Outages, ChanceError> {
+        Outages::within(app, QUICK_MAX)
+    }
+
+    fn within(app: &Application, states_max: usize) -> Result<Outages, ChanceError> {
         app.check()?;
         let (groups, fleets) = (app.groups.iter().collect::<Vec<_>>(), app.fleets.iter().collect::<Vec<_>>());
         let counting = Counting::Exact { states: 1 };
         let mut all = Outages { sources: vec![], down: vec![], takeovers: vec![0.0; groups.len()], counting };
-        match Parts::new(app, groups.clone(), fleets.clone(), &app.pools).and_then(Joint::new) {
+        match Parts::new(app, groups.clone(), fleets.clone(), &app.pools)
+            .and_then(|parts| solved(parts, states_max))
+        {
             Ok(joint) => {
                 all.counting = Counting::Exact { states: joint.time.len() };
                 all.add(&joint, 0);
             }
             Err(ChanceError::TooLarge { .. }) => {
-                match Parts::new(app, groups.clone(), vec![], &[]).and_then(Joint::new) {
+                match Parts::new(app, groups.clone(), vec![], &[]).and_then(|parts| solved(parts, states_max))
+                {
                     Ok(joint) => all.add(&joint, 0),
                     Err(ChanceError::TooLarge { .. }) if groups.len() > 1 => {
                         for (index, group) in groups.into_iter().enumerate() {
@@ -243,6 +259,12 @@ impl Outages {
             }
         }
     }
+}
+
+/// The chain of `parts`, unless it is too large; a single part has nothing to be taken apart into.
+fn solved(parts: Parts<'_>, states_max: usize) -> Result<Joint<'_>, ChanceError> {
+    let small = parts.size() <= states_max as f64 || parts.count() < 2;
+    if small { Joint::new(parts) } else { Err(parts.too_large()) }
 }
 
 #[cfg(test)]

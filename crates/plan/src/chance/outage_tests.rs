@@ -1,7 +1,7 @@
+use super::super::Outage;
 use super::super::part::{Common, Fleet, Group, Takeover};
 use super::super::whole::tests::golden;
 use super::*;
-use crate::availability::Outage;
 
 #[track_caller]
 fn close(value: f64, expected: f64, relative: f64) {

@@ -1,7 +1,6 @@
 //! What an application is made of, as far as its availability goes.
 
-use super::{ChanceError, Rates};
-use crate::availability::Outage;
+use super::{Assumptions, ChanceError, Level, Outage, Rates};
 
 /// Most zones.
 pub(crate) const ZONES_MAX: u8 = crate::ZONES_MAX;
@@ -130,9 +129,29 @@ impl Group {
     /// mode states, in three stages (the look that notices, the election, the promotion); a single node is repaired.
     #[must_use]
     pub fn of(database: &model::Database, node: Outage) -> Group {
-        let (name, nodes, mode) = (database.name.as_str(), database.nodes(), database.mode());
-        let takeover = mode.rto_ms().map(|ms| Takeover { seconds: ms as f64 / 1e3, stages: 3 });
-        match (mode, takeover) {
+        Group::taking(database, node, database.mode().rto_ms().map(|ms| ms as f64 / 1e3))
+    }
+
+    /// A database as evenkeel runs it, with how often its nodes fail and how long takeovers take at `level`.
+    ///
+    /// # Errors
+    /// [`ChanceError`] when the assumptions lack one of these.
+    pub fn assumed(
+        database: &model::Database,
+        assumptions: &Assumptions,
+        level: Level,
+    ) -> Result<Group, ChanceError> {
+        let seconds = match database.mode() {
+            model::Mode::Quorum => Some(assumptions.at("takeover_quorum.seconds", level)?),
+            model::Mode::Lease => Some(assumptions.at("takeover_lease.seconds", level)?),
+            model::Mode::Single => None,
+        };
+        Ok(Group::taking(database, assumptions.outage("database_node", level)?, seconds))
+    }
+
+    fn taking(database: &model::Database, node: Outage, seconds: Option<f64>) -> Group {
+        let (name, nodes) = (database.name.as_str(), database.nodes());
+        match (database.mode(), seconds.map(|seconds| Takeover { seconds, stages: 3 })) {
             (model::Mode::Quorum, Some(takeover)) => {
                 Group::quorum(name, nodes, u8::from(database.witness), node, takeover)
             }

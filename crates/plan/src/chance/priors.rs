@@ -4,9 +4,8 @@
 //! to hold nine times of ten. Where nobody has published a figure, the entry says that it is an assumption. What drills
 //! and operation show replaces them, by the rule of Bayes with Gamma distributions, the more the more was seen.
 
-use super::ChanceError;
 use super::gamma::quantile;
-use crate::availability::Outage;
+use super::{ChanceError, Outage};
 
 /// What a prior counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +109,7 @@ const TABLE: &[Row] = &[
     ),
     ("database_node.hours", "a node of a database is a copy again after", Hours, [0.1, 0.5, 4.0], "assumed"),
     ("cache_node.per_year", "a node of a cache fails", PerYear, [1.0, 4.0, 12.0], "assumed: once in 90 days"),
-    ("cache_node.hours", "a node of a cache is back after", Hours, [0.05, 0.167, 1.0], "assumed"),
+    ("cache_node.hours", "a node of a cache is back after", Hours, [0.05, 1.0 / 6.0, 1.0], "assumed"),
     (
         "takeover_quorum.seconds",
         "another node of a quorum serves after",
@@ -144,7 +143,7 @@ const TABLE: &[Row] = &[
         "deploy_failures.hours",
         "a broken change is taken back after",
         Hours,
-        [0.05, 0.1667, 1.0],
+        [0.05, 1.0 / 6.0, 1.0],
         "assumed: ten minutes",
     ),
     (
@@ -331,9 +330,7 @@ mod tests {
             assert_eq!(assumed.all().iter().filter(|other| other.name == prior.name).count(), 1);
         }
         let zone = assumed.outage("zone_outage", Level::Mid).unwrap();
-        assert_eq!(zone, crate::Priors::default().zone);
-        assert_eq!(assumed.outage("machine_failure", Level::Mid).unwrap(), crate::Priors::default().node);
-        assert_eq!(assumed.outage("region_outage", Level::Mid).unwrap(), crate::Priors::default().region);
+        assert_eq!(zone, Outage { per_year: 0.2, hours: 4.0 });
         assert_eq!(
             assumed.at("takeover_lease.seconds", Level::Mid).unwrap() * 1e3,
             model::Mode::Lease.rto_ms().unwrap() as f64

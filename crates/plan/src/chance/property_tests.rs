@@ -2,7 +2,6 @@
 
 use super::whole::tests::random;
 use super::*;
-use crate::availability::Outage;
 
 fn down(app: &Application) -> f64 {
     app.availability().unwrap().total.get()

@@ -6,8 +6,8 @@
 use super::dice::{Dice, Exponential};
 use super::part::{Application, Group};
 use super::tournament::Tournament;
+use super::unit::HOURS_YEAR;
 use super::{ChanceError, Rates};
-use crate::availability::HOURS_YEAR;
 
 /// Most things that fail.
 const COMPONENTS_MAX: usize = 1 << 14;

@@ -1,7 +1,6 @@
 use super::super::whole::tests::{golden, random};
-use super::super::{Common, Counting, Exactness, Outages, Takeover, Trigger};
+use super::super::{Common, Counting, Exactness, Outage, Outages, Takeover, Trigger};
 use super::*;
-use crate::availability::Outage;
 
 /// Hours of the lengths that are compared.
 const LENGTHS: [f64; 2] = [60.0 / 3_600.0, 1.0];

@@ -7,7 +7,10 @@
 
 use super::joint::{Health, Joint, Parts};
 use super::part::{Application, Group};
-use super::{ChanceError, Rates};
+use super::{ChanceError, Rates, STATES_MAX};
+
+/// States, the stages of takeovers not counted, that [`Stateful::quick`] still solves jointly.
+pub(crate) const QUICK_MAX: usize = 1 << 13;
 
 /// How an unavailability was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +55,24 @@ impl Stateful {
     /// # Errors
     /// [`ChanceError::TooLarge`] when even a single group has too many states.
     pub fn new(app: &Application) -> Result<Stateful, ChanceError> {
+        Stateful::within(app, STATES_MAX)
+    }
+
+    /// As [`Stateful::new`], but exact only for as many states as are solved in some hundredths of a second; beyond that
+    /// the bound.
+    ///
+    /// # Errors
+    /// As [`Stateful::new`].
+    pub fn quick(app: &Application) -> Result<Stateful, ChanceError> {
+        Stateful::within(app, QUICK_MAX)
+    }
+
+    fn within(app: &Application, states_max: usize) -> Result<Stateful, ChanceError> {
         app.check()?;
-        let joint = Parts::new(app, app.groups.iter().collect(), Vec::new(), &[]).and_then(Joint::new);
+        let joint = Parts::new(app, app.groups.iter().collect(), Vec::new(), &[]).and_then(|parts| {
+            let apart = app.groups.len() > 1 && parts.size() > states_max as f64;
+            if apart { Err(parts.too_large()) } else { Joint::new(parts) }
+        });
         match joint {
             Ok(joint) => Stateful::of(&joint).widened(app),
             Err(ChanceError::TooLarge { .. }) if app.groups.len() > 1 => Stateful::apart(app),

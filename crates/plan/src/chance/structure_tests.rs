@@ -1,7 +1,7 @@
 use super::super::Dice;
 use super::super::groups::{Sharing, expand};
+use super::super::{series, too_few};
 use super::*;
-use crate::availability::{series, too_few};
 
 #[track_caller]
 fn close(value: f64, expected: f64, within: f64) {

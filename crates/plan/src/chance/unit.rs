@@ -1,7 +1,27 @@
 //! Rates and shares of time, so that neither is taken for the other where they meet.
 
 use super::ChanceError;
-use crate::availability::{HOURS_YEAR, Outage};
+
+/// Hours of the year all figures refer to: 365.25 days.
+pub(crate) const HOURS_YEAR: f64 = 8_766.0;
+
+/// Something that fails now and then and is repaired.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outage {
+    /// Failures in a year of operation.
+    pub per_year: f64,
+    /// Mean hours until it is well again.
+    pub hours: f64,
+}
+
+impl Outage {
+    /// Long-run share of time it is down, in 0..1: `r / (1 + r)` with `r` = failure rate times repair time.
+    #[must_use]
+    pub fn unavailability(self) -> f64 {
+        let ratio = self.per_year / HOURS_YEAR * self.hours;
+        ratio / (1.0 + ratio)
+    }
+}
 
 /// Largest rate that is accepted: one in a microsecond. Beyond that a unit was mistaken.
 const PER_HOUR_MAX: f64 = 3.6e9;

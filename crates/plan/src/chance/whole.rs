@@ -2,8 +2,8 @@
 
 use super::part::{Application, Fleet};
 use super::stateful::{Exactness, Stateful};
+use super::tier::{Tier, series, together};
 use super::{ChanceError, Rates, Unavailability};
-use crate::availability::{Tier, series, together};
 
 /// What downtime is blamed on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
-use super::super::Dice;
 use super::super::joint::{Joint, Parts};
 use super::super::part::{Common, Group, Machines, Takeover};
+use super::super::unit::HOURS_YEAR;
+use super::super::{Dice, Outage};
 use super::*;
-use crate::availability::{HOURS_YEAR, Outage};
 
 #[track_caller]
 fn close(value: f64, expected: f64, relative: f64) {
@@ -178,47 +178,6 @@ fn the_bound_is_safe_and_close() {
     let app = golden(3, 2, 2, &[2, 2, 2], 4);
     let over = app.given(&Stateful::apart(&app).unwrap()).unwrap().application.get() / 6.844_331_830e-6 - 1.0;
     assert!((0.003..0.006).contains(&over), "{over}");
-}
-
-/// What the search computes today is this model without groups: the same figures by the same causes.
-#[test]
-fn without_groups_it_is_what_the_search_computes() {
-    let priors = crate::Priors::default();
-    let tiers = [
-        Tier { zones: vec![vec![1, 1], vec![1, 1], vec![1, 1]], needed: 4 },
-        Tier { zones: vec![vec![2], vec![2, 1], vec![1]], needed: 5 },
-    ];
-    let togethers: Vec<_> = tiers.iter().map(|tier| together(tier, priors.node.unavailability())).collect();
-    let old = crate::availability::downtime(togethers.iter(), 3, &priors, 0.0);
-    let fleet = |tier: &Tier| Fleet {
-        name: "web".into(),
-        needed: tier.needed,
-        machines: (0..)
-            .zip(&tier.zones)
-            .flat_map(|(zone, on)| {
-                on.iter().map(move |&carries| Machines { zone, count: 1, carries, pool: None })
-            })
-            .collect(),
-        machine: priors.node,
-    };
-    let common = |name: &str, outage| Common { name: name.into(), outage };
-    let app = Application {
-        zones: 3,
-        zone: priors.zone,
-        groups: vec![],
-        fleets: tiers.iter().map(fleet).collect(),
-        pools: vec![],
-        shared: vec![common("bad deploys", priors.deploy), common("loss of the region", priors.region)],
-    };
-    let new = app.availability().unwrap();
-    close(new.total.get(), old.total(), 1e-12);
-    let of = |wanted: fn(&Cause) -> bool| -> f64 {
-        new.causes.iter().filter(|(cause, _)| wanted(cause)).map(|(_, share)| share.get()).sum()
-    };
-    close(of(|cause| *cause == Cause::Shared(0)), old.deploys, 1e-12);
-    close(of(|cause| *cause == Cause::Shared(1)), old.region, 1e-12);
-    close(of(|cause| *cause == Cause::Zones), old.zones, 1e-12);
-    close(of(|cause| matches!(cause, Cause::Machines(_))), old.machines, 1e-12);
 }
 
 /// Three copies, two and a witness, a lease, one node: what evenkeel runs, over three zones.

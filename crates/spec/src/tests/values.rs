@@ -701,43 +701,38 @@ security: { waf: { mode: audit, paranoia: 7 } }
 volumes: { data: {} }
 ",
         expect![[r#"
-    note[N0401]: `assume` is accepted, not run by this version
-     --> evenkeel.yaml:3:1
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      | ^^^^^^
+            error[E0101]: unknown key `zone_outages` in `assume`
+             --> evenkeel.yaml:3:11
+            3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
+              |           ^^^^^^^^^^^^
+            hint: did you mean `zone_outage`?
 
-    error[E0101]: unknown key `zone_outages` in `assume`
-     --> evenkeel.yaml:3:11
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      |           ^^^^^^^^^^^^
-    hint: did you mean `zone_outage`?
+            error[E0104]: `deploy_failures` must be a count in a year such as `4/year`, not `4`
+             --> evenkeel.yaml:3:50
+            3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
+              |                                                  ^
+            hint: with its unit: `4/year`
 
-    error[E0104]: `deploy_failures` must be a count in a year such as `4/year`, not `4`
-     --> evenkeel.yaml:3:50
-    3 | assume: { zone_outages: 4/year, deploy_failures: 4 }
-      |                                                  ^
-    hint: with its unit: `4/year`
+            note[N0401]: `security` is accepted, not run by this version
+             --> evenkeel.yaml:4:1
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              | ^^^^^^^^
 
-    note[N0401]: `security` is accepted, not run by this version
-     --> evenkeel.yaml:4:1
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      | ^^^^^^^^
+            error[E0105]: `mode` must be `block` or `detect`, not `audit`
+             --> evenkeel.yaml:4:26
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              |                          ^^^^^
 
-    error[E0105]: `mode` must be `block` or `detect`, not `audit`
-     --> evenkeel.yaml:4:26
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      |                          ^^^^^
+            error[E0107]: `paranoia` is 7; it must be from 1 to 4
+             --> evenkeel.yaml:4:43
+            4 | security: { waf: { mode: audit, paranoia: 7 } }
+              |                                           ^
 
-    error[E0107]: `paranoia` is 7; it must be from 1 to 4
-     --> evenkeel.yaml:4:43
-    4 | security: { waf: { mode: audit, paranoia: 7 } }
-      |                                           ^
-
-    note[N0401]: `volumes` is accepted, not run by this version
-     --> evenkeel.yaml:5:1
-    5 | volumes: { data: {} }
-      | ^^^^^^^
-"#]],
+            note[N0401]: `volumes` is accepted, not run by this version
+             --> evenkeel.yaml:5:1
+            5 | volumes: { data: {} }
+              | ^^^^^^^
+        "#]],
     );
 }
 
@@ -773,4 +768,23 @@ services: { xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: { command: [a], environment: { A: "y
     hint: known: `${port}`, `${address}`, `${zone}`, `${unit}`, `${data}`, `${NAME.url}` of a database or cache, `${secret.NAME}`
 "#]],
     );
+}
+
+#[test]
+fn priors_reach_the_plan_by_their_names_and_in_its_units() {
+    let reading = crate::read(
+        "name: shop\nservices: { web: { command: [a] } }\nassume:\n  deploy_failures: 6/year\n  deploy_repair: 30m\n  \
+         zone_outage: { per_year: 0.5, hours: 6 }\n  machine_failure: { hours: 0.5 }\n  takeover_quorum: 1500ms\n",
+        "evenkeel.yaml",
+    );
+    let app = reading.app.expect("it has no mistake");
+    let priors: Vec<String> = app.assume.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    expect![[r"
+        deploy_failures.hours 0.5
+        deploy_failures.per_year 6
+        machine_failure.hours 0.5
+        takeover_quorum.seconds 1.5
+        zone_outage.hours 6
+        zone_outage.per_year 0.5"]]
+    .assert_eq(&priors.join("\n"));
 }

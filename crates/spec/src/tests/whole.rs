@@ -25,7 +25,6 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
         N0401 note 40: `caches` is accepted, not run by this version
         N0401 note 42: `jobs` is accepted, not run by this version
         N0401 note 44: `volumes` is accepted, not run by this version
-        N0401 note 45: `assume` is accepted, not run by this version
         N0401 note 47: `tls` is accepted, not run by this version
         N0401 note 48: `security` is accepted, not run by this version
         N0401 note 51: `alerts` is accepted, not run by this version"#]]
@@ -253,6 +252,11 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                     ),
                 },
             ],
+            assume: {
+                "deploy_failures.per_year": 4.0,
+                "zone_outage.hours": 4.0,
+                "zone_outage.per_year": 0.2,
+            },
         }
     "#]]
     .assert_debug_eq(&reading.app.expect("no error"));

@@ -60,6 +60,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         usd_month: Money(0),
         availability: Availability { unavailability: 0.0 },
         causes: Vec::new(),
+        risks: Vec::new(),
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),

@@ -1,3 +1,4 @@
+use super::super::{Application, Common, Fleet, HOURS_YEAR, Machines, Outage};
 use super::*;
 
 #[track_caller]
@@ -42,25 +43,20 @@ fn a_long_chain_of_services_gives_the_published_sum() {
     close(1.0 - two_regions, 0.999_961_15, 1e-8);
 }
 
-/// The golden values of the planner's model: the application alone, and with region and deploys.
-#[test]
-fn region_and_deploys_add_what_the_golden_values_say() {
-    let priors = Priors::default();
-    let golden = [
-        (3.998_299_617e-4, 5.328_533e-4),
-        (1.730_203_102e-4, 3.060_739e-4),
-        (6.844_331_830e-6, 1.399_200e-4),
-        (2.802_897_040e-4, 4.133_290e-4),
-    ];
-    for (app, whole) in golden {
-        let all = series(&[app, priors.region.unavailability(), priors.deploy.unavailability()]);
-        close(all, whole, 2e-7);
-    }
+/// Zones and machines, far worse than real ones or as they are.
+struct World {
+    zone: Outage,
+    node: Outage,
 }
 
+const REAL: World =
+    World { zone: Outage { per_year: 0.2, hours: 4.0 }, node: Outage { per_year: 0.56, hours: 4.0 } };
+const BAD: World =
+    World { zone: Outage { per_year: 200.0, hours: 4.0 }, node: Outage { per_year: 500.0, hours: 2.0 } };
+
 /// Every zone and every machine up or down, one state after the other.
-fn brute(tiers: &[Tier], zones: usize, priors: &Priors) -> f64 {
-    let (zone_down, node_down) = (priors.zone.unavailability(), priors.node.unavailability());
+fn brute(tiers: &[Tier], zones: usize, world: &World) -> f64 {
+    let (zone_down, node_down) = (world.zone.unavailability(), world.node.unavailability());
     let machines: Vec<(usize, usize, u32)> = tiers
         .iter()
         .enumerate()
@@ -92,17 +88,26 @@ fn brute(tiers: &[Tier], zones: usize, priors: &Priors) -> f64 {
             }
         }
     }
-    series(&[down, priors.region.unavailability(), priors.deploy.unavailability()])
+    down
+}
+
+/// The same by the model, without a region or deploys.
+fn modelled(tiers: &[Tier], zones: usize, world: &World) -> f64 {
+    let fleet = |tier: &Tier| {
+        let kinds = (0..).zip(&tier.zones).flat_map(|(zone, on)| {
+            on.iter().map(move |&carries| Machines { zone, count: 1, carries, pool: None })
+        });
+        Fleet { name: "web".into(), needed: tier.needed, machines: kinds.collect(), machine: world.node }
+    };
+    let shared: Vec<Common> = vec![];
+    let fleets = tiers.iter().map(fleet).collect();
+    let app =
+        Application { zones: zones as u8, zone: world.zone, groups: vec![], fleets, pools: vec![], shared };
+    app.availability().unwrap().total.get()
 }
 
 #[test]
 fn the_formula_equals_the_sum_over_every_state() {
-    // Far worse than real zones and machines, so that every state has weight.
-    let bad = Priors {
-        zone: Outage { per_year: 200.0, hours: 4.0 },
-        node: Outage { per_year: 500.0, hours: 2.0 },
-        ..Priors::default()
-    };
     let tier =
         |zones: &[&[u32]], needed| Tier { zones: zones.iter().map(|zone| zone.to_vec()).collect(), needed };
     let cases = [
@@ -115,12 +120,10 @@ fn the_formula_equals_the_sum_over_every_state() {
         vec![tier(&[&[1], &[1], &[1]], 1), tier(&[&[1], &[1], &[]], 1), tier(&[&[4], &[], &[]], 2)],
         vec![tier(&[&[1], &[1], &[1], &[1]], 3), tier(&[&[2, 2], &[3], &[3], &[3]], 7)],
     ];
-    for priors in [bad, Priors::default()] {
+    for world in [BAD, REAL] {
         for tiers in &cases {
             let zones = tiers[0].zones.len();
-            let all: Vec<Together> =
-                tiers.iter().map(|tier| together(tier, priors.node.unavailability())).collect();
-            close(downtime(all.iter(), zones, &priors, 0.0).total(), brute(tiers, zones, &priors), 1e-9);
+            close(modelled(tiers, zones, &world), brute(tiers, zones, &world), 1e-9);
         }
     }
 }
@@ -129,20 +132,14 @@ fn the_formula_equals_the_sum_over_every_state() {
 /// the golden cases put the price of that at 41 times the downtime.
 #[test]
 fn without_a_reserve_for_a_zone_the_downtime_is_a_multiple() {
-    let priors = Priors::default();
-    let share = |needed| {
-        let tier = Tier { zones: vec![vec![1, 1]; 3], needed };
-        let down = downtime(std::iter::once(&together(&tier, priors.node.unavailability())), 3, &priors, 0.0);
-        down.zones + down.machines
-    };
+    let share = |needed| modelled(&[Tier { zones: vec![vec![1, 1]; 3], needed }], 3, &REAL);
     assert!(share(5) > 40.0 * share(4));
 }
 
 #[test]
 fn services_in_the_same_zones_fail_together_and_are_not_multiplied() {
-    let priors = Priors { node: Outage { per_year: 0.0, hours: 0.0 }, ..Priors::default() };
+    let world = World { node: Outage { per_year: 0.0, hours: 0.0 }, ..REAL };
     let tier = Tier { zones: vec![vec![1], vec![1]], needed: 2 };
-    let one = together(&tier, 0.0);
-    let alone = downtime(std::iter::once(&one), 2, &priors, 0.0).zones;
-    close(downtime([&one, &one, &one].into_iter(), 2, &priors, 0.0).zones, alone, 1e-12);
+    let (one, three) = (vec![tier.clone()], vec![tier.clone(), tier.clone(), tier]);
+    close(modelled(&three, 2, &world), modelled(&one, 2, &world), 1e-12);
 }

@@ -1,0 +1,129 @@
+//! What a plan takes for granted: every prior with its band and source, and every default.
+
+use crate::catalog::RegionOffer;
+use crate::chance::{Assumptions, Exactness, Prior};
+use crate::database;
+use crate::search::{Candidate, Market, Space, speed};
+use crate::search_space::REFERENCE_COREMARK;
+use model::{App, Mode};
+
+/// Every prior and every default.
+pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
+    let mut all = space.request.assumed.clone();
+    let assumptions = &space.assumptions;
+    for kind in ["zone_outage", "machine_failure", "deploy_failures", "region_outage", "human_error"] {
+        all.extend(outage(assumptions, kind));
+    }
+    let databases = &space.app.databases;
+    if !databases.is_empty() {
+        all.extend(outage(assumptions, "database_node"));
+        for (mode, name) in
+            [(Mode::Quorum, "takeover_quorum.seconds"), (Mode::Lease, "takeover_lease.seconds")]
+        {
+            let used = databases.iter().any(|database| database.mode() == mode);
+            let prior = assumptions.get(name).ok().filter(|_| used);
+            all.extend(
+                prior.map(|prior| {
+                    format!("{} {}", prior.what, banded(prior, " s", |value| value.to_string()))
+                }),
+            );
+        }
+        all.extend(exactness(space.odds(chosen.zones).exactness()));
+    }
+    all.push("no automatic replacement of machines is counted".to_owned());
+    all.push("a year has 8,766 h, a month on a bill 730 h".to_owned());
+    let is_local = matches!(chosen.market, Market::Local);
+    all.extend(database::assumed(space.app, is_local));
+    match chosen.market {
+        Market::Local => {
+            all.push(
+                "availability is that of the same layout with each zone a data centre and each replica a machine; \
+                 this run on one machine is not highly available"
+                    .to_owned(),
+            );
+        }
+        Market::Cloud(offer) => all.extend(bought(space.app, chosen, offer)),
+    }
+    all.extend(unplanned(space.app, is_local));
+    all
+}
+
+/// `a zone is lost 0.2/year (0.05 to 0.5; assumed), for 4 h (1 to 24; assumed)`.
+fn outage(assumptions: &Assumptions, kind: &str) -> Option<String> {
+    let rate = assumptions.get(&format!("{kind}.per_year")).ok()?;
+    let length = assumptions.get(&format!("{kind}.hours")).ok()?;
+    let length = match length.mid {
+        hours if hours < 1.0 => banded(length, " min", |hours| format!("{:.0}", hours * 60.0)),
+        _ => banded(length, " h", |hours| hours.to_string()),
+    };
+    Some(format!("{} {}, for {length}", rate.what, banded(rate, "/year", |rate| rate.to_string())))
+}
+
+/// The value, and behind it the band and where it comes from.
+fn banded(prior: &Prior, unit: &str, number: impl Fn(f64) -> String) -> String {
+    let value = format!("{}{unit}", number(prior.mid));
+    if prior.low == prior.high {
+        return format!("{value} ({})", prior.source);
+    }
+    format!("{value} ({} to {}; {})", number(prior.low), number(prior.high), prior.source)
+}
+
+fn exactness(exactness: Exactness) -> Option<String> {
+    match exactness {
+        Exactness::Exact { .. } => None,
+        Exactness::SafeBound { .. } => Some(
+            "availability is a bound that is never too high: given which zones live, databases are taken to fail \
+             independently of each other (one chain of all of them would be too large)"
+                .to_owned(),
+        ),
+    }
+}
+
+fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer) -> Vec<String> {
+    let mut all = vec![
+        format!(
+            "{} {} has {} zones ({})",
+            offer.provider, offer.region, offer.zones, offer.zones_source.document
+        ),
+        "each service has machines of its own; only x86-64 types without burst credits are used".to_owned(),
+    ];
+    let loads = chosen.choices.iter().zip(&app.services).filter(|(_, service)| service.load.is_some());
+    let mut speeds: Vec<String> = loads
+        .filter_map(|(choice, _)| choice.machine)
+        .map(|kind| {
+            let how = if kind.performance.measured { "measured" } else { "the low figure of its CPU" };
+            format!("{} {:.2} ({how})", kind.name, speed(kind))
+        })
+        .collect();
+    speeds.sort_unstable();
+    speeds.dedup();
+    if !speeds.is_empty() {
+        all.push(format!(
+            "`capacity` is taken as that of a vCPU with {REFERENCE_COREMARK} CoreMark iterations/s (Intel Ice Lake); \
+             as fast as that is a vCPU of {}",
+            speeds.join(", ")
+        ));
+    }
+    all.push("traffic is not counted: how large answers are is not known".to_owned());
+    all.push("the provider's load balancer is taken as never down".to_owned());
+    all
+}
+
+/// What the file asks for and this version does not look at.
+fn unplanned(app: &App, is_local: bool) -> Vec<String> {
+    let mut all = Vec::new();
+    let objectives = &app.objectives;
+    if objectives.latency.is_some() {
+        all.push("`latency` is not computed by this version; a drill measures it".to_owned());
+    }
+    if objectives.rpo.region.is_some() {
+        all.push("`rpo` of a region is not computed by this version: there is no copy in another".to_owned());
+    }
+    if objectives.rpo != model::PerScope::default() && app.databases.is_empty() {
+        all.push("`rpo` is computed for databases alone".to_owned());
+    }
+    if app.placement.regions.len() > 1 && !is_local {
+        all.push("only the first of `placement.regions` is planned by this version".to_owned());
+    }
+    all
+}

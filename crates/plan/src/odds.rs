@@ -1,0 +1,105 @@
+//! What the availability model says of an application in a number of zones, before anything is chosen for it.
+//!
+//! The groups (databases) and the zones do not depend on which machines are bought, so their chain is solved once for
+//! each number of zones. What remains for a choice of replicas is a sum over the sets of living zones.
+
+use model::App;
+
+use crate::PlanError;
+use crate::chance::{
+    Answer, Application, Assumptions, ChanceError, Common, Exactness, Fleet, Group, Level, Outage, Stateful,
+    series,
+};
+
+/// What takes the whole application down at once, by the names of the priors and for people.
+const SHARED: &[(&str, &str)] = &[
+    ("deploy_failures", "bad deploys"),
+    ("region_outage", "loss of the region"),
+    ("human_error", "human error"),
+];
+
+/// The assumptions that apply to `app`: those of this version, and what the file sets.
+pub(crate) fn assumptions(app: &App) -> Result<Assumptions, ChanceError> {
+    let mut all = Assumptions::default();
+    for (name, value) in &app.assume {
+        all.set(name, *value)?;
+    }
+    Ok(all)
+}
+
+/// One number of zones.
+pub(crate) struct Odds {
+    /// Without fleets.
+    bare: Application,
+    stateful: Stateful,
+    /// One machine of a service.
+    pub(crate) machine: Outage,
+    /// Share of time of the causes that take everything down.
+    shared: f64,
+}
+
+impl Odds {
+    /// Solves the groups of `app` over `zones` zones.
+    ///
+    /// # Errors
+    /// [`PlanError::Model`] when an assumption cannot be computed with.
+    pub(crate) fn new(app: &App, assumptions: &Assumptions, zones: u32) -> Result<Odds, PlanError> {
+        let level = Level::Mid;
+        let shared = SHARED.iter().map(|(kind, name)| {
+            Ok(Common { name: (*name).to_owned(), outage: assumptions.outage(kind, level)? })
+        });
+        let groups = app.databases.iter().map(|database| Group::assumed(database, assumptions, level));
+        let bare = Application {
+            zones: u8::try_from(zones).unwrap_or(u8::MAX),
+            zone: assumptions.outage("zone_outage", level)?,
+            groups: groups.collect::<Result<_, ChanceError>>()?,
+            fleets: Vec::new(),
+            pools: Vec::new(),
+            shared: shared.collect::<Result<_, ChanceError>>()?,
+        };
+        let stateful = Stateful::quick(&bare)?;
+        let down: Vec<f64> = bare.shared.iter().map(|common| common.outage.unavailability()).collect();
+        let machine = assumptions.outage("machine_failure", level)?;
+        Ok(Odds { stateful, machine, shared: series(&down), bare })
+    }
+
+    /// Share of time in which exactly these zones live (bit `i` = zone `i`) and every group serves.
+    pub(crate) fn up(&self) -> &[f64] {
+        &self.stateful.up
+    }
+
+    /// How exact the part of the groups is.
+    pub(crate) fn exactness(&self) -> Exactness {
+        self.stateful.exactness
+    }
+
+    /// The whole, when too few replicas are up for `fleets` of the time in which the groups serve.
+    pub(crate) fn total(&self, fleets: f64) -> f64 {
+        series(&[self.shared, self.stateful.unavailability() + fleets])
+    }
+
+    /// The inverse of [`Odds::total`]: how much the fleets may take when the whole may take `total`. Negative: the rest
+    /// alone takes more.
+    pub(crate) fn room(&self, total: f64) -> f64 {
+        (total - self.shared) / (1.0 - self.shared) - self.stateful.unavailability()
+    }
+
+    /// As if zones never failed, with one set of them: for measuring what it costs to think so.
+    pub(crate) fn flattened(&self) -> Odds {
+        let stateful = Stateful { up: vec![1.0], ..self.stateful.clone() };
+        Odds { stateful, bare: self.bare.clone(), ..*self }
+    }
+
+    /// The application with `fleets`.
+    pub(crate) fn with(&self, fleets: Vec<Fleet>) -> Application {
+        Application { fleets, ..self.bare.clone() }
+    }
+
+    /// How available it is with `fleets`, by cause.
+    ///
+    /// # Errors
+    /// [`PlanError::Model`] for more than the model computes with.
+    pub(crate) fn answer(&self, whole: &Application) -> Result<Answer, PlanError> {
+        Ok(whole.given(&self.stateful)?)
+    }
+}

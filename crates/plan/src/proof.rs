@@ -1,0 +1,153 @@
+//! The certificate of optimality: for every topology of the space why nothing in it is cheaper, in a form that
+//! [`crate::verify`] checks by itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+
+/// Version of the space of plans, `docs/reference/plan-space.md`.
+pub const SPACE: u32 = 1;
+
+/// Everything that must be true for a plan to be the cheapest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The space that was searched: its version in `docs/reference/plan-space.md`.
+    pub space: u32,
+    /// The catalogue it was searched in: [`fingerprint`].
+    pub catalogue: String,
+    /// Most unavailability that was allowed, in 0..1; `None`: any.
+    pub asked: Option<f64>,
+    /// The cheapest plan; `None`: nothing keeps every objective.
+    pub incumbent: Option<Incumbent>,
+    /// Every topology of the space, by provider, region and zones.
+    pub topologies: Vec<Topology>,
+}
+
+/// What the proof says is cheapest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incumbent {
+    /// `aws`, or `local`.
+    pub provider: String,
+    /// The provider's region.
+    pub region: String,
+    /// How many zones.
+    pub zones: u32,
+    /// Millionths of a dollar a month; on this machine replicas.
+    pub micro_usd: i64,
+    /// Computed unavailability, in 0..1.
+    pub unavailability: f64,
+    /// Machine type and replicas of each service, in the order of the file.
+    pub services: Vec<(Option<String>, u32)>,
+    /// Machine type of each database, in the order of the file.
+    pub databases: Vec<Option<String>>,
+}
+
+/// One region and number of zones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Topology {
+    /// `aws`, or `local`.
+    pub provider: String,
+    /// The provider's region.
+    pub region: String,
+    /// How many zones.
+    pub zones: u32,
+    /// Why nothing in it is cheaper than the plan.
+    #[serde(flatten)]
+    pub closed: Closed,
+}
+
+/// Why nothing in a topology is cheaper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "closed", rename_all = "snake_case")]
+pub enum Closed {
+    /// So many zones do not keep what was asked of the loss of one.
+    Zones,
+    /// It sells no machine that holds a part.
+    NoMachine {
+        /// The service or database.
+        part: String,
+    },
+    /// `scale.max` forbids every size that carries the peak with its reserve.
+    ScaleMax {
+        /// The service.
+        service: String,
+    },
+    /// Even its safest choices are down more than was asked.
+    Unavailable {
+        /// No choice has less than this unavailability.
+        best: f64,
+    },
+    /// Whatever is chosen costs at least this.
+    Bound {
+        /// US dollars a month; on this machine millionths are replicas.
+        usd_month: f64,
+        /// Price of a share of time, in millionths of a dollar a month, that shows it.
+        multiplier: f64,
+    },
+    /// It was searched.
+    Searched {
+        /// The price of a share of time by which branches were bounded.
+        multiplier: f64,
+        /// Services in the order in which they were chosen for.
+        order: Vec<String>,
+        /// The branches; `None`: more than are written down.
+        tree: Option<Vec<Step>>,
+    },
+}
+
+/// One step through the branches of a topology. A split is followed by its picks, a pick by what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// So many choices of the next service follow. Of every other one the bounds show that nothing cheaper is below it, or
+    /// it is dearer and no safer than another.
+    Split(u32),
+    /// A machine type and so many replicas.
+    Pick(Option<String>, u32),
+    /// A branch that ends here.
+    Leaf(Leaf),
+}
+
+/// How a branch ends that is neither split nor closed by a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaf {
+    /// Nobody looked: the search ran out of time.
+    Open,
+}
+
+impl Topology {
+    /// For sorting and finding.
+    pub(crate) fn place(&self) -> (&str, &str, u32) {
+        (&self.provider, &self.region, self.zones)
+    }
+}
+
+/// A number that changes with every machine and price of the catalogue (FNV-1a of what a plan is made from).
+#[must_use]
+pub fn fingerprint(catalog: &Catalog) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for &byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for offer in &catalog.regions {
+        add(offer.provider.as_bytes());
+        add(offer.region.as_bytes());
+        add(&[offer.zones]);
+        for machine in &offer.machines {
+            add(machine.name.as_bytes());
+            for figure in
+                [machine.price.usd, machine.performance.low, machine.mem_gib, f64::from(machine.vcpu)]
+            {
+                add(&figure.to_bits().to_le_bytes());
+            }
+        }
+        for (unit, price) in &offer.units {
+            add(unit.name().as_bytes());
+            add(&price.usd.to_bits().to_le_bytes());
+        }
+    }
+    format!("{hash:016x}")
+}

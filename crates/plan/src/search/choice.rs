@@ -1,0 +1,203 @@
+//! The ways to run one service in a region over a number of zones, and which of them can be part of a cheapest plan.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use model::{Money, PlannedService, Service};
+
+use super::Limits;
+use super::market::{DISK_GB, Market, machine_month, slots, speed};
+use crate::catalog::Machine;
+use crate::chance::{Fleet, Machines, Outage, Tier, together};
+use crate::search_space::SPARE_MAX;
+use crate::size::{Need, Peak, Size, shares};
+
+/// One way to run one service.
+#[derive(Clone)]
+pub(crate) struct Choice<'a> {
+    /// `None`: this machine.
+    pub(crate) machine: Option<&'a Machine>,
+    pub(crate) machines: u32,
+    pub(crate) size: Size,
+    /// Replicas that one machine has room for.
+    slots: u32,
+    /// What it costs a month; on this machine a millionth of a dollar a replica, so that fewest wins.
+    pub(crate) cost: Money,
+    /// Probability of too few replicas for each set of living zones, bit `i` = zone `i`.
+    pub(crate) fails: Rc<[f64]>,
+}
+
+/// A machine type for one service: the cheapest of those that hold equally many replicas and need equally many at peak.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind<'a> {
+    machine: Option<&'a Machine>,
+    slots: u32,
+    peak: Peak,
+}
+
+/// The machine types of `market` that can be part of a cheapest plan for `service`.
+///
+/// Proof: how many replicas run, how they are spread over zones and machines, and so the probability that too few are up,
+/// follow from the room of a machine and the replicas needed at peak alone ([`Need::size`], [`layout`]), and so does the
+/// number of machines. Of two types with equal room and need, the one with the lower price is therefore cheaper at equal
+/// availability, whatever else is chosen; memory and CoreMark count through room and need. Room beyond `scale.max` changes
+/// nothing, as no machine ever gets more replicas. Of equally cheap ones the first by name.
+pub(crate) fn kinds<'a>(market: Market<'a>, service: &Service, need: &Need) -> Vec<Kind<'a>> {
+    let Market::Cloud(offer) = market else {
+        let peak = need.peak(1.0);
+        return peak.map(|peak| Kind { machine: None, slots: 1, peak }).into_iter().collect();
+    };
+    let mut cheapest: BTreeMap<(u32, Peak), &Machine> = BTreeMap::new();
+    for kind in offer.usable() {
+        let slots = slots(service, kind).min(need.max);
+        let Some(peak) = need.peak(speed(kind)).filter(|_| slots > 0) else { continue };
+        let best = cheapest.entry((slots, peak)).or_insert(kind);
+        if kind.price.usd < best.price.usd {
+            *best = kind;
+        }
+    }
+    let kind = |((slots, peak), machine)| Kind { machine: Some(machine), slots, peak };
+    cheapest.into_iter().map(kind).collect()
+}
+
+/// Replicas over zones and machines: `replicas` over the zones, the first ones fuller, and the share of a zone over as few
+/// machines as hold it, evenly.
+fn layout(size: Size, zones: u32, slots: u32) -> Tier {
+    let on = |share: u32| shares(share, share.div_ceil(slots).max(1)).filter(|&on| on > 0).collect();
+    Tier { zones: shares(size.replicas, zones).map(on).collect(), needed: size.needed }
+}
+
+/// Replicas, needed, zones, room of a machine where it matters.
+type Shape = (u32, u32, u32, u32);
+
+/// Probabilities that were computed already: prices differ between regions, layouts do not.
+#[derive(Default)]
+pub(crate) struct Layouts {
+    known: RefCell<BTreeMap<Shape, Rc<[f64]>>>,
+}
+
+impl Layouts {
+    fn fails(&self, size: Size, zones: u32, slots: u32, machine: Outage) -> Rc<[f64]> {
+        // More room than the fullest zone fills makes no difference.
+        let room = slots.min(size.replicas.div_ceil(zones));
+        let shape = (size.replicas, size.needed, zones, room);
+        let mut known = self.known.borrow_mut();
+        let fails = known
+            .entry(shape)
+            .or_insert_with(|| together(&layout(size, zones, slots), machine.unavailability()).fails.into());
+        Rc::clone(fails)
+    }
+}
+
+/// Everything [`choices`] needs beside the machine types.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a, 's> {
+    pub(crate) market: Market<'a>,
+    pub(crate) zones: u32,
+    pub(crate) machine: Outage,
+    pub(crate) layouts: &'s Layouts,
+}
+
+/// Every way to run a service on `kinds`, the cheapest first. `false`: some sizes are forbidden by `scale.max`.
+pub(crate) fn choices<'a>(
+    place: Place<'a, '_>,
+    kinds: &[Kind<'a>],
+    need: &Need,
+    limits: Limits,
+) -> Vec<Choice<'a>> {
+    let mut all: Vec<Choice<'a>> = Vec::new();
+    for kind in kinds {
+        let mut last = None;
+        for spare in 0..=SPARE_MAX {
+            let size = need.size(kind.peak, place.zones, spare, limits.survive, kind.slots);
+            let enough = size.base <= size.replicas || limits.forbidden;
+            // `scale.max` may make a larger spare the same as a smaller one.
+            if enough && last != Some(size) {
+                all.push(choice(place, kind, size));
+            }
+            last = Some(size);
+        }
+    }
+    all
+}
+
+/// The price of the machines of a size, and how many there are.
+fn price(place: Place<'_, '_>, kind: &Kind<'_>, size: Size) -> (Money, u32) {
+    let each = shares(size.replicas, place.zones).map(|share| share.div_ceil(kind.slots));
+    let machines: u32 = each.sum();
+    let cost = match kind.machine {
+        // Each line of the bill is rounded as it is printed, so that the lines add up to the sum.
+        Some(kind) => {
+            Money::from_usd(machine_month(kind) * f64::from(machines)) + place.market.disks(DISK_GB, machines)
+        }
+        None => Money(i64::from(size.replicas)),
+    };
+    (cost, machines)
+}
+
+fn choice<'a>(place: Place<'a, '_>, kind: &Kind<'a>, size: Size) -> Choice<'a> {
+    let (cost, machines) = price(place, kind, size);
+    let fails = place.layouts.fails(size, place.zones, kind.slots, place.machine);
+    Choice { machine: kind.machine, machines, size, slots: kind.slots, cost, fails }
+}
+
+/// The least that a service costs there, without looking at how available it is.
+pub(crate) fn least<'a>(
+    place: Place<'a, '_>,
+    kinds: &[Kind<'a>],
+    need: &Need,
+    limits: Limits,
+) -> Option<Money> {
+    let sized =
+        kinds.iter().map(|kind| (kind, need.size(kind.peak, place.zones, 0, limits.survive, kind.slots)));
+    let allowed = sized.filter(|(_, size)| size.base <= size.replicas || limits.forbidden);
+    allowed.map(|(kind, size)| price(place, kind, size).0).min()
+}
+
+/// Keeps the choices that no other one beats in price and in every set of zones.
+///
+/// Proof that nothing is lost: the unavailability of the whole grows with each service's probability of too few replicas
+/// in each set of zones ([`crate::odds::Odds`]: a sum over the sets, with weights that are not negative, of 1 minus the
+/// product of 1 minus these), so a choice that is beaten can be replaced in any plan at no more cost and no less
+/// availability.
+pub(crate) fn keep_undominated(all: &mut Vec<Choice<'_>>) {
+    let sum = |choice: &Choice<'_>| choice.fails.iter().sum::<f64>();
+    let mut sorted: Vec<(f64, Choice<'_>)> = all.drain(..).map(|choice| (sum(&choice), choice)).collect();
+    sorted.sort_by(|(a, one), (b, other)| one.cost.cmp(&other.cost).then(a.total_cmp(b)));
+    for (_, choice) in sorted {
+        let beaten = |other: &Choice<'_>| {
+            other.fails.iter().zip(choice.fails.iter()).all(|(theirs, ours)| theirs <= ours)
+        };
+        if !all.iter().any(beaten) {
+            all.push(choice);
+        }
+    }
+}
+
+impl Choice<'_> {
+    /// What the engine is told.
+    pub(crate) fn planned(&self, service: &Service) -> PlannedService {
+        PlannedService {
+            service: service.clone(),
+            replicas: self.size.replicas,
+            version: crate::version(service),
+            needed_at_peak: self.size.needed,
+        }
+    }
+
+    /// The same for the availability model.
+    pub(crate) fn fleet(&self, service: &Service, zones: u32, machine: Outage) -> Fleet {
+        let tier = layout(self.size, zones, self.slots);
+        let mut machines: Vec<Machines> = Vec::new();
+        for (zone, on) in (0..).zip(&tier.zones) {
+            for &carries in on {
+                match machines.last_mut() {
+                    Some(last) if (last.zone, last.carries) == (zone, carries) => last.count += 1,
+                    _ => machines.push(Machines { zone, count: 1, carries, pool: None }),
+                }
+            }
+        }
+        Fleet { name: service.name.to_string(), needed: self.size.needed, machines, machine }
+    }
+}

@@ -1,0 +1,303 @@
+//! The exact search: the cheapest layout that keeps every objective, and the proof that nothing is cheaper.
+//!
+//! The space is `docs/reference/plan-space.md`: a region and a number of zones (a topology), for each service a machine
+//! type and a number of spare replicas, for each database a machine type. A topology is left when its bound of cost is not
+//! below the best plan so far or when even its safest choices are not available enough; else it is branched and bounded.
+//! All bounds are optimistic, so nothing cheaper is overlooked.
+
+mod branch;
+mod choice;
+mod frame;
+mod market;
+mod rival;
+
+use std::collections::BTreeMap;
+
+use model::{App, Money, Service};
+
+use crate::PlanError;
+use crate::catalog::Machine;
+use crate::chance::Assumptions;
+use crate::database;
+use crate::odds::Odds;
+use crate::proof::{Closed, Topology};
+use crate::size::{Request, Survive};
+
+pub(crate) use choice::Choice;
+pub(crate) use market::{DISK_GB, Market, balancer_units, machine_month, slots, speed};
+pub use rival::{Rivals, rivals};
+
+use branch::EQUAL;
+use choice::{Kind, Layouts, Place, choices, keep_undominated, kinds, least};
+use frame::{Bound, Frame};
+
+/// Work before the search stops and says how far from the optimum it may be, in multiplications: some tenths of a second.
+const WORK_MAX: u64 = 300_000_000;
+
+/// One whole plan.
+#[derive(Clone)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) market: Market<'a>,
+    pub(crate) zones: u32,
+    /// In the order of the file.
+    pub(crate) choices: Vec<Choice<'a>>,
+    /// Machines of the databases in the order of the file; `None`: this machine.
+    pub(crate) databases: Vec<Option<&'a Machine>>,
+    pub(crate) cost: Money,
+    /// Unavailability.
+    pub(crate) down: f64,
+}
+
+/// What a candidate must keep.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most unavailability; `None`: any.
+    pub(crate) down: Option<f64>,
+    pub(crate) survive: Survive,
+    /// Also take services that `scale.max` keeps too small.
+    pub(crate) forbidden: bool,
+}
+
+/// Counts for the certificate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    pub(crate) evaluated: u64,
+    pub(crate) pruned: u64,
+    /// Cheapest bound of what was given up unseen at [`WORK_MAX`].
+    pub(crate) open: Option<Money>,
+    /// See [`WORK_MAX`].
+    work: u64,
+}
+
+impl Effort {
+    /// For a search beside the main one, which may take a fraction of its work.
+    pub(crate) fn aside() -> Effort {
+        Effort { work: WORK_MAX / 8 * 7, ..Effort::default() }
+    }
+
+    /// `times` branches below which the first `depth` services are chosen were closed.
+    fn prune(&mut self, frame: &Frame<'_, '_>, depth: usize, times: usize) {
+        let each =
+            frame.options[depth..].iter().fold(times as u64, |n, all| n.saturating_mul(all.len() as u64));
+        self.pruned = self.pruned.saturating_add(each);
+    }
+}
+
+/// Everything that stays the same during a search.
+pub(crate) struct Space<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) request: &'a Request,
+    pub(crate) markets: Vec<Market<'a>>,
+    pub(crate) assumptions: Assumptions,
+    odds: BTreeMap<u32, Odds>,
+    /// Services in the order of branching: by name, so that the order of the file changes nothing.
+    pub(crate) order: Vec<usize>,
+    /// By market, by service in the order of branching.
+    kinds: Vec<Vec<Vec<Kind<'a>>>>,
+    layouts: Layouts,
+    /// Numbers of zones in which the databases miss fewest objectives: none, if that can be had.
+    fitting: Vec<u32>,
+}
+
+/// What a search found.
+pub(crate) struct Found<'a> {
+    pub(crate) best: Option<Candidate<'a>>,
+    /// Every topology, and why nothing in it is cheaper.
+    pub(crate) topologies: Vec<Topology>,
+}
+
+/// A topology before it is prepared.
+struct Draft<'a> {
+    market: usize,
+    zones: u32,
+    fixed: Money,
+    databases: Vec<Option<&'a Machine>>,
+    /// No candidate costs less.
+    least: Money,
+}
+
+impl<'a> Space<'a> {
+    /// Prepares the search.
+    ///
+    /// # Errors
+    /// [`PlanError::Model`] when an assumption cannot be computed with.
+    pub(crate) fn new(
+        app: &'a App,
+        request: &'a Request,
+        markets: Vec<Market<'a>>,
+        assumptions: Assumptions,
+    ) -> Result<Space<'a>, PlanError> {
+        let mut all: Vec<u32> = markets.iter().flat_map(|market| market.zones(app.placement.zones)).collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut odds = BTreeMap::new();
+        for &zones in &all {
+            odds.insert(zones, Odds::new(app, &assumptions, zones)?);
+        }
+        let mut order: Vec<usize> = (0..app.services.len()).collect();
+        order.sort_by(|&a, &b| app.services[a].name.cmp(&app.services[b].name));
+        let of = |market: Market<'a>| {
+            order.iter().map(|&index| kinds(market, &app.services[index], &request.needs[index])).collect()
+        };
+        let kinds = markets.iter().map(|&market| of(market)).collect();
+        let misses = |zones: u32| database::misses(app, request, zones, &assumptions);
+        let fewest = all.iter().map(|&zones| misses(zones)).min();
+        let fitting = all.into_iter().filter(|&zones| Some(misses(zones)) == fewest).collect();
+        let layouts = Layouts::default();
+        Ok(Space { app, request, markets, assumptions, odds, order, kinds, layouts, fitting })
+    }
+
+    /// The model for so many zones of one of the markets.
+    pub(crate) fn odds(&self, zones: u32) -> &Odds {
+        &self.odds[&zones]
+    }
+
+    /// The cheapest candidate within `limits`; the safest of equally cheap topologies.
+    pub(crate) fn cheapest(&self, limits: Limits, effort: &mut Effort) -> Found<'a> {
+        let mut found = Found { best: None, topologies: Vec::new() };
+        let mut drafts = Vec::new();
+        for (market, zones) in self.topologies() {
+            match self.draft(market, zones, limits) {
+                Ok(draft) => drafts.push(draft),
+                Err(closed) => found.close(self.markets[market], zones, closed),
+            }
+        }
+        drafts.sort_by_key(|draft| (draft.least, draft.market, draft.zones));
+        for draft in drafts {
+            let market = self.markets[draft.market];
+            let too_dear = found.best.as_ref().is_some_and(|best| draft.least > best.cost);
+            if too_dear {
+                let bound = Closed::Bound { usd_month: draft.least.usd(), multiplier: 0.0 };
+                found.close(market, draft.zones, bound);
+                continue;
+            }
+            let (zones, frame) = (draft.zones, self.frame(draft, limits, effort));
+            match frame {
+                Err(closed) => found.close(market, zones, closed),
+                Ok(frame) => found.search(&frame, &self.app.services, effort),
+            }
+        }
+        found.topologies.sort_by(|a, b| a.place().cmp(&b.place()));
+        found
+    }
+
+    /// The safest and the cheapest candidate of each topology: what is left to offer when nothing keeps every objective.
+    pub(crate) fn corners(&self, limits: Limits, effort: &mut Effort) -> Vec<Candidate<'a>> {
+        let mut found = Vec::new();
+        let any = Limits { down: None, ..limits };
+        for (market, zones) in self.topologies() {
+            let Ok(draft) = self.draft(market, zones, any) else { continue };
+            let Ok(frame) = self.frame(draft, any, effort) else { continue };
+            let up = frame.odds.up();
+            let down = |choice: &Choice<'_>| -> f64 {
+                up.iter().zip(choice.fails.iter()).map(|(up, fails)| up * fails).sum()
+            };
+            let safest = frame
+                .options
+                .iter()
+                .map(|all| all.iter().min_by(|a, b| down(a).total_cmp(&down(b)).then(a.cost.cmp(&b.cost))));
+            let cheapest = frame.options.iter().map(|all| all.iter().min_by_key(|choice| choice.cost));
+            for picks in [safest.collect::<Option<Vec<_>>>(), cheapest.collect()].into_iter().flatten() {
+                effort.evaluated += 1;
+                let fails = picks.iter().fold(frame.nothing(), |fails, choice| frame.joined(&fails, choice));
+                let total = frame.odds.total(frame.least_down(picks.len(), &fails));
+                let cost = frame.fixed + picks.iter().map(|choice| choice.cost).sum();
+                found.push(frame.candidate(picks.into_iter().cloned().collect(), cost, total));
+            }
+        }
+        found
+    }
+
+    fn topologies(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let zones = |market: &Market<'a>| market.zones(self.app.placement.zones);
+        self.markets
+            .iter()
+            .enumerate()
+            .flat_map(move |(at, market)| zones(market).map(move |zones| (at, zones)))
+    }
+
+    fn place(&self, market: usize, zones: u32) -> Place<'a, '_> {
+        let machine = self.odds(zones).machine;
+        Place { market: self.markets[market], zones, machine, layouts: &self.layouts }
+    }
+
+    /// What a topology costs at least, or why there is nothing in it.
+    fn draft(&self, at: usize, zones: u32, limits: Limits) -> Result<Draft<'a>, Closed> {
+        let market = self.markets[at];
+        let no_zone = zones == 1 && limits.survive == Survive::Zone && !limits.forbidden;
+        if no_zone || !self.fitting.contains(&zones) {
+            return Err(Closed::Zones);
+        }
+        let mut fixed = market.fixed(self.app);
+        let mut databases = Vec::new();
+        for database in &self.app.databases {
+            let machine = database::machine(database, market);
+            if machine.is_none() && !matches!(market, Market::Local) {
+                return Err(Closed::NoMachine { part: database.name.to_string() });
+            }
+            fixed = fixed + market.held(database, machine);
+            databases.push(machine);
+        }
+        let mut cheapest = fixed;
+        for (kinds, &index) in self.kinds[at].iter().zip(&self.order) {
+            let name = || self.app.services[index].name.to_string();
+            if kinds.is_empty() {
+                return Err(Closed::NoMachine { part: name() });
+            }
+            let least = least(self.place(at, zones), kinds, &self.request.needs[index], limits);
+            cheapest = cheapest + least.ok_or_else(|| Closed::ScaleMax { service: name() })?;
+        }
+        Ok(Draft { market: at, zones, fixed, databases, least: cheapest })
+    }
+
+    /// Prepares a topology, or says why nothing in it is available enough.
+    fn frame(&self, draft: Draft<'a>, limits: Limits, effort: &mut Effort) -> Result<Frame<'a, '_>, Closed> {
+        let odds = self.odds(draft.zones);
+        let room = limits.down.map(|down| odds.room(down));
+        let mut options = Vec::new();
+        for (kinds, &index) in self.kinds[draft.market].iter().zip(&self.order) {
+            let place = self.place(draft.market, draft.zones);
+            let mut all = choices(place, kinds, &self.request.needs[index], limits);
+            let before = all.len();
+            keep_undominated(&mut all);
+            effort.pruned = effort.pruned.saturating_add((before - all.len()) as u64);
+            options.push((index, all));
+        }
+        let place = (self.markets[draft.market], draft.zones);
+        let frame = Frame::new(place, odds, (draft.fixed, draft.databases), options, room);
+        match frame.bound(0, frame.fixed.0 as f64, &frame.nothing()) {
+            Bound::Unavailable(least) => Err(Closed::Unavailable { best: odds.total(least) }),
+            Bound::Cost(_) => Ok(frame),
+        }
+    }
+}
+
+impl<'a> Found<'a> {
+    fn close(&mut self, market: Market<'_>, zones: u32, closed: Closed) {
+        let (provider, region) = (market.provider().to_owned(), market.region().to_owned());
+        self.topologies.push(Topology { provider, region, zones, closed });
+    }
+
+    /// Searches one topology, unless its bound shows that nothing in it is cheaper, or as cheap and safer.
+    fn search(&mut self, frame: &Frame<'a, '_>, names: &[Service], effort: &mut Effort) {
+        let multiplier = frame.multiplier;
+        if let (Some(best), Bound::Cost(bound)) =
+            (&self.best, frame.bound(0, frame.fixed.0 as f64, &frame.nothing()))
+        {
+            let safest = frame.odds.total(frame.least_down(0, &frame.nothing()));
+            let cost = best.cost.0 as f64;
+            if bound > cost + 0.5 || (bound > cost - 0.5 && safest >= best.down * (1.0 - EQUAL)) {
+                let usd_month = bound / 1e6;
+                return self.close(frame.market, frame.zones, Closed::Bound { usd_month, multiplier });
+            }
+        }
+        let branched = branch::branch(frame, self.best.take(), effort);
+        self.best = branched.best;
+        let order = frame.order.iter().map(|&index| names[index].name.to_string()).collect();
+        let closed = Closed::Searched { multiplier, order, tree: branched.steps };
+        self.close(frame.market, frame.zones, closed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

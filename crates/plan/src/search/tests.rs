@@ -1,0 +1,315 @@
+//! The search against trying everything, and what must hold of any two plans.
+
+use std::collections::BTreeMap;
+
+use model::{
+    App, Availability, Bytes, Database, DatabaseName, Duration, Load, MilliCpu, Money, Placement, Rate,
+    Region, Scope, Service, WhenAlone,
+};
+
+use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
+use crate::chance::{Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful};
+use crate::tests::{cloud, few, service};
+use crate::{Options, certified, to_json, verify};
+
+/// A random application that is small enough to try everything.
+struct Case {
+    app: App,
+    catalog: Catalog,
+}
+
+fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
+    of[dice.below(of.len() as u64) as usize]
+}
+
+fn case(seed: u64) -> Case {
+    let mut dice = Dice::from_seed(seed);
+    let mut app = cloud();
+    app.objectives.budget = None;
+    app.placement = Placement {
+        providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
+        regions: if dice.below(2) == 0 { vec![] } else { vec![Region("eu-central".into())] },
+        zones: 1 + dice.below(3) as u8,
+    };
+    // From far too strict to no matter: minutes a year.
+    let minutes = [80.0, 90.0, 110.0, 200.0, 400.0, 800.0, 3_000.0, 20_000.0];
+    let minutes = one_of(&mut dice, &minutes) * (1.0 + 0.5 * dice.unit());
+    let unavailability = minutes / (8_766.0 * 60.0);
+    app.objectives.availability = (dice.below(8) != 0).then_some(Availability { unavailability });
+    app.objectives.survive = match dice.below(6) {
+        0 => vec![Scope::Node],
+        1 => vec![Scope::Zone],
+        _ => vec![],
+    };
+    if dice.below(5) == 0 {
+        app.objectives.rto.zone = Some(Duration(60_000));
+    }
+    let services = 1 + dice.below(2 + u64::from(app.placement.zones < 3));
+    app.services = (0..services).map(|index| random_service(&mut dice, index)).collect();
+    app.ingress[0].to = app.services[0].name.clone();
+    app.databases = (0..dice.below(3).saturating_sub(1)).map(|_| random_database(&mut dice)).collect();
+    if dice.below(4) == 0 {
+        // Far worse machines, so that spare replicas and their places matter.
+        app.assume =
+            BTreeMap::from([("machine_failure.per_year".into(), 40.0), ("zone_outage.hours".into(), 1.0)]);
+    }
+    let types = 2 + dice.below(3);
+    let dropped: Vec<u64> = (0..40).map(|_| dice.below(8)).collect();
+    let names: Vec<String> = {
+        let mut names: Vec<String> = few()
+            .regions
+            .iter()
+            .flat_map(|offer| &offer.machines)
+            .map(|machine| machine.name.to_string())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let kept = |name: &str| {
+        names.iter().position(|known| known == name).is_some_and(|at| dropped[at % dropped.len()] < types)
+    };
+    let catalog = few().clone().only(|_, machine| kept(&machine.name));
+    app.placement.providers = catalog.providers().into_iter().map(str::to_owned).collect();
+    Case { app, catalog }
+}
+
+fn random_service(dice: &mut Dice, index: u64) -> Service {
+    let mut one = service(&format!("s{}", 9 - index), 10.0 + 900.0 * dice.unit());
+    one.resources.memory = Bytes((1 + dice.below(9)) << 29);
+    one.resources.cpus = MilliCpu(one_of(dice, &[500, 1_000, 2_000]));
+    one.scale.min = 1 + dice.below(3) as u32;
+    one.scale.max = one_of(dice, &[4, 9, 40, 40]).max(one.scale.min);
+    one.scale.target = (dice.below(4) == 0).then_some(Rate(120.0));
+    if dice.below(6) == 0 {
+        one.load = None;
+    } else if dice.below(3) == 0 {
+        one.load = one.load.map(|load| Load { mean: Some(Rate(load.peak.0 * 4.0)), ..load });
+    }
+    one
+}
+
+fn random_database(dice: &mut Dice) -> Database {
+    let standbys = dice.below(4) as u8;
+    Database {
+        name: DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: "50G".parse().unwrap(),
+        standbys,
+        witness: standbys == 1 && dice.below(2) == 0,
+        writes: Some(Rate(one_of(dice, &[50.0, 800.0, 1_800.0]))),
+        when_alone: WhenAlone::Block,
+    }
+}
+
+/// Replicas on each machine of each zone.
+fn spread(replicas: u32, zones: u32, room: u32) -> Vec<Vec<u32>> {
+    let share = |zone: u32| replicas / zones + u32::from(zone < replicas % zones);
+    let machines = |share: u32| {
+        let count = share.div_ceil(room);
+        (0..count).map(|machine| share / count + u32::from(machine < share % count)).collect()
+    };
+    (0..zones).map(|zone| machines(share(zone))).collect()
+}
+
+/// Whether the peak is carried after the loss of any zone or any machine.
+fn outlives(layout: &[Vec<u32>], needed: u32, zone: bool, node: bool) -> bool {
+    let all: u32 = layout.iter().flatten().sum();
+    let zones = layout.iter().all(|zone| all - zone.iter().sum::<u32>() >= needed);
+    let machines = layout.iter().flatten().all(|machine| all - machine >= needed);
+    (!zone || zones) && (!node || machines)
+}
+
+/// Everything a service can be run as in a region over some zones: price and fleet.
+fn ways(app: &App, offer: &RegionOffer, service: &Service, zones: u32) -> Vec<(Money, Fleet)> {
+    let survive = &app.objectives.survive;
+    let strict = app.objectives.availability.is_some_and(|asked| asked.unavailability <= 1e-3);
+    let zone = survive.contains(&Scope::Zone) || (strict && survive.is_empty() && app.placement.zones > 1);
+    let node = survive.contains(&Scope::Node) && !zone;
+    if zone && zones == 1 {
+        return vec![];
+    }
+    let assumptions = crate::odds::assumptions(app).unwrap();
+    let machine = assumptions.outage("machine_failure", Level::Mid).unwrap();
+    let mut all = Vec::new();
+    for kind in offer.usable() {
+        let memory = kind.mem_gib * f64::from(1 << 30) / service.resources.memory.0 as f64;
+        let room = (kind.vcpu * 1_000 / service.resources.cpus.0).min(memory as u32);
+        if room == 0 {
+            continue;
+        }
+        let speed = kind.performance.low / f64::from(kind.vcpu) / 17_065.0;
+        let cpus = f64::from(service.resources.cpus.0) / 1_000.0;
+        let each = service.scale.target.map_or(150.0 * cpus * speed, |target| target.0 * speed.min(1.0));
+        let (min, max) = (service.scale.min, service.scale.max);
+        let needed = match service.load {
+            Some(load) => ((load.peak.0 / each) * (1.0 - 1e-12)).ceil().max(1.0) as u32,
+            // The most that is left after any loss, of the smallest scale.
+            None => {
+                (1..=min).rev().find(|&n| outlives(&spread(min, zones, room), n, zone, node)).unwrap_or(1)
+            }
+        };
+        let base =
+            (needed.max(min)..).find(|&n| outlives(&spread(n, zones, room), needed, zone, node)).unwrap();
+        for replicas in base..=(base + 4).min(max) {
+            let layout = spread(replicas, zones, room);
+            let machines = layout.iter().map(Vec::len).sum::<usize>() as f64;
+            let cost = Money::from_usd(machines * (kind.price.usd * 730.0)) + disk(offer, 20.0 * machines);
+            let on = (0..).zip(&layout).flat_map(|(zone, on)| {
+                on.iter().map(move |&carries| Machines { zone, count: 1, carries, pool: None })
+            });
+            all.push((
+                cost,
+                Fleet { name: service.name.to_string(), needed, machines: on.collect(), machine },
+            ));
+        }
+    }
+    all
+}
+
+fn disk(offer: &RegionOffer, gb: f64) -> Money {
+    Money::from_usd(gb * offer.unit(Unit::DiskGbMonth).unwrap().usd)
+}
+
+/// Balancer and databases, every machine tried.
+fn fixed(app: &App, offer: &RegionOffer) -> Option<Money> {
+    let mean = app.services.iter().find(|service| service.name == app.ingress[0].to)?.load;
+    let mean = mean.map_or(0.0, |load| load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0));
+    let mut sum = [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, (mean / 1e3).ceil().max(1.0))]
+        .into_iter()
+        .filter_map(|(unit, count)| offer.unit(unit).map(|price| Money::from_usd(price.usd * count)))
+        .sum();
+    for database in &app.databases {
+        let cpus = (database.writes?.0 / 500.0).max(2.0);
+        let nodes = f64::from(database.nodes());
+        let holds = |kind: &&Machine| {
+            kind.vcpu >= 2
+                && kind.performance.low >= database.writes.unwrap().0 / 500.0 * 17_065.0
+                && kind.mem_gib >= 4.0 * cpus.ceil()
+        };
+        let all = offer.usable().filter(holds).map(|kind| Money::from_usd(kind.price.usd * 730.0 * nodes));
+        sum = sum + all.min()? + disk(offer, (50.0 + 20.0) * nodes);
+    }
+    Some(sum)
+}
+
+/// The model of the databases alone.
+fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
+    let outage = |kind| assumptions.outage(kind, Level::Mid).unwrap();
+    let shared = ["deploy_failures", "region_outage", "human_error"]
+        .map(|kind| Common { name: kind.into(), outage: outage(kind) });
+    let groups =
+        app.databases.iter().map(|database| Group::assumed(database, assumptions, Level::Mid).unwrap());
+    Application {
+        zones: zones as u8,
+        zone: outage("zone_outage"),
+        groups: groups.collect(),
+        fleets: vec![],
+        pools: vec![],
+        shared: shared.to_vec(),
+    }
+}
+
+/// Every choice in every topology, each with the whole availability model.
+fn try_everything(case: &Case) -> Option<Money> {
+    let app = &case.app;
+    let assumptions = crate::odds::assumptions(app).unwrap();
+    let request = crate::size::Request::new(app).unwrap();
+    let home = app.placement.regions.first();
+    let here = |offer: &&RegionOffer| home.is_none_or(|home| offer.place == home.0);
+    let places: Vec<(&RegionOffer, u32)> = case
+        .catalog
+        .regions
+        .iter()
+        .filter(here)
+        .flat_map(|offer| {
+            (1..=app.placement.zones.min(offer.zones)).map(move |zones| (offer, u32::from(zones)))
+        })
+        .collect();
+    let misses = |zones| crate::database::misses(app, &request, zones, &assumptions);
+    let fewest = places.iter().map(|(_, zones)| misses(*zones)).min()?;
+    let mut cheapest: Option<Money> = None;
+    for (offer, zones) in places.into_iter().filter(|(_, zones)| misses(*zones) == fewest) {
+        let mut whole = bare(app, &assumptions, zones);
+        let stateful = Stateful::new(&whole).unwrap();
+        let Some(fixed) = fixed(app, offer) else { continue };
+        let all: Vec<Vec<(Money, Fleet)>> =
+            app.services.iter().map(|service| ways(app, offer, service, zones)).collect();
+        let combinations: usize = all.iter().map(Vec::len).product();
+        for number in 0..combinations {
+            let mut rest = number;
+            let mut cost = fixed;
+            whole.fleets.clear();
+            for ways in &all {
+                let (price, fleet) = &ways[rest % ways.len()];
+                rest /= ways.len();
+                cost = cost + *price;
+                whole.fleets.push(fleet.clone());
+            }
+            if cheapest.is_some_and(|known| cost >= known) {
+                continue;
+            }
+            let down = whole.given(&stateful).unwrap().total.get();
+            if app.objectives.availability.is_none_or(|asked| down <= asked.unavailability * (1.0 + 1e-9)) {
+                cheapest = Some(cost);
+            }
+        }
+    }
+    cheapest
+}
+
+#[test]
+fn the_search_finds_what_trying_everything_finds_and_the_verifier_agrees() {
+    let (mut tight, mut impossible, mut compared) = (0, 0, 0);
+    for seed in 0..260 {
+        let case = case(seed);
+        let options = Options { catalog: case.catalog.clone(), provider: None };
+        let planned = match certified(&case.app, &options) {
+            Ok(planned) => planned,
+            // Nothing in a reduced catalogue may hold a part.
+            Err(error) => {
+                assert_eq!(try_everything(&case), None, "seed {seed}: {error}");
+                continue;
+            }
+        };
+        compared += 1;
+        let found = planned.proof.incumbent.as_ref().map(|incumbent| Money(incumbent.micro_usd));
+        assert_eq!(found, try_everything(&case), "seed {seed}: {:?}", planned.plan.missed);
+        assert_eq!(planned.plan.certificate.gap, 0.0, "seed {seed}");
+        let stored = to_json(&planned.plan, Some(&planned.proof), 0.0);
+        match verify(&case.app, &options, &stored) {
+            Ok(verified) => {
+                assert_eq!((verified.gap, verified.topologies), (0.0, planned.proof.topologies.len()))
+            }
+            Err(refused) => panic!("seed {seed}: {refused}"),
+        }
+        impossible += u32::from(found.is_none());
+        let spare = |planned: &&model::PlannedService| planned.replicas > planned.needed_at_peak;
+        tight += u32::from(planned.plan.services.iter().any(|service| spare(&service)));
+    }
+    assert!(compared >= 200, "only {compared} were compared");
+    assert!(tight > 50 && (10..150).contains(&impossible), "{tight} with a reserve, {impossible} impossible");
+}
+
+#[test]
+fn twenty_services_are_planned_exactly() {
+    let mut app = cloud();
+    app.placement.regions = vec![Region("europe-west3".into())];
+    app.objectives.budget = None;
+    app.services = (0..20)
+        .map(|index| {
+            let mut one = service(&format!("s{index}"), 40.0 + 97.0 * f64::from(index));
+            one.resources.memory = Bytes((1 + index as u64 % 5) << 29);
+            one
+        })
+        .collect();
+    app.ingress[0].to = app.services[0].name.clone();
+    for minutes in [88.0, 90.0, 95.0, 120.0, 600.0] {
+        app.objectives.availability = Some(Availability { unavailability: minutes / (8_766.0 * 60.0) });
+        let options = Options::default();
+        let planned = certified(&app, &options).unwrap();
+        assert_eq!(planned.plan.certificate.gap, 0.0, "{minutes}: {:?}", planned.plan.certificate);
+        let verified = verify(&app, &options, &to_json(&planned.plan, Some(&planned.proof), 0.0));
+        assert_eq!(verified.map(|verified| verified.gap), Ok(0.0), "{minutes}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The constants of the space of plans (`docs/reference/plan-space.md`): definitions, not conclusions, so the search and the
+//! verifier share them.
+
+/// Spare replicas of a service that are tried beyond its reserve. A fifth one buys less than a second a year.
+pub(crate) const SPARE_MAX: u32 = 4;
+
+/// CoreMark iterations per second of a vCPU on which one CPU of the file was measured: an Intel Ice Lake thread
+/// (`catalog/performance.csv`, icelake, mid).
+pub(crate) const REFERENCE_COREMARK: f64 = 17_065.0;
+
+/// Requests one CPU answers in a second when the file does not say. Low on purpose for a page that asks a
+/// database; the first drill shows what is true.
+pub(crate) const RPS_PER_CPU: f64 = 100.0;

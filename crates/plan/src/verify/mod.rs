@@ -1,0 +1,172 @@
+//! The verifier: is a plan really the cheapest? It trusts nothing of the search and shares none of its code.
+//!
+//! Promise: a plan is accepted only when every topology of the space, listed anew from the file and the catalogue, is
+//! shown to hold nothing cheaper, by bounds that are computed anew, and when the plan costs and keeps what it says. What is
+//! shared is named here: `model`, the catalogue's reader, the priors, and of the availability model the chain of the
+//! databases ([`crate::chance::Stateful`], [`crate::chance::Group`]), which has tests and a simulation of its own.
+//!
+//! Entry point: [`verify`].
+
+mod cover;
+mod plan;
+mod rules;
+mod space;
+
+use model::App;
+use serde_json::Value;
+
+use crate::Options;
+use crate::catalog::RegionOffer;
+use crate::proof::{Proof, SPACE, fingerprint};
+use cover::Cover;
+use rules::Rules;
+
+/// Why a certificate is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {why}")]
+pub struct Refused {
+    /// Which part of the plan or its certificate.
+    pub place: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What was shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// Regions and numbers of zones, each with its proof.
+    pub topologies: usize,
+    /// Branches that were bounded anew.
+    pub branches: usize,
+    /// How much cheaper a plan could still be, as a share of the price; 0: none is cheaper.
+    pub gap: f64,
+}
+
+fn refuse(place: impl Into<String>, why: impl Into<String>) -> Refused {
+    Refused { place: place.into(), why: why.into() }
+}
+
+/// Relative difference that rounding may make between two ways to compute the same.
+const ROUNDING: f64 = 1e-9;
+
+/// Costs are whole millionths of a dollar: what costs more than this less than the plan costs no less.
+const ALMOST_ONE: f64 = 0.9;
+
+/// Where a plan may be, listed anew: `None` is this machine.
+type Place<'a> = (Option<&'a RegionOffer>, u32);
+
+/// Checks that `stored`, what `plan --json` or `plan -o` wrote, is the cheapest plan for `app` over the catalogue of
+/// `options`.
+///
+/// # Errors
+/// [`Refused`] with the first thing that is not as it says.
+pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, Refused> {
+    let proof = stored.get("certificate").and_then(|certificate| certificate.get("proof"));
+    let proof = proof.ok_or_else(|| refuse("the plan", "it has no certificate with a proof"))?;
+    let proof: Proof = serde_json::from_value(proof.clone())
+        .map_err(|error| refuse("the certificate", format!("it cannot be read: {error}")))?;
+    head(app, options, &proof)?;
+    let rules = Rules::new(app)?;
+    let places = places(app, options)?;
+    covered(&places, &proof)?;
+    let best = plan::incumbent(&rules, options, &proof)?;
+    plan::stored(&rules, &proof, best.as_ref(), stored)?;
+    let fewest = places.iter().map(|(_, zones)| rules.misses(*zones)).min().unwrap_or(0);
+    let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
+    let mut cover = Cover::new(&rules, cost, fewest);
+    for place in &places {
+        let topology = proof.topologies.iter().find(|topology| topology.place() == named(place));
+        let topology = topology.ok_or_else(|| refuse(label(place), "the certificate leaves it out"))?;
+        cover.check(place, &topology.closed).map_err(|why| refuse(label(place), why))?;
+    }
+    let gap = match (cost, cover.open) {
+        (Some(cost), Some(open)) if cost > 0 => ((cost as f64 - open) / cost as f64).max(0.0),
+        _ => 0.0,
+    };
+    Ok(Verified { topologies: places.len(), branches: cover.branches, gap })
+}
+
+/// That the proof is about this file, this catalogue and this space.
+fn head(app: &App, options: &Options, proof: &Proof) -> Result<(), Refused> {
+    if proof.space != SPACE {
+        let why = format!("it is for version {} of the space, this one checks {SPACE}", proof.space);
+        return Err(refuse("the certificate", why));
+    }
+    let own = fingerprint(&options.catalog);
+    if proof.catalogue != own {
+        let why = format!("it was made with catalogue {}, this is {own}", proof.catalogue);
+        return Err(refuse("the certificate", why));
+    }
+    let asked = app.objectives.availability.map(|asked| asked.unavailability);
+    let same = match (proof.asked, asked) {
+        (Some(theirs), Some(ours)) => (theirs - ours).abs() <= ROUNDING * ours,
+        (theirs, ours) => theirs.is_none() && ours.is_none(),
+    };
+    if same {
+        Ok(())
+    } else {
+        Err(refuse("the certificate", "it is for another availability than the file asks"))
+    }
+}
+
+/// Every topology of the space: each allowed region with each number of zones.
+fn places<'a>(app: &App, options: &'a Options) -> Result<Vec<Place<'a>>, Refused> {
+    let asked = app.placement.zones;
+    let names: Vec<&str> = match &options.provider {
+        Some(only) => vec![only.as_str()],
+        None => app.placement.providers.iter().map(String::as_str).collect(),
+    };
+    if names.is_empty() || names == ["local"] {
+        return Ok(vec![(None, u32::from(asked))]);
+    }
+    let home = app.placement.regions.first();
+    let mut places = Vec::new();
+    for offer in &options.catalog.regions {
+        let here = match home {
+            Some(home) => offer.is(home),
+            None => offer.closed.is_none(),
+        };
+        if here && names.contains(&offer.provider.as_str()) {
+            places.extend((1..=asked.min(offer.zones)).map(|zones| (Some(offer), u32::from(zones))));
+        }
+    }
+    if places.is_empty() {
+        Err(refuse("the file", "the catalogue has none of its regions"))
+    } else {
+        Ok(places)
+    }
+}
+
+fn named<'a>(place: &Place<'a>) -> (&'a str, &'a str, u32) {
+    match place.0 {
+        None => ("local", "local", place.1),
+        Some(offer) => (&offer.provider, &offer.region, place.1),
+    }
+}
+
+fn label(place: &Place<'_>) -> String {
+    let (provider, region, zones) = named(place);
+    format!("{provider} {region} with {zones} {}", if zones == 1 { "zone" } else { "zones" })
+}
+
+/// That the certificate lists each topology once, and nothing else.
+fn covered(places: &[Place<'_>], proof: &Proof) -> Result<(), Refused> {
+    let mut listed: Vec<(&str, &str, u32)> =
+        proof.topologies.iter().map(|topology| topology.place()).collect();
+    listed.sort_unstable();
+    if let Some(twice) = listed.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(refuse("the certificate", format!("{:?} is there twice", twice[0])));
+    }
+    let mut own: Vec<(&str, &str, u32)> = places.iter().map(named).collect();
+    own.sort_unstable();
+    if let Some(left_out) = own.iter().find(|place| listed.binary_search(place).is_err()) {
+        return Err(refuse("the certificate", format!("{left_out:?} is left out")));
+    }
+    if let Some(foreign) = listed.iter().find(|place| own.binary_search(place).is_err()) {
+        return Err(refuse("the certificate", format!("{foreign:?} is not in the space")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! Whether the plan itself is what the certificate says: in the space, at that price, that available, with that bill.
+
+use model::Money;
+use serde_json::Value;
+
+use super::rules::{Rules, layout};
+use super::space::{Way, fixed, holds_node, ways};
+use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
+use crate::Options;
+use crate::catalog::{Machine, RegionOffer, Unit};
+use crate::proof::{Incumbent, Proof};
+
+/// Cents may be rounded away in a sum of lines that were each rounded.
+const ROUNDED_USD: f64 = 1e-5;
+
+/// What the certificate says is cheapest, found anew in the catalogue.
+pub(super) struct Best<'a> {
+    place: Place<'a>,
+    services: Vec<Way<'a>>,
+    databases: Vec<Option<&'a Machine>>,
+    /// Millionths of a dollar.
+    cost: i64,
+    unavailability: f64,
+}
+
+/// Finds the incumbent in the space and computes its price and availability.
+pub(super) fn incumbent<'a>(
+    rules: &Rules<'_>,
+    options: &'a Options,
+    proof: &Proof,
+) -> Result<Option<Best<'a>>, Refused> {
+    let Some(claimed) = &proof.incumbent else { return Ok(None) };
+    let wrong = |why: String| refuse("the plan", why);
+    let place =
+        place(options, claimed).ok_or_else(|| wrong("its region is not in the catalogue".to_owned()))?;
+    let app = rules.app;
+    if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
+        return Err(wrong("it has other services or databases than the file".to_owned()));
+    }
+    let mut cost = fixed(app, &place).ok_or_else(|| wrong("nothing there holds its databases".to_owned()))?;
+    let (mut services, mut fleets) = (Vec::new(), Vec::new());
+    for (service, (machine, replicas)) in app.services.iter().zip(&claimed.services) {
+        let mut all = ways(rules, &place, service).into_iter();
+        let way = all.find(|way| {
+            way.machine.map(|machine| &*machine.name) == machine.as_deref() && way.size.replicas == *replicas
+        });
+        let way = way.ok_or_else(|| {
+            wrong(format!("{replicas} replicas of `{}` on {machine:?} are not in the space", service.name))
+        })?;
+        cost += way.cost;
+        fleets.push(rules.fleet(service, way.size, place.1, way.room).map_err(|e| wrong(e.to_string()))?);
+        services.push(way);
+    }
+    let databases = databases(rules, &place, claimed)?;
+    let mut whole = rules.bare(place.1).map_err(|error| wrong(error.to_string()))?;
+    whole.fleets = fleets;
+    let stateful = rules.stateful(place.1).map_err(|error| wrong(error.to_string()))?;
+    let answer = whole.given(&stateful).map_err(|error| wrong(error.to_string()))?;
+    let best = Best { place, services, databases, cost, unavailability: answer.total.get() };
+    best.is_as(claimed)?;
+    if let Some(asked) = app.objectives.availability
+        && best.unavailability > asked.unavailability * (1.0 + 2.0 * ROUNDING)
+    {
+        return Err(wrong(format!("it is down {:e} of the time, more than was asked", best.unavailability)));
+    }
+    Ok(Some(best))
+}
+
+fn place<'a>(options: &'a Options, claimed: &Incumbent) -> Option<Place<'a>> {
+    if claimed.provider == "local" {
+        return Some((None, claimed.zones));
+    }
+    let is = |offer: &&RegionOffer| offer.provider == claimed.provider && offer.region == claimed.region;
+    options.catalog.regions.iter().find(is).map(|offer| (Some(offer), claimed.zones))
+}
+
+/// The machines of the databases: each must be large enough, and none cheaper.
+fn databases<'a>(
+    rules: &Rules<'_>,
+    place: &Place<'a>,
+    claimed: &Incumbent,
+) -> Result<Vec<Option<&'a Machine>>, Refused> {
+    let mut found = Vec::new();
+    for (database, name) in rules.app.databases.iter().zip(&claimed.databases) {
+        let wrong = |why| refuse(format!("database `{}`", database.name), why);
+        let (Some(offer), Some(name)) = (place.0, name) else {
+            if place.0.is_none() && name.is_none() {
+                found.push(None);
+                continue;
+            }
+            return Err(wrong("it has a machine where none is bought, or none where one is"));
+        };
+        let machine = offer.usable().find(|machine| *machine.name == **name);
+        let machine = machine.filter(|machine| holds_node(database, machine));
+        found.push(Some(machine.ok_or_else(|| wrong("its machine is too small, or not sold there"))?));
+    }
+    Ok(found)
+}
+
+impl Best<'_> {
+    fn is_as(&self, claimed: &Incumbent) -> Result<(), Refused> {
+        if (self.cost - claimed.micro_usd).abs() as f64 > ALMOST_ONE {
+            let why = format!("it costs {} USD/month, not {}", Money(self.cost), Money(claimed.micro_usd));
+            return Err(refuse("the plan", why));
+        }
+        if (self.unavailability - claimed.unavailability).abs() > ROUNDING * self.unavailability {
+            let why =
+                format!("it is down {:e} of the time, not {:e}", self.unavailability, claimed.unavailability);
+            return Err(refuse("the plan", why));
+        }
+        Ok(())
+    }
+}
+
+/// Checks what is stored beside the certificate: place, size, price, bill and verdict.
+pub(super) fn stored(
+    rules: &Rules<'_>,
+    proof: &Proof,
+    best: Option<&Best<'_>>,
+    stored: &Value,
+) -> Result<(), Refused> {
+    let feasible = stored["feasible"].as_bool();
+    let Some(best) = best else {
+        return match feasible {
+            Some(false) => Ok(()),
+            _ => Err(refuse("`feasible`", "nothing keeps every objective, says the certificate")),
+        };
+    };
+    let Some(claimed) = &proof.incumbent else { return Ok(()) };
+    for (field, own) in [("provider", &claimed.provider), ("region", &claimed.region)] {
+        if stored[field].as_str() != Some(own) {
+            return Err(refuse(format!("`{field}`"), format!("the certificate is about `{own}`")));
+        }
+    }
+    if stored["zones"].as_array().map(Vec::len) != Some(claimed.zones as usize) {
+        return Err(refuse("`zones`", format!("the certificate is about {} of them", claimed.zones)));
+    }
+    sized(rules, best, stored)?;
+    let usd = if best.place.0.is_some() { best.cost as f64 / 1e6 } else { 0.0 };
+    near("`usd_month`", stored["usd_month"].as_f64(), usd, ROUNDED_USD)?;
+    let down = best.unavailability;
+    near("`unavailability`", stored["unavailability"].as_f64(), down, ROUNDING * down)?;
+    billed(rules, best, stored, usd)?;
+    let budget = rules.app.objectives.budget;
+    let dear = budget.is_some_and(|budget| usd > budget.usd() + ROUNDED_USD);
+    let missed = rules.misses_asked(best.place.1) > 0;
+    let region = rules.app.objectives.survive.contains(&model::Scope::Region);
+    if feasible != Some(!(dear || missed || region)) {
+        return Err(refuse("`feasible`", "the objectives and the plan do not agree with it"));
+    }
+    Ok(())
+}
+
+fn near(place: &str, value: Option<f64>, own: f64, within: f64) -> Result<(), Refused> {
+    match value {
+        Some(value) if (value - own).abs() <= within => Ok(()),
+        Some(value) => Err(refuse(place, format!("it is {value}, and {own} is what follows"))),
+        None => Err(refuse(place, "it is missing")),
+    }
+}
+
+/// Replicas of each service and nodes of each database.
+fn sized(rules: &Rules<'_>, best: &Best<'_>, stored: &Value) -> Result<(), Refused> {
+    let listed = |field: &str| stored[field].as_array().cloned().unwrap_or_default();
+    let services = listed("services");
+    if services.len() != best.services.len() {
+        return Err(refuse("`services`", "it has other services than the file"));
+    }
+    for ((stored, way), service) in services.iter().zip(&best.services).zip(&rules.app.services) {
+        let same = stored["name"].as_str() == Some(service.name.as_str())
+            && stored["replicas"].as_u64() == Some(u64::from(way.size.replicas))
+            && stored["needed_at_peak"].as_u64() == Some(u64::from(way.size.needed));
+        if !same {
+            let why = "it has another size than in the certificate";
+            return Err(refuse(format!("service `{}`", service.name), why));
+        }
+    }
+    for (stored, database) in listed("databases").iter().zip(&rules.app.databases) {
+        let nodes = stored["nodes"].as_array().map(Vec::len);
+        if nodes != Some(usize::from(database.nodes())) {
+            let why = "it has another number of nodes than the file";
+            return Err(refuse(format!("database `{}`", database.name), why));
+        }
+    }
+    Ok(())
+}
+
+/// The bill: the lines add up, and those of machines have the catalogue's prices.
+fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Result<(), Refused> {
+    let lines = stored["lines"].as_array().cloned().unwrap_or_default();
+    let mut sum = 0.0;
+    for line in &lines {
+        let place = format!("the line `{}`", line["item"].as_str().unwrap_or_default());
+        let (quantity, unit) = (line["quantity"].as_f64(), line["unit_usd"].as_f64());
+        let (Some(quantity), Some(unit)) = (quantity, unit) else {
+            return Err(refuse(place, "it has no price"));
+        };
+        near(&place, line["usd_month"].as_f64(), quantity * unit, ROUNDED_USD)?;
+        sum += quantity * unit;
+    }
+    near("the bill", Some(sum), usd, ROUNDED_USD * (lines.len() + 1) as f64)?;
+    let Some(offer) = best.place.0 else { return Ok(()) };
+    let priced = |item: String, quantity: f64, unit: f64| {
+        let line = lines.iter().find(|line| line["item"].as_str() == Some(&item));
+        let line = line.ok_or_else(|| refuse("the bill", format!("`{item}` is missing")))?;
+        near(&format!("the line `{item}`"), line["quantity"].as_f64(), quantity, ROUNDED_USD)?;
+        near(&format!("the line `{item}`"), line["unit_usd"].as_f64(), unit, ROUNDED_USD)
+    };
+    let month = |machine: &Machine| machine.price.usd * 730.0;
+    for (way, service) in best.services.iter().zip(&rules.app.services) {
+        let Some(machine) = way.machine else { continue };
+        let item = format!("{} for {}", machine.price.item, service.name);
+        let machines = layout(way.size.replicas, best.place.1, way.room).iter().map(Vec::len).sum::<usize>();
+        priced(item, machines as f64, month(machine))?;
+    }
+    for (machine, database) in best.databases.iter().zip(&rules.app.databases) {
+        let Some(machine) = machine else { continue };
+        let nodes = f64::from(database.nodes());
+        priced(format!("{} for {}", machine.price.item, database.name), nodes, month(machine))?;
+    }
+    match offer.unit(Unit::BalancerMonth) {
+        Some(price) => priced(price.item.to_string(), 1.0, price.usd),
+        None => Ok(()),
+    }
+}

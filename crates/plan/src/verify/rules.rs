@@ -1,0 +1,225 @@
+//! The rules of the space, written anew: what must be survived, how many replicas that takes, and what databases miss.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use model::{App, Database, Mode, Scope, Service};
+
+use super::{Refused, refuse};
+use crate::catalog::Machine;
+use crate::chance::{
+    Application, Assumptions, ChanceError, Common, Fleet, Group, Level, Machines, Outage, Stateful,
+};
+use crate::search_space::{REFERENCE_COREMARK, RPS_PER_CPU, SPARE_MAX};
+
+/// What the file asks for, as the space understands it.
+pub(super) struct Rules<'a> {
+    pub(super) app: &'a App,
+    assumptions: Assumptions,
+    pub(super) zone: bool,
+    pub(super) node: bool,
+    /// Sizes that were found already.
+    sizes: RefCell<BTreeMap<Asked, Vec<Size>>>,
+}
+
+/// Replicas at peak, least and most replicas, zones, room of a machine.
+type Asked = (Option<u32>, u32, u32, u32, u32);
+
+/// A way to run a service: replicas, of which so many must be up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size {
+    pub(super) replicas: u32,
+    pub(super) needed: u32,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(app: &'a App) -> Result<Rules<'a>, Refused> {
+        let mut assumptions = Assumptions::default();
+        for (name, value) in &app.assume {
+            assumptions.set(name, *value).map_err(|error| refuse("the file", error.to_string()))?;
+        }
+        let survive = &app.objectives.survive;
+        // 99.9 % or more over several zones keeps a reserve for one of them unless the file says what to survive.
+        let strict =
+            app.objectives.availability.is_some_and(|asked| asked.unavailability <= 1e-3 * (1.0 + 1e-9));
+        let by_default = strict && survive.is_empty() && app.placement.zones > 1;
+        let (zone, node) = (by_default || survive.contains(&Scope::Zone), survive.contains(&Scope::Node));
+        Ok(Rules { app, assumptions, zone, node, sizes: RefCell::default() })
+    }
+
+    /// Replicas of `service` that carry its peak on `machine`; `None`: more than are planned. Without a load, what
+    /// `scale.min` leaves after the loss of the fullest of `layout`.
+    fn peak(&self, service: &Service, machine: Option<&Machine>) -> Option<Option<u32>> {
+        let Some(load) = service.load else { return Some(None) };
+        let speed = machine
+            .map_or(1.0, |kind| kind.performance.low / f64::from(kind.vcpu.max(1)) / REFERENCE_COREMARK);
+        let cpus = f64::from(service.resources.cpus.0) / 1000.0;
+        let each = match service.scale.target {
+            Some(target) => target.0 * speed.min(1.0),
+            None => service.rps_per_cpu.unwrap_or(RPS_PER_CPU) * cpus * speed,
+        };
+        let count = (load.peak.0 / each * (1.0 - 1e-12)).ceil().max(1.0);
+        (count <= 1_000.0).then_some(Some(count as u32))
+    }
+
+    /// Most replicas that one loss takes.
+    fn lost(&self, replicas: u32, zones: u32, room: u32) -> u32 {
+        let layout = layout(replicas, zones, room);
+        let of_zone = layout.iter().map(|zone| zone.iter().sum()).max().unwrap_or(0);
+        let of_machine = layout.iter().flatten().copied().max().unwrap_or(0);
+        match (self.zone, self.node) {
+            (true, _) => of_zone,
+            (false, true) => of_machine,
+            (false, false) => 0,
+        }
+    }
+
+    /// Every size of `service` on machines with so much room, over so many zones, that the space allows.
+    pub(super) fn sizes(
+        &self,
+        service: &Service,
+        machine: Option<&Machine>,
+        zones: u32,
+        room: u32,
+    ) -> Vec<Size> {
+        let Some(peak) = self.peak(service, machine).filter(|_| room > 0) else { return Vec::new() };
+        let asked = (peak, service.scale.min, service.scale.max.min(1_000), zones, room.min(1_000));
+        let mut known = self.sizes.borrow_mut();
+        known.entry(asked).or_insert_with(|| self.sized(asked)).clone()
+    }
+
+    fn sized(&self, (peak, min, max, zones, room): Asked) -> Vec<Size> {
+        let survivable = zones > 1 || !self.zone;
+        let lost = |replicas: u32| if survivable { self.lost(replicas, zones, room) } else { 0 };
+        let needed = peak.unwrap_or_else(|| (min - lost(min)).max(1));
+        let mut base = needed.max(min);
+        while base <= max && base - lost(base) < needed {
+            base += 1;
+        }
+        if base > max {
+            return Vec::new();
+        }
+        let mut sizes: Vec<Size> =
+            (0..=SPARE_MAX).map(|spare| Size { replicas: (base + spare).min(max), needed }).collect();
+        sizes.dedup();
+        sizes
+    }
+
+    /// Whether a load can be carried on `machine` at all.
+    pub(super) fn carries(&self, service: &Service, machine: Option<&Machine>) -> bool {
+        self.peak(service, machine).is_some()
+    }
+
+    /// How many objectives the databases miss over so many zones, the reserve for a zone by default among them.
+    pub(super) fn misses(&self, zones: u32) -> usize {
+        let falls = |database: &Database| {
+            let lost = nodes_lost(database, Scope::Zone, zones);
+            database.mode() == Mode::Quorum && u32::from(database.nodes()) - lost < majority(database)
+        };
+        let by_default = self.zone && self.app.databases.iter().any(falls);
+        let one_zone = zones == 1 && self.app.objectives.survive.contains(&Scope::Zone);
+        let with_it = if one_zone { self.app.databases.len() } else { 0 };
+        self.misses_asked(zones) + with_it + usize::from(by_default)
+    }
+
+    /// How many objectives of the file the databases miss over so many zones.
+    pub(super) fn misses_asked(&self, zones: u32) -> usize {
+        let objectives = &self.app.objectives;
+        let hours = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
+        let mut misses = 0;
+        for database in &self.app.databases {
+            for scope in [Scope::Node, Scope::Zone] {
+                let (node, lost) = (scope == Scope::Node, nodes_lost(database, scope, zones));
+                let goes_on = u32::from(database.nodes()) - lost >= majority(database);
+                misses += usize::from(objectives.survive.contains(&scope) && !goes_on && (node || zones > 1));
+                let (rto, rpo) = match node {
+                    true => (objectives.rto.node, objectives.rpo.node),
+                    false => (objectives.rto.zone, objectives.rpo.zone),
+                };
+                let repair = hours(if node { "database_node.hours" } else { "zone_outage.hours" }) * 3_600e3;
+                let takes = database.mode().rto_ms().filter(|_| goes_on).map_or(repair, |ms| ms as f64);
+                misses += usize::from(rto.is_some_and(|asked| takes > asked.0 as f64));
+                let keeps = |asked: u64| match database.mode() {
+                    Mode::Lease => goes_on && Mode::Lease.rpo_ms().is_some_and(|lost| lost <= asked),
+                    Mode::Quorum => lost < majority(database),
+                    Mode::Single => false,
+                };
+                misses += usize::from(rpo.is_some_and(|asked| !keeps(asked.0)));
+            }
+        }
+        misses
+    }
+
+    /// The application over so many zones, without its services.
+    pub(super) fn bare(&self, zones: u32) -> Result<Application, ChanceError> {
+        let level = Level::Mid;
+        let mut app = Application {
+            zones: u8::try_from(zones).unwrap_or(u8::MAX),
+            zone: self.assumptions.outage("zone_outage", level)?,
+            groups: Vec::new(),
+            fleets: Vec::new(),
+            pools: Vec::new(),
+            shared: Vec::new(),
+        };
+        for kind in ["deploy_failures", "region_outage", "human_error"] {
+            app.shared.push(Common { name: kind.to_owned(), outage: self.assumptions.outage(kind, level)? });
+        }
+        for database in &self.app.databases {
+            app.groups.push(Group::assumed(database, &self.assumptions, level)?);
+        }
+        Ok(app)
+    }
+
+    /// The chain of the databases.
+    pub(super) fn stateful(&self, zones: u32) -> Result<Stateful, ChanceError> {
+        Stateful::quick(&self.bare(zones)?)
+    }
+
+    /// One machine of a service.
+    pub(super) fn machine(&self) -> Result<Outage, ChanceError> {
+        self.assumptions.outage("machine_failure", Level::Mid)
+    }
+
+    /// A service for the availability model.
+    pub(super) fn fleet(
+        &self,
+        service: &Service,
+        size: Size,
+        zones: u32,
+        room: u32,
+    ) -> Result<Fleet, ChanceError> {
+        let machines = (0..).zip(layout(size.replicas, zones, room)).flat_map(|(zone, on)| {
+            on.into_iter().map(move |carries| Machines { zone, count: 1, carries, pool: None })
+        });
+        let (name, machines) = (service.name.to_string(), machines.collect());
+        Ok(Fleet { name, needed: size.needed, machines, machine: self.machine()? })
+    }
+}
+
+/// Nodes that must be up for writes.
+fn majority(database: &Database) -> u32 {
+    if database.mode() == Mode::Quorum { u32::from(database.nodes()) / 2 + 1 } else { 1 }
+}
+
+/// Nodes that are gone with a scope; the first zones have more.
+fn nodes_lost(database: &Database, scope: Scope, zones: u32) -> u32 {
+    if scope == Scope::Node { 1 } else { u32::from(database.nodes()).div_ceil(zones) }
+}
+
+/// Replicas on each machine of each zone: one after the other into the zones in turn, then each zone's share into as few
+/// machines as have room for it, one after the other in turn.
+pub(super) fn layout(replicas: u32, zones: u32, room: u32) -> Vec<Vec<u32>> {
+    let mut shares = vec![0_u32; zones as usize];
+    for replica in 0..replicas {
+        shares[(replica % zones) as usize] += 1;
+    }
+    let machines = |share: &u32| {
+        let mut on = vec![0; share.div_ceil(room.max(1)) as usize];
+        for replica in 0..*share {
+            let machine = replica as usize % on.len();
+            on[machine] += 1;
+        }
+        on
+    };
+    shares.iter().map(machines).collect()
+}

@@ -1,0 +1,144 @@
+//! Every choice in a topology, listed anew: all machine types, all sizes, with what they cost and how they fail.
+
+use std::collections::BTreeMap;
+
+use model::{App, Money, Service};
+
+use super::Place;
+use super::rules::{Rules, Size, layout};
+use crate::catalog::{Machine, RegionOffer, Unit};
+
+/// Hours of a month on a bill.
+const HOURS: f64 = 730.0;
+/// GB of disk of each machine beside its data.
+const DISK_GB: f64 = 20.0;
+/// Bytes of a GiB.
+const GIB: f64 = 1_073_741_824.0;
+
+/// One way to run one service.
+#[derive(Clone, Debug)]
+pub(super) struct Way<'a> {
+    pub(super) machine: Option<&'a Machine>,
+    pub(super) size: Size,
+    /// Replicas that a machine holds.
+    pub(super) room: u32,
+    /// Millionths of a dollar a month; on this machine replicas.
+    pub(super) cost: i64,
+}
+
+/// Replicas of `service` that a machine holds.
+fn room(service: &Service, machine: &Machine) -> u32 {
+    let cpus = u64::from(machine.vcpu) * 1_000 / u64::from(service.resources.cpus.0.max(1));
+    let memory = (machine.mem_gib * GIB / service.resources.memory.0.max(1) as f64).floor();
+    cpus.min(memory as u64).min(u64::from(u32::MAX)) as u32
+}
+
+/// Whether a machine holds one replica of `service`.
+pub(super) fn holds(service: &Service, machine: &Machine) -> bool {
+    room(service, machine) > 0
+}
+
+fn disk_usd(offer: &RegionOffer) -> f64 {
+    offer.unit(Unit::DiskGbMonth).map_or(0.0, |price| price.usd)
+}
+
+/// So many machines with their disks for a month.
+fn bill(offer: &RegionOffer, machine: &Machine, machines: u32) -> i64 {
+    let count = f64::from(machines);
+    let disks = Money::from_usd(disk_usd(offer) * (DISK_GB * count));
+    Money::from_usd(machine.price.usd * HOURS * count).0 + disks.0
+}
+
+/// All ways to run `service`.
+pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) -> Vec<Way<'a>> {
+    let zones = place.1;
+    let mut all = Vec::new();
+    let Some(offer) = place.0 else {
+        let sizes = rules.sizes(service, None, zones, 1);
+        let local = |size: Size| Way { machine: None, size, room: 1, cost: i64::from(size.replicas) };
+        return sizes.into_iter().map(local).collect();
+    };
+    for machine in offer.usable() {
+        let room = room(service, machine);
+        for size in rules.sizes(service, Some(machine), zones, room) {
+            let machines = layout(size.replicas, zones, room).iter().map(Vec::len).sum::<usize>() as u32;
+            all.push(Way { machine: Some(machine), size, room, cost: bill(offer, machine, machines) });
+        }
+    }
+    all
+}
+
+/// The balancer and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
+pub(super) fn fixed(app: &App, place: &Place<'_>) -> Option<i64> {
+    let Some(offer) = place.0 else { return Some(0) };
+    let mut sum = 0;
+    for database in &app.databases {
+        let nodes = u32::from(database.nodes());
+        let machines = offer.usable().filter(|machine| holds_node(database, machine));
+        let cheapest =
+            machines.map(|machine| Money::from_usd(machine.price.usd * HOURS * f64::from(nodes)).0).min()?;
+        sum += cheapest + node_disks(offer, database);
+    }
+    let mut requests = 0.0;
+    for service in &app.services {
+        let entered = app.ingress.iter().any(|entry| entry.to == service.name);
+        if let Some(load) = service.load.filter(|_| entered) {
+            requests += load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0);
+        }
+    }
+    let units = (requests / 1_000.0).ceil().max(1.0);
+    for (unit, count) in [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, units)] {
+        sum += offer.unit(unit).map_or(0, |price| Money::from_usd(price.usd * count).0);
+    }
+    Some(sum)
+}
+
+/// Disks of the nodes of a database for a month.
+fn node_disks(offer: &RegionOffer, database: &model::Database) -> i64 {
+    let gb = database.storage.0 as f64 / GIB + DISK_GB;
+    Money::from_usd(disk_usd(offer) * (gb * f64::from(database.nodes()))).0
+}
+
+/// Whether a machine holds a node: 4 GiB for each CPU that its writes need, at least two, and the speed of these.
+pub(super) fn holds_node(database: &model::Database, machine: &Machine) -> bool {
+    let cpus = database.writes.map_or(0.0, |writes| writes.0) / 500.0;
+    let whole = (cpus * (1.0 - 1e-12)).ceil().max(2.0);
+    let fast = machine.performance.low >= cpus * crate::search_space::REFERENCE_COREMARK;
+    machine.vcpu >= 2 && fast && machine.mem_gib >= whole * 4.0 * (1.0 - 1e-12)
+}
+
+/// Probability of too few replicas for each set of living zones, computed for each set by itself.
+pub(super) fn fails(size: Size, zones: u32, room: u32, down: f64) -> Vec<f64> {
+    let layout = layout(size.replicas, zones, room);
+    let of = |set: usize| {
+        let living = layout.iter().enumerate().filter(|(zone, _)| set >> zone & 1 == 1);
+        let machines: Vec<u32> = living.flat_map(|(_, on)| on.iter().copied()).collect();
+        // up[n]: probability that n replicas are up; from `needed` on it does not matter how many.
+        let needed = size.needed as usize;
+        let mut up = vec![0.0; needed + 1];
+        up[0] = 1.0;
+        for carries in machines {
+            let before = std::mem::replace(&mut up, vec![0.0; needed + 1]);
+            for (count, share) in before.into_iter().enumerate().filter(|(_, share)| *share > 0.0) {
+                up[count] += share * down;
+                up[(count + carries as usize).min(needed)] += share * (1.0 - down);
+            }
+        }
+        up[..needed].iter().sum()
+    };
+    (0..1_usize << zones).map(of).collect()
+}
+
+/// [`fails`], each shape once.
+#[derive(Default)]
+pub(super) struct Shapes {
+    known: BTreeMap<(Size, u32, u32), Vec<f64>>,
+}
+
+impl Shapes {
+    pub(super) fn fails(&mut self, way: &Way<'_>, zones: u32, down: f64) -> Vec<f64> {
+        let room = way.room.min(way.size.replicas);
+        let shape = (way.size, zones, room);
+        self.known.entry(shape).or_insert_with(|| fails(way.size, zones, room, down)).clone()
+    }
+}

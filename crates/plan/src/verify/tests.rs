@@ -1,0 +1,367 @@
+//! Certificates that were tampered with are refused, each for what was done to it.
+
+use model::{App, Database, DatabaseName, Rate, Region, WhenAlone};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tests::{cloud, few, service};
+use crate::{Planned, certified, to_json};
+
+fn app() -> App {
+    let mut app = cloud();
+    app.placement.regions.clear();
+    app.objectives.budget = None;
+    app.objectives.availability = Some(model::Availability { unavailability: 108.0 / (8_766.0 * 60.0) });
+    app.objectives.survive = vec![model::Scope::Node];
+    // The databases keep it over three zones only.
+    app.objectives.rto.zone = Some(model::Duration(60_000));
+    // Bad machines, so that spare ones are needed and the price of time matters.
+    app.assume.insert("machine_failure.per_year".into(), 12.0);
+    app.services = vec![service("web", 400.0), service("api", 900.0), service("jobs", 100.0)];
+    app.databases = vec![Database {
+        name: DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: "50G".parse().unwrap(),
+        standbys: 2,
+        witness: false,
+        writes: Some(Rate(50.0)),
+        when_alone: WhenAlone::Block,
+    }];
+    app
+}
+
+fn options() -> Options {
+    Options { catalog: few().clone(), provider: None }
+}
+
+fn stored(app: &App) -> Value {
+    let Planned { plan, proof } = certified(app, &options()).unwrap();
+    to_json(&plan, Some(&proof), 1.0)
+}
+
+fn topologies(stored: &mut Value) -> &mut Vec<Value> {
+    stored["certificate"]["proof"]["topologies"].as_array_mut().unwrap()
+}
+
+/// The first topology that was closed like that.
+#[track_caller]
+fn closed<'v>(stored: &'v mut Value, how: &str) -> &'v mut Value {
+    let found = topologies(stored).iter_mut().find(|topology| topology["closed"] == how);
+    found.unwrap_or_else(|| panic!("no topology is closed by `{how}`"))
+}
+
+/// The topology of the plan itself.
+fn own(stored: &mut Value) -> &mut Value {
+    let (provider, region) = (stored["provider"].clone(), stored["region"].clone());
+    let zones = stored["zones"].as_array().unwrap().len();
+    let mine = |topology: &&mut Value| {
+        topology["provider"] == provider && topology["region"] == region && topology["zones"] == zones
+    };
+    topologies(stored).iter_mut().find(mine).unwrap()
+}
+
+/// A topology that was closed by a bound with a price of time, or else by the plain one.
+fn bounded(stored: &mut Value, with_price: bool) -> &mut Value {
+    let is = |topology: &&mut Value| {
+        topology["closed"] == "bound" && (topology["multiplier"].as_f64().unwrap() > 0.0) == with_price
+    };
+    topologies(stored).iter_mut().find(is).expect("there is one")
+}
+
+fn close_as(topology: &mut Value, how: Value) {
+    let mut new =
+        json!({ "provider": topology["provider"], "region": topology["region"], "zones": topology["zones"] });
+    new.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
+    *topology = new;
+}
+
+fn scale(value: &mut Value, by: f64) {
+    *value = json!(value.as_f64().unwrap() * by);
+}
+
+type Change = fn(&mut Value);
+
+const CHANGES: &[(&str, Change)] = &[
+    ("a region dropped", |stored| {
+        let region = own(stored)["region"].clone();
+        topologies(stored).retain(|topology| topology["region"] != region);
+    }),
+    ("another region dropped", |stored| {
+        let region = own(stored)["region"].clone();
+        let other =
+            topologies(stored).iter().find(|topology| topology["region"] != region).unwrap()["region"]
+                .clone();
+        topologies(stored).retain(|topology| topology["region"] != other);
+    }),
+    ("a number of zones dropped", |stored| drop(topologies(stored).remove(1))),
+    ("all topologies dropped", |stored| topologies(stored).clear()),
+    ("a topology twice", |stored| {
+        let first = topologies(stored)[0].clone();
+        topologies(stored).push(first);
+    }),
+    ("a region that nobody sells", |stored| {
+        let mut first = topologies(stored)[0].clone();
+        first["region"] = json!("moon-1");
+        topologies(stored).push(first);
+    }),
+    ("a bound raised", |stored| scale(&mut bounded(stored, false)["usd_month"], 1.01)),
+    ("a bound with a price of time raised", |stored| scale(&mut bounded(stored, true)["usd_month"], 1.001)),
+    ("a bound below the plan", |stored| bounded(stored, false)["usd_month"] = json!(1.0)),
+    ("a price of time that proves less", |stored| scale(&mut bounded(stored, true)["multiplier"], 1e-3)),
+    ("a price of time that proves nothing", |stored| scale(&mut bounded(stored, true)["multiplier"], 1e6)),
+    ("a price of time below nothing", |stored| scale(&mut bounded(stored, true)["multiplier"], -1.0)),
+    ("no price of time", |stored| bounded(stored, true)["multiplier"] = json!(null)),
+    ("a search called a bound", |stored| {
+        let usd = stored["usd_month"].clone();
+        close_as(own(stored), json!({ "closed": "bound", "usd_month": usd, "multiplier": 0.0 }));
+    }),
+    ("a search without its price of time", |stored| own(stored)["multiplier"] = json!(0.0)),
+    ("a search without branches", |stored| own(stored)["tree"] = json!([0])),
+    ("a search whose branches were not written", |stored| own(stored)["tree"] = json!(null)),
+    ("branches cut off", |stored| drop(own(stored)["tree"].as_array_mut().unwrap().pop())),
+    ("branches after the last", |stored| own(stored)["tree"].as_array_mut().unwrap().push(json!(0))),
+    ("a branch that is no branch", |stored| own(stored)["tree"][0] = json!("closed")),
+    ("a choice on a machine that does not exist", |stored| own(stored)["tree"][1][0] = json!("m99.large")),
+    ("a choice with too few replicas", |stored| own(stored)["tree"][1][1] = json!(1)),
+    ("a choice with a dominated type", |stored| {
+        // As many vCPUs, more memory, a higher price.
+        own(stored)["tree"][1][0] = json!("ecs.r7.large");
+    }),
+    ("an order without a service", |stored| drop(own(stored)["order"].as_array_mut().unwrap().pop())),
+    ("an order with a service twice", |stored| own(stored)["order"][0] = own(stored)["order"][1].clone()),
+    ("zones that are said to be too few", |stored| close_as(own(stored), json!({ "closed": "zones" }))),
+    ("zones that are too few and called dear", |stored| {
+        close_as(closed(stored, "zones"), json!({ "closed": "bound", "usd_month": 1e6, "multiplier": 0.0 }));
+    }),
+    ("a machine that is said to be missing", |stored| {
+        close_as(own(stored), json!({ "closed": "no_machine", "part": "web" }));
+    }),
+    ("a machine for a part that is not there", |stored| {
+        close_as(own(stored), json!({ "closed": "no_machine", "part": "www" }));
+    }),
+    ("a limit that forbids nothing", |stored| {
+        close_as(own(stored), json!({ "closed": "scale_max", "service": "web" }));
+    }),
+    ("a place that is said to be too often down", |stored| {
+        close_as(own(stored), json!({ "closed": "unavailable", "best": 0.5 }));
+    }),
+    ("a lower price", |stored| {
+        let micro = stored["certificate"]["proof"]["incumbent"]["micro_usd"].as_i64().unwrap();
+        stored["certificate"]["proof"]["incumbent"]["micro_usd"] = json!(micro - 1_000_000);
+    }),
+    ("another machine", |stored| {
+        stored["certificate"]["proof"]["incumbent"]["services"][0][0] = json!("ecs.r7.large");
+    }),
+    ("fewer replicas", |stored| {
+        let replicas = stored["certificate"]["proof"]["incumbent"]["services"][1][1].as_u64().unwrap();
+        stored["certificate"]["proof"]["incumbent"]["services"][1][1] = json!(replicas - 1);
+    }),
+    ("another machine for the database", |stored| {
+        stored["certificate"]["proof"]["incumbent"]["databases"][0] = json!("ecs.r7.xlarge");
+    }),
+    ("no machine for the database", |stored| {
+        stored["certificate"]["proof"]["incumbent"]["databases"] = json!([]);
+    }),
+    ("a better availability", |stored| {
+        scale(&mut stored["certificate"]["proof"]["incumbent"]["unavailability"], 0.99);
+    }),
+    ("no plan", |stored| stored["certificate"]["proof"]["incumbent"] = json!(null)),
+    ("a plan elsewhere", |stored| {
+        stored["certificate"]["proof"]["incumbent"]["region"] = json!("us-east4");
+    }),
+    ("another catalogue", |stored| stored["certificate"]["proof"]["catalogue"] = json!("0123456789abcdef")),
+    ("another space", |stored| stored["certificate"]["proof"]["space"] = json!(0)),
+    ("another objective", |stored| scale(&mut stored["certificate"]["proof"]["asked"], 2.0)),
+    ("no objective", |stored| stored["certificate"]["proof"]["asked"] = json!(null)),
+    ("no proof", |stored| stored["certificate"]["proof"] = json!(null)),
+    ("the price of the plan", |stored| scale(&mut stored["usd_month"], 0.9)),
+    ("the availability of the plan", |stored| scale(&mut stored["unavailability"], 0.9)),
+    ("the region of the plan", |stored| stored["region"] = json!("us-east4")),
+    ("the zones of the plan", |stored| drop(stored["zones"].as_array_mut().unwrap().pop())),
+    ("the replicas of the plan", |stored| stored["services"][0]["replicas"] = json!(99)),
+    ("the nodes of the plan", |stored| drop(stored["databases"][0]["nodes"].as_array_mut().unwrap().pop())),
+    ("the price of a line", |stored| scale(&mut stored["lines"][0]["unit_usd"], 0.5)),
+    ("the price of a line with its sum", |stored| {
+        for field in ["unit_usd", "usd_month"] {
+            scale(&mut stored["lines"][0][field], 0.5);
+        }
+    }),
+    ("a price moved from one line to another", |stored| {
+        let (first, second) =
+            (stored["lines"][0]["quantity"].as_f64().unwrap(), stored["lines"][1]["quantity"].as_f64());
+        for (line, quantity, usd) in [(0, first, -1.0), (1, second.unwrap(), 1.0)] {
+            let unit = stored["lines"][line]["unit_usd"].as_f64().unwrap() + usd / quantity;
+            stored["lines"][line]["unit_usd"] = json!(unit);
+            stored["lines"][line]["usd_month"] = json!(unit * quantity);
+        }
+    }),
+    ("a line left out", |stored| drop(stored["lines"].as_array_mut().unwrap().remove(0))),
+    ("the verdict", |stored| stored["feasible"] = json!(false)),
+];
+
+#[test]
+fn a_certificate_as_it_was_made_is_accepted() {
+    let app = app();
+    let mut whole = stored(&app);
+    let verified = verify(&app, &options(), &whole).unwrap();
+    assert!(verified.gap == 0.0 && verified.topologies >= 12 && verified.branches >= 10, "{verified:?}");
+    // It goes through a file.
+    let text = serde_json::to_string_pretty(&whole).unwrap();
+    assert_eq!(verify(&app, &options(), &serde_json::from_str(&text).unwrap()), Ok(verified));
+    // Every way to close a topology that the tampering needs is there.
+    for how in ["bound", "searched", "zones"] {
+        closed(&mut whole, how);
+    }
+    assert!(own(&mut whole)["tree"].as_array().unwrap().len() >= 3, "{}", own(&mut whole)["tree"]);
+}
+
+#[test]
+fn every_certificate_that_was_tampered_with_is_refused() {
+    let app = app();
+    let whole = stored(&app);
+    let mut reasons = Vec::new();
+    for (what, change) in CHANGES {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        assert_ne!(changed, whole, "{what}");
+        match verify(&app, &options(), &changed) {
+            Ok(verified) => panic!("{what}: accepted, {verified:?}"),
+            Err(refused) => reasons.push(format!("{what}: {refused}")),
+        }
+    }
+    assert!(reasons.len() >= 20);
+    expect_test::expect![[r#"
+        a region dropped: the certificate: ("alicloud", "ap-southeast-1", 1) is left out
+        another region dropped: the certificate: ("alicloud", "eu-central-1", 1) is left out
+        a number of zones dropped: the certificate: ("alicloud", "ap-southeast-1", 2) is left out
+        all topologies dropped: the certificate: ("alicloud", "ap-southeast-1", 1) is left out
+        a topology twice: the certificate: ("alicloud", "ap-southeast-1", 1) is there twice
+        a region that nobody sells: the certificate: ("alicloud", "moon-1", 1) is not in the space
+        a bound raised: aws ap-southeast-1 with 3 zones: its bound is 1647.9867000000002 USD/month, and 1631.67 is what follows
+        a bound with a price of time raised: gcp us-east4 with 3 zones: its bound is 1030.1630912496562 USD/month, and 1029.133957292364 is what follows
+        a bound below the plan: aws ap-southeast-1 with 3 zones: its bound of 1 USD/month is below the plan, so something cheaper may be there
+        a price of time that proves less: gcp us-east4 with 3 zones: its bound is 1029.133957292364 USD/month, and 901.2394061979898 is what follows
+        a price of time that proves nothing: gcp us-east4 with 3 zones: its bound is 1029.133957292364 USD/month, and 900.843 is what follows
+        a price of time below nothing: gcp us-east4 with 3 zones: -754154905091.5205 is no price of a share of time
+        no price of time: the certificate: it cannot be read: invalid type: null, expected f64
+        a search called a bound: alicloud ap-southeast-1 with 3 zones: its bound is 946.62526 USD/month, and 882.72796 is what follows
+        a search without its price of time: alicloud ap-southeast-1 with 3 zones: 3 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        a search without branches: alicloud ap-southeast-1 with 3 zones: 2 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        a search whose branches were not written: alicloud ap-southeast-1 with 3 zones: its branches were too many to be written down
+        branches cut off: alicloud ap-southeast-1 with 3 zones: its branches end too early
+        branches after the last: alicloud ap-southeast-1 with 3 zones: branches follow after the last one
+        a branch that is no branch: the certificate: it cannot be read: data did not match any variant of untagged enum Step
+        a choice on a machine that does not exist: alicloud ap-southeast-1 with 3 zones: 2 replicas on m99.large are not in the space
+        a choice with too few replicas: alicloud ap-southeast-1 with 3 zones: 1 replicas on ecs.c7.large are not in the space
+        a choice with a dominated type: alicloud ap-southeast-1 with 3 zones: 2 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        an order without a service: alicloud ap-southeast-1 with 3 zones: its order does not name each service once
+        an order with a service twice: alicloud ap-southeast-1 with 3 zones: its order does not name each service once
+        zones that are said to be too few: alicloud ap-southeast-1 with 3 zones: so many zones keep what was asked of the loss of one
+        zones that are too few and called dear: alicloud ap-southeast-1 with 1 zone: it does not keep what was asked of the loss of a zone
+        a machine that is said to be missing: alicloud ap-southeast-1 with 3 zones: it has a machine for `web`
+        a machine for a part that is not there: alicloud ap-southeast-1 with 3 zones: there is no `www` in the file
+        a limit that forbids nothing: alicloud ap-southeast-1 with 3 zones: `scale.max` of `web` allows a size
+        a place that is said to be too often down: alicloud ap-southeast-1 with 3 zones: its safest choices are available enough
+        a lower price: the plan: it costs 946.63 USD/month, not 945.63
+        another machine: the plan: it costs 1070.54 USD/month, not 946.63
+        fewer replicas: the plan: it is down 4.6641835325136503e-4 of the time, not 2.0464412660460993e-4
+        another machine for the database: the bill: `ecs.r7.xlarge for db` is missing
+        no machine for the database: the plan: it has other services or databases than the file
+        a better availability: the plan: it is down 2.0464412660460993e-4 of the time, not 2.0259768533856384e-4
+        no plan: `feasible`: nothing keeps every objective, says the certificate
+        a plan elsewhere: the plan: its region is not in the catalogue
+        another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is 68fd46929c22d4d6
+        another space: the certificate: it is for version 0 of the space, this one checks 1
+        another objective: the certificate: it is for another availability than the file asks
+        no objective: the certificate: it is for another availability than the file asks
+        no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
+        the price of the plan: `usd_month`: it is 851.9627340000001, and 946.62526 is what follows
+        the availability of the plan: `unavailability`: it is 0.00018417971394414894, and 0.00020464412660460993 is what follows
+        the region of the plan: `region`: the certificate is about `ap-southeast-1`
+        the zones of the plan: `zones`: the certificate is about 3 of them
+        the replicas of the plan: service `web`: it has another size than in the certificate
+        the nodes of the plan: database `db`: it has another number of nodes than the file
+        the price of a line: the line `ecs.c7.large for web`: it is 224.87796, and 112.43898 is what follows
+        the price of a line with its sum: the bill: it is 834.1862799999998, and 946.62526 is what follows
+        a price moved from one line to another: the line `ecs.c7.large for web`: it is 55.96949, and 56.21949 is what follows
+        a line left out: the bill: it is 721.7472999999999, and 946.62526 is what follows
+        the verdict: `feasible`: the objectives and the plan do not agree with it"#]].assert_eq(&reasons.join("\n"));
+}
+
+#[test]
+fn what_is_impossible_is_proved_too_and_the_proof_can_be_refused() {
+    let mut app = app();
+    app.objectives.availability = "99.9999%".parse().ok();
+    let whole = stored(&app);
+    assert_eq!(whole["feasible"], false);
+    assert_eq!(verify(&app, &options(), &whole).map(|verified| verified.gap), Ok(0.0));
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        verify(&app, &options(), &changed).unwrap_err().to_string()
+    };
+    let better = refused(&|stored| scale(&mut closed(stored, "unavailable")["best"], 0.9));
+    assert!(better.contains("its safest choices are down"), "{better}");
+    let feasible = refused(&|stored| stored["feasible"] = json!(true));
+    assert!(feasible.starts_with("`feasible`: nothing keeps every objective"), "{feasible}");
+    let bound = refused(&|stored| {
+        close_as(
+            closed(stored, "unavailable"),
+            json!({ "closed": "bound", "usd_month": 1e9, "multiplier": 0.0 }),
+        );
+    });
+    assert!(bound.contains("its bound is 1000000000 USD/month"), "{bound}");
+}
+
+#[test]
+fn a_dearer_plan_is_refused_even_when_it_agrees_with_itself() {
+    let app = app();
+    let whole = stored(&app);
+    // The best of one provider, with the best of another in the catalogue.
+    let other = if whole["provider"] == "aws" { "gcp" } else { "aws" };
+    let only = Options { provider: Some(other.into()), ..options() };
+    let Planned { plan, proof } = certified(&app, &only).unwrap();
+    let mut dear = to_json(&plan, Some(&proof), 1.0);
+    assert!(verify(&app, &only, &dear).is_ok());
+    let refused = verify(&app, &options(), &dear).unwrap_err().to_string();
+    assert!(refused.contains("is left out"), "{refused}");
+    for topology in stored(&app)["certificate"]["proof"]["topologies"].as_array().unwrap() {
+        if topology["provider"] != other {
+            topologies(&mut dear).push(topology.clone());
+        }
+    }
+    let refused = verify(&app, &options(), &dear).unwrap_err().to_string();
+    assert!(refused.contains("cheaper"), "{refused}");
+}
+
+#[test]
+fn another_file_or_another_catalogue_is_another_certificate() {
+    let mut app = app();
+    let mut whole = stored(&app);
+    let mut dearer = options();
+    dearer.catalog.regions[0].machines[0].price.usd *= 1.01;
+    let refused = verify(&app, &dearer, &whole).unwrap_err().to_string();
+    assert!(refused.starts_with("the certificate: it was made with catalogue"), "{refused}");
+    // Everything cheaper by half: the fingerprint alone is not what protects.
+    for offer in &mut dearer.catalog.regions {
+        offer.machines.iter_mut().for_each(|machine| machine.price.usd *= 0.5);
+    }
+    whole["certificate"]["proof"]["catalogue"] = json!(crate::proof::fingerprint(&dearer.catalog));
+    let refused = verify(&app, &dearer, &whole).unwrap_err().to_string();
+    assert!(refused.starts_with("the plan: it costs"), "{refused}");
+    whole = stored(&app);
+    app.services[0].load = app.services[0].load.map(|load| model::Load { peak: Rate(4_000.0), ..load });
+    assert!(verify(&app, &options(), &whole).is_err());
+    app = super::tests::app();
+    app.placement.regions = vec![Region("eu-central".into())];
+    assert!(verify(&app, &options(), &whole).unwrap_err().to_string().contains("is not in the space"));
+}
+
+#[test]
+fn a_plan_for_this_machine_has_a_certificate_too() {
+    let mut app = crate::tests::shop();
+    let whole = stored(&app);
+    assert_eq!(verify(&app, &options(), &whole).map(|verified| verified.topologies), Ok(1));
+    app.services[0].scale.min = 9;
+    assert!(verify(&app, &options(), &whole).is_err());
+}
