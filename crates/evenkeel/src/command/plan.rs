@@ -110,6 +110,11 @@ fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json:
     }
 }
 
+/// The plan of `app` for one provider, or the cheapest of those of the file.
+pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Plan> {
+    Ok(plan::plan(app, &options(app, provider, site)?)?)
+}
+
 /// The plan for `app` on this machine, whatever providers it names: `up` emulates their zones.
 pub fn make_local(app: &App) -> anyhow::Result<Plan> {
     let mut app = app.clone();
