@@ -101,7 +101,7 @@ impl Instance {
         files::put(&path, bytes, mode, owner).map_err(InstanceError::file("write", path))
     }
 
-    fn write_tls(&self) -> Result<bool, InstanceError> {
+    pub(super) fn write_tls(&self) -> Result<bool, InstanceError> {
         let Some(tls) = &self.options().tls else { return Ok(false) };
         let mut changed = false;
         for (from, name) in [(&tls.ca, "ca.crt"), (&tls.cert, "server.crt"), (&tls.key, "server.key")] {

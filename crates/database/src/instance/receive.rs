@@ -45,7 +45,7 @@ impl Instance {
     }
 
     /// Receives from `source` until it is ended or the connection is: it does not try again by itself, since it would wait
-    /// five seconds. The settings' files must have been written by [`Instance::configure`] once.
+    /// five seconds.
     ///
     /// # Errors
     /// [`InstanceError::StillRuns`] while an earlier one is there; [`InstanceError::File`].
@@ -108,6 +108,8 @@ impl Instance {
         let secret = &self.options().secrets.replication;
         let line = settings::passline(source.address, "replication", REPLICATION, secret.expose());
         self.write_private(PASSFILE, line.as_bytes())?;
+        // A server gets its certificates with its settings; a receiver has no server.
+        self.write_tls()?;
         let to = settings::connection(&self.facts(), source.address, REPLICATION, PASSFILE);
         Ok(format!("{to} application_name={}", source.name))
     }
