@@ -106,8 +106,9 @@ pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
     }
     // Whoever fails each time it is primary comes last, where all that are able have everything; else the furthest.
     let shy = |node: NodeId| !scene.leased() && is_shy(record, node);
-    // The last primary, when it is there again with everything, comes before those.
-    let others = if !others.is_empty() && others.iter().all(shy) { able } else { others };
+    // The last primary, when it is there again with everything and is none of those, comes before them.
+    let fresh = last.is_some_and(|last| able.has(last) && !shy(last));
+    let others = if fresh && !others.is_empty() && others.iter().all(shy) { able } else { others };
     let rank =
         |node: &NodeId| (!shy(*node), scene.end_of(*node), Some(*node) != last, std::cmp::Reverse(*node));
     let furthest = |nodes: Nodes| nodes.iter().max_by_key(rank);

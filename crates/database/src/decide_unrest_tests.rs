@@ -80,6 +80,10 @@ fn one_that_fails_each_time_is_primary_only_when_nobody_else_can() {
     let back = [(A, end(1)), (B, end(1))].into();
     let others = std::mem::replace(&mut view.docs, back);
     assert_eq!(winner(&view), Some(A), "the last primary is there again with everything");
+    let mut both = record.clone();
+    both.unrest.insert(A, 2 * FLAP_POINTS);
+    view.record = Some(Kept { value: both, revision: 1 });
+    assert_eq!(winner(&view), Some(B), "the last primary fails each time, too: not the same one again");
     record.unrest.clear();
     view.record = Some(Kept { value: record, revision: 1 });
     assert_eq!(winner(&view), Some(B), "anybody else first");

@@ -7,7 +7,7 @@
 //! Deliberately absent: failures that a machine survives (a killed server, a cut link), which a real drill makes, and
 //! replicas without state, which `zone::sim` plays.
 
-use ::database::sim::{Pace, Timed};
+use ::database::sim::{Gap, Pace, Timed};
 use model::NodeId;
 use world::Chance;
 
@@ -58,7 +58,7 @@ pub struct Simulated {
     pub deviation: f64,
     /// Lengths of the gaps that another node ended by becoming primary, in milliseconds, in order of time.
     pub takeovers_ms: Vec<u64>,
-    /// All others: a node that came back may have been waited for.
+    /// All others: a node that came back may have been waited for, or the run ended before it was over.
     pub waits: u64,
     /// Failures and repairs.
     pub events: u64,
@@ -169,23 +169,32 @@ impl Simulation {
             gaps.extend(timed.gaps());
         }
         gaps.extend(timed.gaps());
+        gaps.extend(timed.unfinished());
         seen.looks = timed.looks();
         let takeovers = gaps.iter().filter(|gap| gap.moved && !gap.helped);
         seen.takeovers_ms = takeovers.map(|gap| gap.ms).collect();
         seen.waits = (gaps.len() - seen.takeovers_ms.len()) as u64;
-        let mut down_ms = vec![0.0; BATCHES as usize];
-        let batch_ms = end_ms / f64::from(BATCHES);
-        for gap in &gaps {
-            let batch = ((gap.from_ms as f64 / batch_ms) as usize).min(down_ms.len() - 1);
-            down_ms[batch] += gap.ms as f64;
-        }
-        let shares: Vec<f64> = down_ms.iter().map(|ms| ms / batch_ms).collect();
-        let mean = shares.iter().sum::<f64>() / f64::from(BATCHES);
-        let spread: f64 = shares.iter().map(|share| (share - mean).powi(2)).sum();
-        seen.unavailability = mean;
-        seen.deviation = (spread / f64::from(BATCHES - 1) / f64::from(BATCHES)).sqrt();
+        (seen.unavailability, seen.deviation) = share(&gaps, end_ms);
         Ok(seen)
     }
+}
+
+/// The share of `end_ms` that `gaps` take, and how far that is from certain.
+fn share(gaps: &[Gap], end_ms: f64) -> (f64, f64) {
+    let batch_ms = end_ms / f64::from(BATCHES);
+    let shares: Vec<f64> = (0..BATCHES)
+        .map(|batch| {
+            let (from, to) = (f64::from(batch) * batch_ms, f64::from(batch + 1) * batch_ms);
+            let within = |gap: &Gap| {
+                let (begins, ends) = (gap.from_ms as f64, (gap.from_ms + gap.ms) as f64);
+                (ends.min(to) - begins.max(from)).max(0.0)
+            };
+            gaps.iter().map(within).sum::<f64>() / batch_ms
+        })
+        .collect();
+    let mean = shares.iter().sum::<f64>() / f64::from(BATCHES);
+    let spread: f64 = shares.iter().map(|share| (share - mean).powi(2)).sum();
+    (mean, (spread / f64::from(BATCHES - 1) / f64::from(BATCHES)).sqrt())
 }
 
 #[cfg(test)]

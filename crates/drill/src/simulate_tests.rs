@@ -82,6 +82,19 @@ fn a_failover_takes_what_its_silence_and_its_steps_take() {
 }
 
 #[test]
+fn an_outage_that_outlasts_the_run_counts_and_a_long_one_is_in_all_of_its_stretches() {
+    let gap = |from_ms, ms| Gap { from_ms, ms, moved: false, helped: false };
+    let (mean, deviation) = share(&[gap(0, 1_000)], 1_000.0);
+    assert!((mean - 1.0).abs() < 1e-12 && deviation < 1e-12, "{mean} {deviation}");
+    let (half, deviation) = share(&[gap(500, 500)], 1_000.0);
+    assert!((half - 0.5).abs() < 1e-12 && deviation > 0.05, "{half} {deviation}");
+    // All machines fail within days, and are away for months.
+    let gone = Failing { per_year: 1_000.0, hours: 8_000.0 };
+    let played = Simulation { node: gone, ..harsh() }.run(1, 1).unwrap();
+    assert!(played.unavailability > 0.9, "{played:?}");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let refused = |simulation: Simulation| simulation.run(1, 1).unwrap_err().to_string();
     let nan = Failing { per_year: f64::NAN, hours: 1.0 };

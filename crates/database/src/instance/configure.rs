@@ -30,9 +30,10 @@ impl Instance {
     /// Of a revoked standby the password is taken away too, so that a WAL receiver which started on the old setting
     /// in the last moment is refused by the old primary.
     ///
-    /// A [`Role::Standby`] of a running primary takes effect at the next start. A standby becomes a primary by
-    /// [`Instance::promote`] alone: the mark that it is one is never taken away here, as without it a restart would
-    /// write on in the timeline of the old primary.
+    /// A [`Role::Standby`] of a running primary takes effect when it is written again before the next start: a running
+    /// server is never marked as what it is not, or it would be taken for a standby by who knows it by its mark alone. A
+    /// standby becomes a primary by [`Instance::promote`] alone: the mark that it is one is never taken away here, as
+    /// without it a restart would write on in the timeline of the old primary.
     ///
     /// # Errors
     /// [`InstanceError::File`]; what was written until then stays, and writing again is safe.
@@ -56,9 +57,11 @@ impl Instance {
         let running = proc::workers(self.data()).postmaster.is_some();
         let mut restart = running && self.started_with() != settings::fixed_part(&facts);
         if matches!(settings.role, Role::Standby { .. }) && self.data().is_dir() {
-            let fresh = self.mark_standby(self.data())?;
-            restart |= running && fresh;
-            changed |= fresh;
+            if running {
+                restart |= !self.is_standby();
+            } else {
+                changed |= self.mark_standby(self.data())?;
+            }
         }
         Ok(Applied { changed, restart })
     }

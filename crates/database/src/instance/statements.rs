@@ -12,8 +12,8 @@ use super::{Class, Instance, InstanceError, KEEPER, SlotName, StandbyName};
 
 /// Between two looks whether a promotion has happened; the server's own look is every 100 ms.
 const PROMOTED_LOOK: Duration = Duration::from_millis(5);
-/// Looks whether sessions that were told to end are gone, so far apart.
-const GONE_LOOKS: u32 = 20;
+/// Sessions that were told to end are waited for so long.
+const GONE_WITHIN: Duration = Duration::from_millis(200);
 /// As whom a term is written, so that a later writer can end one that still waits.
 const TERM_WRITER: &str = "evenkeel-term";
 
@@ -204,10 +204,8 @@ impl Instance {
             "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}' \
              LIMIT 1"
         );
-        for _ in 0..GONE_LOOKS {
-            if self.kept(WHAT, &left, false, within).await?.is_empty() {
-                break;
-            }
+        let until = Instant::now() + GONE_WITHIN.min(within);
+        while !self.kept(WHAT, &left, false, within).await?.is_empty() && Instant::now() < until {
             tokio::time::sleep(PROMOTED_LOOK).await;
         }
         // A commit writes all that comes before it; this one waits for nobody.

@@ -405,6 +405,8 @@ impl Local {
         self.fork = None;
         (self.failed_looks, self.answered) = (0, false);
         self.in_force = false;
+        // What was made ahead is in the server that is gone, or is removed before the next one starts.
+        self.prepared = None;
         self.unfed = None;
         // The next one has received nothing yet.
         self.joined_at = Some(None);

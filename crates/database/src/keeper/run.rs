@@ -357,6 +357,8 @@ impl Keeper {
         let chosen = known.then(|| choose(&view, &judgement)).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
+            // Whatever is tried after this is news again.
+            self.in_vain = None;
             self.settle_log(&view)?;
             let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
             let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Nodes, Term};
+use model::{Nodes, Term, UnitName};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use world::Spawner;
@@ -106,10 +106,9 @@ impl Local {
         self.others().into_iter().filter_map(|node| self.slot_name(node, reign).ok()).collect()
     }
 
-    /// Whether a slot is one that keepers make: of a node, and of a term.
+    /// See [`is_made_by_keepers`].
     fn is_ours(&self, slot: &str) -> bool {
-        let term = slot.rsplit_once("_t").and_then(|(_, term)| term.parse::<Term>().ok());
-        term.is_some_and(|term| self.names(term).iter().any(|name| name.as_str() == slot))
+        self.place(self.options.node).is_ok_and(|own| is_made_by_keepers(slot, &own.unit))
     }
 
     /// Makes the slots that are missing, of nodes that came into the plan in the middle of a reign. And makes anew those that
@@ -135,5 +134,41 @@ impl Local {
             self.instance.create_slot(&name, QUICK).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a slot is one that keepers make, for a node of `unit`'s database and a term. The node may have left the plan: its
+/// slot would hold log for ever.
+fn is_made_by_keepers(slot: &str, unit: &UnitName) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unit = unit.as_str().replace('-', "_");
+    let Some((database, _)) = unit.rsplit_once('_') else { return false };
+    let rest = slot.strip_prefix(database).and_then(|rest| rest.strip_prefix('_'));
+    rest.and_then(|rest| rest.split_once("_t")).is_some_and(|(node, term)| number(node) && number(term))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_keepers_are_those_of_a_node_and_a_term_of_their_database() {
+        let unit = UnitName::new("my-db-1").unwrap();
+        for ours in ["my_db_1_t5", "my_db_3_t12", "my_db_9_t1"] {
+            assert!(is_made_by_keepers(ours, &unit), "{ours}");
+        }
+        for other in [
+            "",
+            "my_db",
+            "my_db_1",
+            "my_db_1_t",
+            "my_db__t5",
+            "my_db_x_t5",
+            "my_db_1_t5_copy",
+            "db_1_t5",
+            "my_db_1_2_t5",
+        ] {
+            assert!(!is_made_by_keepers(other, &unit), "{other}");
+        }
     }
 }

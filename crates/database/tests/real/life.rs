@@ -159,7 +159,14 @@ async fn a_node_is_made_started_and_stopped_in_the_time_a_failover_has() {
     assert!(!b.configure(&primary(Acks::Never, true)).unwrap().restart);
     let standby = database::instance::Role::Standby { upstream: None };
     let settings = database::instance::Settings { role: standby, acks: Acks::Never, open: false };
-    assert!(b.configure(&settings).unwrap().restart, "a running primary becomes a standby at its next start");
+    assert!(
+        b.configure(&settings).unwrap().restart,
+        "a running primary becomes a standby by a restart alone"
+    );
+    assert!(!b.is_standby(), "a running primary was marked as a standby");
+    b.kill().await.unwrap();
+    b.configure(&settings).unwrap();
+    assert!(b.is_standby(), "what does not run is not marked as a standby");
 }
 
 #[tokio::test(flavor = "multi_thread")]
