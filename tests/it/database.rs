@@ -21,7 +21,7 @@ ingress:
 ";
 
 /// Whether PostgreSQL is here; otherwise says so, and fails where everything is required.
-fn postgres(test: &str) -> bool {
+pub fn postgres(test: &str) -> bool {
     let there = std::path::Path::new("/usr/lib/postgresql/15/bin/postgres").exists();
     if !there {
         eprintln!("SKIPPED {test}: Debian's `postgresql-15` is not here");
@@ -31,7 +31,7 @@ fn postgres(test: &str) -> bool {
 }
 
 /// Every node of the database is well.
-fn whole(status: &serde_json::Value) -> bool {
+pub fn whole(status: &serde_json::Value) -> bool {
     let database = &status["databases"][0];
     let nodes = ["db-1", "db-2", "db-3"];
     database["healthy"] == true

@@ -9,6 +9,7 @@
 mod changes;
 mod database;
 mod drills;
+mod etcd;
 mod lasting;
 mod red;
 mod site;

@@ -75,7 +75,19 @@ impl StoreAddress {
     }
 }
 
+/// A person waits longer than a keeper, whose next question comes anyway: with TLS, a machine at its limit takes its time.
+const PATIENT_MS: u64 = 3_000;
+
 impl Access {
+    /// For a command, which asks once.
+    #[must_use]
+    pub fn patient(self) -> Access {
+        match self {
+            Access::Etcd(options) => Access::Etcd(EtcdOptions { timeout_ms: PATIENT_MS, ..options }),
+            embedded @ Access::Embedded(..) => embedded,
+        }
+    }
+
     /// A handle; returns at once.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ impl Hosts {
                 format!("`{}` is an embedded store's address, which ends with its machine", self.store);
             return Err(hinted(text, "hosts meet in an etcd: `--store etcd://HOST:PORT,HOST:PORT,..`"));
         }
-        address.access(self.token.as_deref(), self.tls.as_deref())?.open()
+        address.access(self.token.as_deref(), self.tls.as_deref())?.patient().open()
     }
 }
 

@@ -74,14 +74,14 @@ pub fn outside(site: &Site) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(Path::new(ROOT).join(id)))
 }
 
-/// Makes the folder `dir` and what is missing above it: for this user alone, below [`ROOT`] so that everybody can pass
-/// through and nobody can look.
+/// Makes the folder `dir` and what is missing above it: for this user alone; as root, whose PostgreSQL runs as another
+/// user, so that everybody can pass through and nobody can look.
 ///
 /// # Errors
 /// When it cannot be made, or one below [`ROOT`] belongs to somebody else, who could put another in its place.
 pub fn make(dir: &Path) -> std::io::Result<()> {
     let shared = dir.starts_with(ROOT);
-    let mode = if shared { 0o711 } else { 0o700 };
+    let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
     let mut folders: Vec<&Path> = dir.ancestors().collect();
     folders.reverse();
     for folder in folders {

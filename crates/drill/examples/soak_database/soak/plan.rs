@@ -132,7 +132,7 @@ impl Kind {
     pub fn of(name: &str) -> Result<Kind> {
         let Some((kind, _)) = KINDS.iter().chain(HOST_KINDS).find(|(_, known)| *known == name) else {
             let all: Vec<&str> = KINDS.iter().chain(HOST_KINDS).map(|(_, name)| *name).collect();
-            bail!("`{name}` is no kind of fault\nhint: there are: {}", all.join(", "));
+            bail!("`{name}` is no kind of fault\nhint: there are {}", all.join(", "));
         };
         Ok(*kind)
     }
