@@ -129,7 +129,7 @@ fn general(layout: &Layout<'_>, stack: &Stack) -> Vec<String> {
         idle.filter_map(|machine| plan.lines.get(machine.line)).map(|line| line.unit_usd).sum();
     if idle_usd > 0.0 {
         notes.push(format!(
-            "{idle_usd:.2} USD a month of the bill are machines that run nothing in this version"
+            "{idle_usd:.2} USD a month of the bill are machines that run nothing in this version: all of a zone runs on one machine, which carries what one carries, so the plan's peak and objectives are not kept"
         ));
     }
     notes.extend([
@@ -138,7 +138,8 @@ fn general(layout: &Layout<'_>, stack: &Stack) -> Vec<String> {
             layout.zones.iter().map(|zone| zone.letter.to_string()).collect::<Vec<_>>().join(" "),
             layout.zones.len()
         ),
-        "nobody can log in to a machine: no port is open for it; use the provider's own session or serial console".to_owned(),
+        "nobody can log in to a machine: no port is open for it, and its role may read one bucket and nothing else; a way in is yours to add, in a file of your own".to_owned(),
+        "machines that already run take no changed file and no new program in this version: replace them one at a time".to_owned(),
     ]);
     let made = |entry: &&crate::layout::Entry| stack.of_line(entry.line).next().is_some();
     if layout.entry.as_ref().filter(made).is_some_and(|entry| entry.layer == Layer::Network) {
@@ -166,8 +167,10 @@ const TERRAFORM: &str = "\
    user data and not in Terraform's state, and arrive through the private bucket, which machines read by their own role.
 3. Point your domain to `terraform output entry`.
 
-One machine at a time: `terraform apply -replace=RESOURCE`. A changed image or script alone renews none, since all of them
-would stop at once. Disks of databases, and buckets, are kept from being destroyed (`prevent_destroy`).
+One machine at a time: `terraform apply -replace=RESOURCE`, the next one when `status` shows everything healthy. The store's data
+is on the disk for databases; **where a machine has none, it is lost with the machine**, and the new member is refused until the
+old one was taken out of etcd by hand (`etcdctl member remove`, `member add`). A changed image or script alone renews no machine,
+since all of them would stop at once. Disks of databases, and buckets, are kept from being destroyed (`prevent_destroy`).
 ";
 
 const CLOUDFORMATION: &str = "\

@@ -11,6 +11,14 @@ with its reason. Unknown and duplicate keys, anchors, tags, merge keys and secon
 shows every mistake at once, `evenkeel explain CODE` says more, and `evenkeel export schema` prints the JSON Schema.\n\n\
 In a path `*` stands for a name of yours and `[]` for an entry of a list. Sizes are binary, as in compose: `512M` is\n\
 512 MiB. Keys marked *not run* are checked and then reported as a note: this version does not carry them out.\n\n\
+Commands and values of environment variables may hold holes. `$$` is a plain `$`; nothing of the shell that starts evenkeel is\n\
+read.\n\n\
+| hole | stands for |\n|---|---|\n\
+| `${port}`, `${address}` | where this replica must listen |\n\
+| `${zone}`, `${unit}` | its zone; its own name, such as `web-2` |\n\
+| `${data}` | a folder of its own on its machine, which outlives its process and not the machine |\n\
+| `${NAME.url}` | in `environment` alone: how to reach that database, `postgres://USER:PASSWORD@HOST:PORT,../NAME?..` with the data front of each zone, the own zone's first (libpq and most drivers take several hosts) |\n\
+| `${secret.NAME}` | *not run* |\n\n\
 <!-- made from the table of fields: EVENKEEL_BLESS=1 cargo test -p spec -->\n";
 
 /// The reference page, in Markdown.

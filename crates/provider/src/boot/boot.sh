@@ -81,7 +81,8 @@ if [ ! -e "$etc/store/cert.pem" ]; then
 fi
 
 if [ "$EK_STORE" = 1 ]; then
-  install -d -o etcd -g etcd -m 0700 "$etc/etcd" "$top/var/lib/evenkeel-store"
+  # On the disk that outlives the machine, where there is one: a member that comes back without its data is refused.
+  install -d -o etcd -g etcd -m 0700 "$etc/etcd" "$home/store"
   for file in ca.pem cert.pem key.pem; do install -o etcd -g etcd -m 0600 "$etc/store/$file" "$etc/etcd/$file"; done
   tls="--cert-file=$etc/etcd/cert.pem --key-file=$etc/etcd/key.pem --trusted-ca-file=$etc/etcd/ca.pem --client-cert-auth"
   peer="--peer-cert-file=$etc/etcd/cert.pem --peer-key-file=$etc/etcd/key.pem --peer-trusted-ca-file=$etc/etcd/ca.pem"
@@ -90,12 +91,13 @@ if [ "$EK_STORE" = 1 ]; then
 Description=evenkeel's store: a member of etcd
 After=network-online.target
 Wants=network-online.target
+RequiresMountsFor=$home
 [Service]
 User=etcd
 Type=notify
 # It says that it is ready when a majority is.
 TimeoutStartSec=infinity
-ExecStart=/usr/bin/etcd --name $EK_ZONE --data-dir $top/var/lib/evenkeel-store --pre-vote --heartbeat-interval 50 \\
+ExecStart=/usr/bin/etcd --name $EK_ZONE --data-dir $home/store --pre-vote --heartbeat-interval 50 \\
   --election-timeout 500 --listen-client-urls https://$EK_ADDRESS:2379,https://127.0.0.1:2379 \\
   --advertise-client-urls https://$EK_ADDRESS:2379 --listen-peer-urls https://$EK_ADDRESS:2380 \\
   --initial-advertise-peer-urls https://$EK_ADDRESS:2380 --initial-cluster $EK_MEMBERS --initial-cluster-token evenkeel \\
@@ -105,7 +107,7 @@ RestartSec=1
 LimitNOFILE=65536
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=$top/var/lib/evenkeel-store
+ReadWritePaths=$home/store
 ProtectHome=yes
 PrivateTmp=yes
 [Install]
@@ -121,6 +123,7 @@ fi
 Description=evenkeel's agent of zone $EK_ZONE
 After=network-online.target evenkeel-store.service
 Wants=network-online.target
+RequiresMountsFor=$home
 [Service]
 ExecStart=$opt/bin/evenkeel --state $home/state agent --zone $EK_ZONE --store $EK_STORE_URL \\
   --store-tls $etc/store --address $EK_ADDRESS --base $opt/app

@@ -33,9 +33,10 @@ fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
         beyond the bill, a NAT gateway, so that machines without an address of their own can install packages: aws_nat_gateway.nat_a aws_nat_gateway.nat_b aws_nat_gateway.nat_c
         beyond the bill, a bucket for programs and secrets that machines fetch at their start: aws_s3_bucket.release
         beyond the bill, a bucket for backups of databases, which this version does not write yet: aws_s3_bucket.backup
-        note: 3.00 USD a month of the bill are machines that run nothing in this version
+        note: 3.00 USD a month of the bill are machines that run nothing in this version: all of a zone runs on one machine, which carries what one carries, so the plan's peak and objectives are not kept
         note: agents are called a b c: the file that is handed out must say `zones: 3` in `placement`
-        note: nobody can log in to a machine: no port is open for it; use the provider's own session or serial console
+        note: nobody can log in to a machine: no port is open for it, and its role may read one bucket and nothing else; a way in is yours to add, in a file of your own
+        note: machines that already run take no changed file and no new program in this version: replace them one at a time
         note: fronts of this version have no rate limit and no web application firewall: whatever the internet sends gets through
         note: this version writes no backups: the bucket for them stays empty
     "#]]

@@ -203,7 +203,7 @@ impl Round {
 
 impl Made {
     async fn make(soak: &Soak, site: &mut Ground, load: &Handle, fault: Fault) -> Result<Made> {
-        let (primary, term_before) = site.primary().context("there is no primary to begin with")?;
+        let (primary, term_before) = begin(site).await?;
         if soak.broken {
             site.break_sync(primary)?;
             tokio::time::sleep(PAUSE).await;
@@ -293,6 +293,15 @@ impl Made {
     fn ended_us(&self) -> u64 {
         self.whole_us.unwrap_or(u64::MAX)
     }
+}
+
+/// Who is primary. What a short fault began may go on after all was whole for a moment: then its end is waited for.
+async fn begin(site: &Ground) -> Result<(NodeId, u64)> {
+    if site.primary().is_none() {
+        eprintln!("      an election goes on before the next fault; waiting for its end");
+        site.calm(WHOLE).await;
+    }
+    site.primary().context("there is no primary to begin with")
 }
 
 fn ms(us: u64) -> f64 {
