@@ -19,6 +19,7 @@ mod compose;
 mod database;
 mod explain;
 mod ground;
+mod html;
 mod json;
 mod odds;
 mod proof;
@@ -43,6 +44,7 @@ pub use explain::{
     Cheapest, End, Explained, Frontier, Part, Placed, Reasons, Rung, Sensitivity, Speed, Worth, explain,
     reasons,
 };
+pub use html::html;
 pub use json::to_json;
 pub use proof::{Closed, Incumbent, Leaf, Proof, Stated, Step, Topology};
 pub use render::{diff, render};
