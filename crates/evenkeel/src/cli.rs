@@ -90,13 +90,13 @@ pub struct PlanArgs {
     /// Exit with 2 when the running system differs from the plan
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// What would it be if? Plan a changed file beside it and show the difference. Changes such as `load x2`, `prices +20%`,
-    /// `availability 99.99%`, `standbys 1`; several with commas between them. A wrong one is answered by the list of all
+    /// Plan a changed file beside this one and show the difference: `load x2`, `prices +20%`, `availability 99.99%`, `standbys 1` and
+    /// more, with commas between them; what is no change is answered with the list of all
     #[arg(long, value_name = "CHANGE", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
     pub what_if: Vec<String>,
-    /// What does it cost? Plan without that the loss of a `zone` or `node` must be survived, or without the service or database
-    /// of this name, and show the difference
-    #[arg(long, value_name = "zone|node|NAME", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
+    /// Show the difference when the loss of a `zone` or `node` need not be survived, or without the service or database of this
+    /// name
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
     pub without: Vec<String>,
     /// Plan for the bad end of every assumption, and for the upper end of every old or assumed price
     #[arg(long)]

@@ -85,7 +85,7 @@ pub(super) fn percent(share: f64) -> String {
 fn tile(what: &str, value: &str, under: &str, used: Option<f64>) -> String {
     let gauge = used.map_or_else(String::new, |used| {
         let (class, width) = (if used > 1.0 { "bad" } else { "good" }, used.clamp(0.0, 1.0) * 100.0);
-        format!("<span class=\"gauge {class}\"><i style=\"width:{width:.1}%\"></i></span>")
+        format!("<dd class=\"gauge {class}\"><i style=\"width:{width:.1}%\"></i></dd>")
     });
     format!(
         "<div class=\"tile\"><dt>{}</dt><dd class=\"value\">{}</dd><dd class=\"under\">{}</dd>{gauge}</div>",
