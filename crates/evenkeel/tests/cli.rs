@@ -176,7 +176,7 @@ fn a_budget_that_buys_nothing_has_an_exit_code_of_its_own() {
 #[test]
 fn what_a_change_would_cost_is_told_beside_the_plan() {
     let folder = Folder::new("what if");
-    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "alicloud"], words].concat());
+    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "alicloud"][..], words].concat());
     let twice = of(&["--what-if", "load x2"]).code(3).data;
     assert!(
         twice.starts_with("what if: load x2\n\n~ web: 6 -> ") && twice.contains("USD/month (+"),
@@ -202,7 +202,7 @@ fn a_robust_plan_is_verified_as_one_and_no_other_is() {
     let file =
         fs::read_to_string(shop()).unwrap().replace("99.95%", "95%").replace("budget: 900", "budget: 9000");
     folder.file("shop.yaml", file);
-    let of = |words: &[&str]| folder.run(&[&["plan", "shop.yaml", "--provider", "aws"], words].concat());
+    let of = |words: &[&str]| folder.run(&[&["plan", "shop.yaml", "--provider", "aws"][..], words].concat());
     let page = of(&["--robust", "-o", "robust.json"]).code(0).data;
     assert!(page.contains("robust: every assumption is taken at its bad end"), "{page}");
     assert_eq!(of(&["-o", "plain.json", "--json"]).code(0).json()["robust"], false);
@@ -222,7 +222,7 @@ fn a_robust_plan_is_verified_as_one_and_no_other_is() {
 #[test]
 fn a_page_is_written_beside_the_plan_and_the_reasons_are_told() {
     let folder = Folder::new("page");
-    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "gcp"], words].concat());
+    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "gcp"][..], words].concat());
     let plain = of(&[]).code(0).data;
     assert_eq!(of(&["--html", "p.html"]).code(0).data, plain, "the page changes nothing of what is printed");
     let page = fs::read_to_string(folder.0.join("p.html")).unwrap();
