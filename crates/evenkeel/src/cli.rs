@@ -90,6 +90,23 @@ pub struct PlanArgs {
     /// Exit with 2 when the running system differs from the plan
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Plan a changed file beside this one and show the difference: `load x2`, `prices +20%`, `availability 99.99%`, `standbys 1` and
+    /// more, with commas between them; what is no change is answered with the list of all
+    #[arg(long, value_name = "CHANGE", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
+    pub what_if: Vec<String>,
+    /// Show the difference when the loss of a `zone` or `node` need not be survived, or without the service or database of this
+    /// name
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
+    pub without: Vec<String>,
+    /// Plan for the bad end of every assumption, and for the upper end of every old or assumed price
+    #[arg(long)]
+    pub robust: bool,
+    /// Also tell how much hangs on each assumption and price, what other availabilities would cost, and what each objective does
+    #[arg(long, conflicts_with_all = ["verify", "what_if", "without"])]
+    pub why: bool,
+    /// Write the plan with its pictures and reasons here, as one page that loads nothing and runs no script
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["verify", "what_if", "without"])]
+    pub html: Option<PathBuf>,
     /// Only check that this plan, as `-o` wrote it, is the cheapest for the file; exit with 4 when that is not shown
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["output", "detailed_exitcode"])]
     pub verify: Option<PathBuf>,

@@ -174,6 +174,68 @@ fn a_budget_that_buys_nothing_has_an_exit_code_of_its_own() {
 }
 
 #[test]
+fn what_a_change_would_cost_is_told_beside_the_plan() {
+    let folder = Folder::new("what if");
+    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "alicloud"][..], words].concat());
+    let twice = of(&["--what-if", "load x2"]).code(3).data;
+    assert!(
+        twice.starts_with("what if: load x2\n\n~ web: 6 -> ") && twice.contains("USD/month (+"),
+        "{twice}"
+    );
+    assert!(twice.contains("objectives: met -> missed\n    - `web` needs "), "scale.max is 9: {twice}");
+    let json = of(&["--without", "zone", "--what-if", "load x0.5, prices +20%", "--json"]).code(0).json();
+    assert_eq!(json["changes"], serde_json::json!(["without zone", "load x0.5", "prices +20%"]));
+    assert!(json["before"]["provider"] == "alicloud" && json["after"]["feasible"] == true, "{json}");
+    let usd = |plan: &str| json[plan]["usd_month"].as_f64().unwrap();
+    assert!((usd("after") - usd("before") - json["usd_month_more"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(of(&["--what-if", "load x1"]).code(0).data, "what if: load x1\n\nno changes\n");
+    of(&["--what-if", "faster"]).fails("`faster` is no change that is known", "standbys [DATABASE] 1");
+    of(&["--what-if", "load x0"]).fails("`x0` is wrong", "hint: write for example");
+    of(&["--without", "www"]).fails("there is no service or database `www`", "`zone` and `node`");
+    of(&["--what-if", "standbys 9"]).fails("there is no plan with `standbys 9`", "at most 4 are planned");
+    of(&["--without", "zone", "-o", "p.json"]).fails("--without", "--output");
+}
+
+#[test]
+fn a_robust_plan_is_verified_as_one_and_no_other_is() {
+    let folder = Folder::new("robust");
+    let file =
+        fs::read_to_string(shop()).unwrap().replace("99.95%", "95%").replace("budget: 900", "budget: 9000");
+    folder.file("shop.yaml", file);
+    let of = |words: &[&str]| folder.run(&[&["plan", "shop.yaml", "--provider", "aws"][..], words].concat());
+    let page = of(&["--robust", "-o", "robust.json"]).code(0).data;
+    assert!(page.contains("robust: every assumption is taken at its bad end"), "{page}");
+    assert_eq!(of(&["-o", "plain.json", "--json"]).code(0).json()["robust"], false);
+    let told = of(&["--verify", "robust.json", "--robust"]).code(0).data;
+    assert!(told.contains("at the bad end of every assumption, with the prices that are old on "), "{told}");
+    assert_eq!(of(&["--verify", "robust.json", "--json"]).code(0).json()["robust"], true);
+    assert_eq!(of(&["--verify", "plain.json", "--json"]).code(0).json()["robust"], false);
+    let told = of(&["--verify", "plain.json", "--robust"]).code(4).data;
+    assert!(told.contains("it is not for the bad end of every assumption"), "{told}");
+    let mut stored: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.0.join("plain.json")).unwrap()).unwrap();
+    stored["certificate"]["proof"]["terms"]["pessimistic"] = "2026-11-29".into();
+    folder.file("forged.json", stored.to_string());
+    of(&["--verify", "forged.json", "--robust"]).code(4);
+}
+
+#[test]
+fn a_page_is_written_beside_the_plan_and_the_reasons_are_told() {
+    let folder = Folder::new("page");
+    let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "gcp"][..], words].concat());
+    let plain = of(&[]).code(0).data;
+    assert_eq!(of(&["--html", "p.html"]).code(0).data, plain, "the page changes nothing of what is printed");
+    let page = fs::read_to_string(folder.0.join("p.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("What runs where") && page.len() > 20_000);
+    let told = of(&["--why"]).code(0).data;
+    assert!(told.starts_with(&plain) && told.contains("\nhow much hangs on each assumption\n"), "{told}");
+    let json = of(&["--why", "--json"]).code(0).json();
+    assert!(json["reasons"]["frontier"]["kept"].as_array().is_some_and(|rungs| !rungs.is_empty()), "{json}");
+    of(&["--html", "no/such/p.html"]).fails("the page was not written", "no/such");
+    of(&["--html", "p.html", "--what-if", "load x2"]).fails("--html", "--what-if");
+}
+
+#[test]
 fn a_written_plan_is_whole_and_private() {
     let folder = Folder::new("plan");
     folder.file("p.json", "an older plan");

@@ -5,11 +5,22 @@ use crate::chance::{Assumptions, Exactness, Prior};
 use crate::database;
 use crate::search::{Candidate, Market, Space, speed};
 use crate::search_space::REFERENCE_COREMARK;
+use crate::terms::Terms;
 use model::{App, Mode};
 
 /// Every prior and every default.
-pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<String> {
-    let mut all = space.request.assumed.clone();
+pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(today) = &terms.pessimistic {
+        all.push(format!(
+            "robust: every assumption is taken at its bad end, and every price that is older than 12 months on {today}, \
+             or assumed, at the upper end of its band"
+        ));
+    }
+    if terms.unreserved {
+        all.push("no reserve is kept for the loss of a zone unless `survive` asks for it".to_owned());
+    }
+    all.extend(space.request.assumed.clone());
     let assumptions = &space.assumptions;
     for kind in ["zone_outage", "machine_failure", "deploy_failures", "region_outage", "human_error"] {
         all.extend(outage(assumptions, kind));

@@ -3,15 +3,16 @@
 use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNumber, Rejected, ZoneName};
 
 use crate::assumed::assumed;
-use crate::catalog::{Catalog, Price, Unit};
+use crate::catalog::{Catalog, Machine, Price, Source, Unit};
 use crate::chance::{Answer, Application};
 use crate::database;
-use crate::odds::assumptions;
-use crate::proof::{Incumbent, Proof, SPACE, fingerprint};
+use crate::ground::Ground;
+use crate::odds::Odds;
+use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::risk::risks;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
-use crate::size::{Request, Survive};
-use crate::{Options, PlanError, Planned};
+use crate::size::Survive;
+use crate::{PlanError, Planned, Terms};
 
 /// Relative slack when an availability is compared with what was asked: rounding must not decide.
 pub(crate) const SLACK: f64 = 1e-9;
@@ -23,20 +24,27 @@ const SAFER: f64 = 1e-3;
 ///
 /// # Errors
 /// An unknown provider or region, or a service that no machine type holds.
-pub(crate) fn markets<'a>(app: &App, options: &'a Options) -> Result<Vec<Market<'a>>, PlanError> {
-    let asked: Vec<&str> = match &options.provider {
+pub(crate) fn markets<'a>(
+    app: &App,
+    catalog: &'a Catalog,
+    provider: Option<&str>,
+) -> Result<Vec<Market<'a>>, PlanError> {
+    let asked: Vec<&str> = match provider {
         Some(only) => vec![only],
         None => app.placement.providers.iter().map(String::as_str).collect(),
     };
     if asked.is_empty() || asked == ["local"] {
         return Ok(vec![Market::Local]);
     }
-    let known = options.catalog.providers();
+    let known = catalog.providers();
+    if known.is_empty() {
+        return Err(PlanError::EmptyCatalogue);
+    }
     if let Some(name) = asked.iter().find(|name| !known.contains(name)) {
         let known = format!("local {}", known.join(" "));
         return Err(PlanError::UnknownProvider { name: (*name).to_owned(), known });
     }
-    let offers = options.catalog.regions.iter().filter(|offer| asked.contains(&offer.provider.as_str()));
+    let offers = catalog.regions.iter().filter(|offer| asked.contains(&offer.provider.as_str()));
     let home = app.placement.regions.first();
     let here: Vec<Market<'a>> = offers
         .clone()
@@ -54,47 +62,70 @@ pub(crate) fn markets<'a>(app: &App, options: &'a Options) -> Result<Vec<Market<
     }
 }
 
-/// The best plan in `markets`, with the proof that nothing is cheaper.
+/// The best plan of `space`.
+pub(crate) struct Best<'a> {
+    /// It as it was found.
+    pub(crate) chosen: Candidate<'a>,
+    /// What it had to keep.
+    pub(crate) limits: Limits,
+    /// It with its bill and its proof.
+    pub(crate) planned: Planned,
+}
+
+/// What a plan for `app` must keep.
+pub(crate) fn limits(ground: &Ground<'_>) -> Limits {
+    let asked = ground.app.objectives.availability;
+    let down = asked.map(|asked| asked.unavailability * (1.0 + SLACK));
+    Limits { down, survive: ground.request.survive(), forbidden: false }
+}
+
+/// The best plan, with the proof that nothing is cheaper. `catalog`: as it was given, before the terms raised its prices.
 ///
 /// # Errors
 /// [`PlanError::TooLarge`] when no machine holds a replica; [`PlanError::Model`] when the model cannot be computed.
-pub(crate) fn best(
-    app: &App,
-    request: &Request,
-    markets: Vec<Market<'_>>,
+pub(crate) fn best<'a>(
+    ground: &'a Ground<'_>,
+    space: &Space<'a>,
     catalog: &Catalog,
-) -> Result<Planned, PlanError> {
-    let space = Space::new(app, request, markets, assumptions(app)?)?;
-    let survive = request.survive();
-    let asked = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + SLACK));
-    let limits = Limits { down: asked, survive, forbidden: false };
+) -> Result<Best<'a>, PlanError> {
+    let (app, limits) = (ground.app, limits(ground));
     let mut effort = Effort::default();
     let found = space.cheapest(limits, &mut effort);
     let proof = Proof {
         space: SPACE,
         catalogue: fingerprint(catalog),
+        terms: ground.terms.clone(),
+        assumptions: Stated::all(&ground.assumptions),
         asked: app.objectives.availability.map(|asked| asked.unavailability),
         incumbent: found.best.as_ref().map(incumbent),
         topologies: found.topologies,
     };
     let chosen = match found.best {
         Some(chosen) => chosen,
-        None => nearest(&space, limits, &mut effort).ok_or_else(|| too_large(&space))?,
+        None => nearest(space, limits, &mut effort).ok_or_else(|| too_large(space))?,
     };
     let gap = effort
         .open
         .filter(|_| chosen.cost.0 > 0)
         .map_or(0.0, |open| ((chosen.cost.0 - open.0) as f64 / chosen.cost.0 as f64).max(0.0));
     let certificate = Certificate { gap, evaluated: effort.evaluated, pruned: effort.pruned };
-    let mut plan = compose(&space, &chosen, certificate)?;
-    plan.missed = missed(&space, &chosen, &plan, survive);
+    let mut plan = compose(space, &chosen, &ground.terms, certificate)?;
+    plan.missed = missed(space, &chosen, &plan, limits.survive);
     plan.feasible = plan.missed.is_empty();
-    plan.rejected = rejected(&space, &chosen, limits);
-    plan.why = why(&space, &chosen, &plan);
-    Ok(Planned { plan, proof })
+    plan.rejected = rejected(space, &chosen, limits);
+    plan.why = why(space, &chosen, &plan);
+    if let Some(list) =
+        resold(&chosen, catalog).filter(|list| ground.terms.pessimistic.is_some() && !is_local(list))
+    {
+        plan.why.push(format!("at list prices as they were read it costs {} USD/month", bill(app, &list)));
+    }
+    if let Some(date) = catalog.updated.as_ref().filter(|_| !is_local(&chosen)) {
+        plan.assumed.push(format!("prices are those of this version with an update of {date} over them"));
+    }
+    Ok(Best { chosen, limits, planned: Planned { plan, proof } })
 }
 
-fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
+pub(crate) fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
     let name = |machine: Option<&crate::Machine>| machine.map(|machine| machine.name.to_string());
     let services = chosen.choices.iter().map(|choice| (name(choice.machine), choice.size.replicas));
     Incumbent {
@@ -116,7 +147,7 @@ fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort) -> Option
     }
     let budget = space.app.objectives.budget;
     let affordable =
-        |candidate: &&Candidate<'a>| budget.is_none_or(|budget| bill(space, candidate) <= budget);
+        |candidate: &&Candidate<'a>| budget.is_none_or(|budget| bill(space.app, candidate) <= budget);
     let by_down =
         |a: &&Candidate<'a>, b: &&Candidate<'a>| a.down.total_cmp(&b.down).then(a.cost.cmp(&b.cost));
     let safest = corners.iter().filter(affordable).min_by(by_down);
@@ -148,21 +179,48 @@ fn too_large(space: &Space<'_>) -> PlanError {
     }
 }
 
-fn is_local(candidate: &Candidate<'_>) -> bool {
+pub(crate) fn is_local(candidate: &Candidate<'_>) -> bool {
     matches!(candidate.market, Market::Local)
 }
 
+/// A candidate as another catalogue sells it, for its bill; `None`: it does not sell all of it.
+pub(crate) fn resold<'b>(candidate: &Candidate<'_>, catalog: &'b Catalog) -> Option<Candidate<'b>> {
+    let market = match candidate.market {
+        Market::Local => Market::Local,
+        Market::Cloud(own) => {
+            let is = |offer: &&crate::RegionOffer| {
+                (&offer.provider, &offer.region) == (&own.provider, &own.region)
+            };
+            Market::Cloud(catalog.regions.iter().find(is)?)
+        }
+    };
+    let find = |machine: Option<&Machine>| match (market, machine) {
+        (Market::Cloud(offer), Some(own)) => {
+            offer.machines.iter().find(|machine| machine.name == own.name).map(Some)
+        }
+        _ => Some(None),
+    };
+    let choices = candidate.choices.iter().map(|choice| Some(choice.on(find(choice.machine)?)));
+    Some(Candidate {
+        market,
+        zones: candidate.zones,
+        choices: choices.collect::<Option<_>>()?,
+        databases: candidate.databases.iter().map(|&machine| find(machine)).collect::<Option<_>>()?,
+        cost: candidate.cost,
+        down: candidate.down,
+    })
+}
+
 /// What is really paid: on this machine the cost of a candidate only counts replicas.
-fn bill(space: &Space<'_>, candidate: &Candidate<'_>) -> Money {
-    lines(space, candidate).iter().map(|line| line.usd_month).sum()
+pub(crate) fn bill(app: &App, candidate: &Candidate<'_>) -> Money {
+    lines(app, candidate, &Terms::default()).iter().map(|line| line.usd_month).sum()
 }
 
 /// The chosen plan for the availability model; `None` when a service has fewer replicas than carry its peak, so that it is
 /// never up.
-fn modelled(space: &Space<'_>, chosen: &Candidate<'_>) -> Option<Application> {
-    let odds = space.odds(chosen.zones);
+pub(crate) fn modelled(app: &App, odds: &Odds, chosen: &Candidate<'_>) -> Option<Application> {
     let sized = chosen.choices.iter().all(|choice| choice.size.needed <= choice.size.replicas);
-    let fleets = chosen.choices.iter().zip(&space.app.services);
+    let fleets = chosen.choices.iter().zip(&app.services);
     let fleets = fleets.map(|(choice, service)| choice.fleet(service, chosen.zones, odds.machine));
     sized.then(|| odds.with(fleets.collect()))
 }
@@ -171,10 +229,15 @@ fn availability(down: f64) -> Availability {
     Availability { unavailability: down }
 }
 
-fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) -> Result<Plan, PlanError> {
+fn compose(
+    space: &Space<'_>,
+    chosen: &Candidate<'_>,
+    terms: &Terms,
+    certificate: Certificate,
+) -> Result<Plan, PlanError> {
     let app = space.app;
     let (provider, region) = (chosen.market.provider().to_owned(), chosen.market.region().to_owned());
-    let lines = lines(space, chosen);
+    let lines = lines(app, chosen, terms);
     let letters = match chosen.market {
         Market::Local => "abcdefghi",
         Market::Cloud(offer) => &offer.letters,
@@ -182,7 +245,7 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
     let zones = zone_names(&provider, &region, letters, chosen.zones);
     let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
-    let (down, causes, risks) = match modelled(space, chosen) {
+    let (down, causes, risks) = match modelled(app, space.odds(chosen.zones), chosen) {
         Some(whole) => {
             let answer = space.odds(chosen.zones).answer(&whole)?;
             let risks = risks(app, &whole, &space.assumptions)?;
@@ -214,7 +277,7 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
         missed: Vec::new(),
         why: Vec::new(),
         rejected: Vec::new(),
-        assumed: assumed(space, chosen),
+        assumed: assumed(space, chosen, terms),
         certificate,
     })
 }
@@ -230,44 +293,46 @@ fn zone_names(provider: &str, region: &str, letters: &str, zones: u32) -> Vec<Zo
     letters.filter_map(|letter| ZoneName::new(&name(letter)).ok()).collect()
 }
 
-fn line(item: String, quantity: f64, unit_usd: f64, price: (&str, &str)) -> PlanLine {
+fn line(item: String, quantity: f64, unit_usd: f64, (source, date): (String, &str)) -> PlanLine {
     let usd_month = Money::from_usd(quantity * unit_usd);
-    PlanLine { item, quantity, unit_usd, usd_month, source: price.0.to_owned(), date: price.1.to_owned() }
+    PlanLine { item, quantity, unit_usd, usd_month, source, date: date.to_owned() }
 }
 
-/// Where and when a price was read.
-fn read(price: &Price) -> (&str, &str) {
-    (&price.source.document, &price.source.date)
+/// Where and when a price was read, and what the terms made of it.
+fn read<'p>(price: &'p Price, terms: &Terms) -> (String, &'p str) {
+    let Source { document, date, .. } = &*price.source;
+    let raised = terms.raised(&price.source).map(|how| format!(" ({how})")).unwrap_or_default();
+    (format!("{document}{raised}"), date)
 }
 
-fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
+fn lines(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Vec<PlanLine> {
     let mut lines = Vec::new();
-    let services = &space.app.services;
+    let services = &app.services;
     for (choice, service) in chosen.choices.iter().zip(services) {
         match choice.machine {
             Some(kind) => {
                 let item = format!("{} for {}", kind.price.item, service.name);
-                let price = read(&kind.price);
+                let price = read(&kind.price, terms);
                 lines.push(line(item, f64::from(choice.machines), machine_month(kind), price));
             }
             None => {
                 let item = format!("replica of {} on this machine", service.name);
-                let price = ("this machine is not billed", "");
+                let price = ("this machine is not billed".to_owned(), "");
                 lines.push(line(item, f64::from(choice.size.replicas), 0.0, price));
             }
         }
     }
-    let databases = &space.app.databases;
+    let databases = &app.databases;
     for (&holding, database) in chosen.databases.iter().zip(databases) {
         let nodes = f64::from(database.nodes());
         lines.push(match holding {
             Some(kind) => {
                 let item = format!("{} for {}", kind.price.item, database.name);
-                line(item, nodes, machine_month(kind), read(&kind.price))
+                line(item, nodes, machine_month(kind), read(&kind.price, terms))
             }
             None => {
                 let item = format!("node of {} on this machine", database.name);
-                line(item, nodes, 0.0, ("this machine is not billed", ""))
+                line(item, nodes, 0.0, ("this machine is not billed".to_owned(), ""))
             }
         });
     }
@@ -275,12 +340,12 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
     if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
         for (choice, service) in chosen.choices.iter().zip(services) {
             let item = format!("GB of {} for {}", disk.item, service.name);
-            let price = read(disk);
+            let price = read(disk, terms);
             lines.push(line(item, DISK_GB * f64::from(choice.machines), disk.usd, price));
         }
         for database in databases {
             let item = format!("GB of {} for {}", disk.item, database.name);
-            let price = read(disk);
+            let price = read(disk, terms);
             lines.push(line(
                 item,
                 database::disk_gb(database) * f64::from(database.nodes()),
@@ -289,10 +354,10 @@ fn lines(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<PlanLine> {
             ));
         }
     }
-    let units = balancer_units(space.app);
+    let units = balancer_units(app);
     for (unit, quantity) in [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, units)] {
         if let Some(price) = offer.unit(unit) {
-            lines.push(line(price.item.to_string(), quantity, price.usd, read(price)));
+            lines.push(line(price.item.to_string(), quantity, price.usd, read(price, terms)));
         }
     }
     lines
@@ -346,16 +411,16 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
     missed
 }
 
-fn name(space: &Space<'_>, candidate: &Candidate<'_>) -> String {
+pub(crate) fn name(app: &App, candidate: &Candidate<'_>) -> String {
     let place = match candidate.market {
         Market::Local => "this machine".to_owned(),
         Market::Cloud(offer) => format!("{} {}", offer.provider, offer.region),
     };
-    let services = candidate.choices.iter().zip(&space.app.services).map(|(choice, service)| {
+    let services = candidate.choices.iter().zip(&app.services).map(|(choice, service)| {
         let on = choice.machine.map(|kind| format!(" on {} {}", choice.machines, kind.price.item));
         format!("{} x{}{}", service.name, choice.size.replicas, on.unwrap_or_default())
     });
-    let databases = candidate.databases.iter().zip(&space.app.databases).map(|(holding, database)| {
+    let databases = candidate.databases.iter().zip(&app.databases).map(|(holding, database)| {
         let on = holding.map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
         format!("{} x{}{}", database.name, database.nodes(), on.unwrap_or_default())
     });
@@ -390,7 +455,7 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
     if let Some(candidate) = space.cheapest(safer, &mut Effort::aside()).best {
         let saved =
             availability(chosen.down).downtime_min_year() - availability(candidate.down).downtime_min_year();
-        let more = bill(space, &candidate).0 - bill(space, chosen).0;
+        let more = bill(space.app, &candidate).0 - bill(space.app, chosen).0;
         let price = if is_local(&candidate) {
             let replicas = candidate.cost.0 - chosen.cost.0;
             format!("{replicas} more {}", if replicas == 1 { "replica" } else { "replicas" })
@@ -408,8 +473,8 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
 
 fn reject(space: &Space<'_>, candidate: &Candidate<'_>, reason: String) -> Rejected {
     Rejected {
-        name: name(space, candidate),
-        usd_month: bill(space, candidate),
+        name: name(space.app, candidate),
+        usd_month: bill(space.app, candidate),
         availability: availability(candidate.down),
         reason,
     }

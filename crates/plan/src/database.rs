@@ -67,8 +67,13 @@ fn needed(database: &Database) -> u32 {
 }
 
 /// Seconds until another node takes over; `None`: none does.
-pub(crate) fn failover_s(database: &Database) -> Option<f64> {
-    seconds(database.mode().rto_ms())
+fn failover_s(database: &Database, assumptions: &Assumptions) -> Option<f64> {
+    let prior = match database.mode() {
+        Mode::Quorum => "takeover_quorum.seconds",
+        Mode::Lease => "takeover_lease.seconds",
+        Mode::Single => return None,
+    };
+    assumptions.at(prior, Level::Mid).ok()
 }
 
 fn seconds(ms: Option<u64>) -> Option<f64> {
@@ -256,7 +261,8 @@ pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<St
             let of = |per: &model::PerScope| if scope == Scope::Node { per.node } else { per.zone };
             if let Some(asked) = of(&objectives.rto) {
                 let repair = if scope == Scope::Node { node_hours } else { zone_hours };
-                let seconds = failover_s(database).filter(|_| goes_on).unwrap_or(repair * 3_600.0);
+                let seconds =
+                    failover_s(database, assumptions).filter(|_| goes_on).unwrap_or(repair * 3_600.0);
                 if seconds * 1e3 > asked.0 as f64 {
                     let takes = Duration((seconds * 1e3) as u64);
                     let how =

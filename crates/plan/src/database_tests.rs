@@ -324,6 +324,7 @@ fn what_changes_about_a_database_is_shown() {
         + db: postgres:15, 3 nodes, quorum
           USD/month: 0.00 -> 0.00 (+0.00)
           availability: 99.983% -> 99.983%
+          downtime min/year: 85.7 -> 86.0
           objectives: met -> met
     "#]]
     .assert_eq(&diff(&none, &three));
@@ -331,12 +332,13 @@ fn what_changes_about_a_database_is_shown() {
         ~ db: postgres:15, 3 nodes, quorum -> postgres:15, 5 nodes, quorum
           USD/month: 0.00 -> 0.00 (+0.00)
           availability: 99.983% -> 99.983%
+          downtime min/year: 86.0 -> 85.9
           objectives: met -> met
     "#]]
     .assert_eq(&diff(&three, &made(&with(shop(), 4))));
     let mut app = with(shop(), 2);
     app.databases[0].storage = "200G".parse().unwrap();
-    assert!(diff(&three, &made(&app)).contains("~ db: changed\n"));
+    assert!(diff(&three, &made(&app)).contains("~ db: storage 100G -> 200G\n"));
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "unavailability": plan.availability.unavailability,
         "downtime_min_year": plan.availability.downtime_min_year(),
         "feasible": plan.feasible,
+        "robust": proof.is_some_and(|proof| proof.terms.pessimistic.is_some()),
         "missed": plan.missed,
         "certificate": {
             "gap": plan.certificate.gap,

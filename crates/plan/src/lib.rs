@@ -14,8 +14,12 @@
 mod assumed;
 mod catalog;
 pub mod chance;
+mod change;
 mod compose;
 mod database;
+mod explain;
+mod ground;
+mod html;
 mod json;
 mod odds;
 mod proof;
@@ -24,6 +28,7 @@ mod risk;
 mod search;
 mod search_space;
 mod size;
+mod terms;
 mod verify;
 mod version;
 
@@ -34,10 +39,17 @@ pub use catalog::{
     Performance, Price, RegionOffer, Source, Spot, TEXT_BYTES_MAX, Unit, age_band, round_trip_min_ms,
 };
 pub use chance::{Outage, Tier, Together, series, together, too_few};
+pub use change::{Change, ChangeError, FORMS, changes};
+pub use explain::{
+    Cheapest, End, Explained, Frontier, Part, Placed, Reasons, Rung, Sensitivity, Speed, Worth, explain,
+    reasons,
+};
+pub use html::html;
 pub use json::to_json;
-pub use proof::{Closed, Incumbent, Leaf, Proof, Step, Topology};
+pub use proof::{Closed, Incumbent, Leaf, Proof, Stated, Step, Topology};
 pub use render::{diff, render};
 pub use search::{Rivals, rivals};
+pub use terms::Terms;
 pub use verify::{Refused, Verified, verify};
 pub use version::{database_version, version};
 
@@ -84,6 +96,19 @@ pub enum PlanError {
         /// The names that would be right.
         known: String,
     },
+    /// A price in the catalogue makes no sense.
+    #[error("the price of `{item}` in {place} is {usd} USD; it must be a finite number from 0")]
+    Price {
+        /// What is sold.
+        item: String,
+        /// The provider and its region.
+        place: String,
+        /// The price.
+        usd: f64,
+    },
+    /// There is nothing to choose from.
+    #[error("the catalogue has no machines: nothing can be bought")]
+    EmptyCatalogue,
     /// None of the allowed providers has the region.
     #[error("no prices for region `{region}`; the catalogue has {known}")]
     UnknownRegion {
@@ -143,15 +168,16 @@ pub struct Planned {
 /// # Errors
 /// As [`plan()`].
 pub fn certified(app: &App, options: &Options) -> Result<Planned, PlanError> {
-    size::check(app)?;
-    let request = size::Request::new(app)?;
-    let markets = compose::markets(app, options)?;
-    let mut planned = compose::best(app, &request, markets, &options.catalog)?;
-    let plan = &mut planned.plan;
-    if let Some(date) = options.catalog.updated.as_ref().filter(|_| plan.provider != "local") {
-        plan.assumed.push(format!("prices are those of this version with an update of {date} over them"));
-    }
-    Ok(planned)
+    certified_on(app, options, &Terms::default())
+}
+
+/// As [`certified`], on other terms.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn certified_on(app: &App, options: &Options, terms: &Terms) -> Result<Planned, PlanError> {
+    let ground = ground::Ground::new(app, options, terms)?;
+    Ok(compose::best(&ground, &ground.space()?, &options.catalog)?.planned)
 }
 
 #[cfg(test)]

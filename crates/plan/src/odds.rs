@@ -18,15 +18,6 @@ const SHARED: &[(&str, &str)] = &[
     ("human_error", "human error"),
 ];
 
-/// The assumptions that apply to `app`: those of this version, and what the file sets.
-pub(crate) fn assumptions(app: &App) -> Result<Assumptions, ChanceError> {
-    let mut all = Assumptions::default();
-    for (name, value) in &app.assume {
-        all.set(name, *value)?;
-    }
-    Ok(all)
-}
-
 /// One number of zones.
 pub(crate) struct Odds {
     /// Without fleets.

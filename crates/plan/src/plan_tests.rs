@@ -436,15 +436,16 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
         ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> aws eu-central-1, zones eu-central-1a eu-central-1b eu-central-1c
         + api: 2 replicas
         ~ web: 5 -> 11 replicas, a new version, rolled one replica at a time, 3 -> 7 needed at peak
-        + GB of disk for api: 0.00 -> 3.81 USD/month
-        + application load balancer: 0.00 -> 16.43 USD/month
-        + c6i.xlarge for api: 0.00 -> 283.24 USD/month
-        + c7i.xlarge for web: 0.00 -> 446.10 USD/month
-        - forwarding rule: 7.30 -> 0.00 USD/month
-        + load balancer capacity unit: 0.00 -> 5.84 USD/month
-        - n4-standard-2 for web: 234.39 -> 0.00 USD/month
+        + 40 x GB of disk for api: 3.81 USD/month
+        + 1 x application load balancer: 16.43 USD/month
+        + 2 x c6i.xlarge for api: 283.24 USD/month
+        + 3 x c7i.xlarge for web: 446.10 USD/month
+        - 1 x forwarding rule: 7.30 USD/month
+        + 1 x load balancer capacity unit: 5.84 USD/month
+        - 3 x n4-standard-2 for web: 234.39 USD/month
           USD/month: 247.40 -> 761.13 (+513.73)
           availability: 99.983% -> 99.983%
+          downtime min/year: 85.8 -> 85.8
           objectives: met -> met
     "#]].assert_eq(&diff(&old, &new));
     app.services.remove(0);
@@ -452,10 +453,11 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
     expect![[r#"
         ~ place: aws eu-central-1, zones eu-central-1a eu-central-1b eu-central-1c -> aws eu-central-1, zones eu-central-1a eu-central-1b
         - web: 11 replicas
-        - GB of disk for web: 5.71 -> 0.00 USD/month
-        - c7i.xlarge for web: 446.10 -> 0.00 USD/month
+        - 60 x GB of disk for web: 5.71 USD/month
+        - 3 x c7i.xlarge for web: 446.10 USD/month
           USD/month: 761.13 -> 309.32 (-451.82)
           availability: 99.983% -> 99.983%
+          downtime min/year: 85.8 -> 85.7
           objectives: met -> met
     "#]].assert_eq(&diff(&new, &made(&app)));
 }

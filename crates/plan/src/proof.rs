@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::chance::{Assumptions, Prior};
+use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
 pub const SPACE: u32 = 1;
@@ -15,12 +17,32 @@ pub struct Proof {
     pub space: u32,
     /// The catalogue it was searched in: [`fingerprint`].
     pub catalogue: String,
+    /// On which terms it was searched.
+    pub terms: Terms,
+    /// Every assumption with the value that was computed with.
+    pub assumptions: Vec<Stated>,
     /// Most unavailability that was allowed, in 0..1; `None`: any.
     pub asked: Option<f64>,
     /// The cheapest plan; `None`: nothing keeps every objective.
     pub incumbent: Option<Incumbent>,
     /// Every topology of the space, by provider, region and zones.
     pub topologies: Vec<Topology>,
+}
+
+/// One assumption of a proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stated {
+    /// Its name, such as `zone_outage.per_year`.
+    pub name: String,
+    /// What was computed with, in the unit of its name.
+    pub value: f64,
+}
+
+impl Stated {
+    pub(crate) fn all(assumptions: &Assumptions) -> Vec<Stated> {
+        let state = |prior: &Prior| Stated { name: prior.name.to_owned(), value: prior.mid };
+        assumptions.all().iter().map(state).collect()
+    }
 }
 
 /// What the proof says is cheapest.

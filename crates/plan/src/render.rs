@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use model::{Availability, Mode, Plan, PlanLine, PlannedDatabase, PlannedService};
+use model::{Availability, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
 
 use crate::size::shares;
 
@@ -15,23 +15,27 @@ const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
-struct Page {
-    text: String,
+pub(crate) struct Page {
+    pub(crate) text: String,
     width: usize,
     colour: bool,
 }
 
 impl Page {
+    pub(crate) fn new(width: usize, colour: bool) -> Page {
+        Page { text: String::new(), width: width.max(WIDTH_MIN), colour }
+    }
+
     fn paint(&self, style: &str, text: &str) -> String {
         if self.colour { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
     }
 
-    fn head(&mut self, title: &str) {
+    pub(crate) fn head(&mut self, title: &str) {
         let title = self.paint(BOLD, title);
         let _ = write!(self.text, "\n{title}\n");
     }
 
-    fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
@@ -57,7 +61,7 @@ impl Page {
         self.line(&full);
     }
 
-    fn items(&mut self, title: &str, items: &[String]) {
+    pub(crate) fn items(&mut self, title: &str, items: &[String]) {
         if items.is_empty() {
             return;
         }
@@ -72,7 +76,7 @@ impl Page {
 /// sequence in it, and nothing is said by colour alone.
 #[must_use]
 pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
-    let mut page = Page { text: String::new(), width: width.max(WIDTH_MIN), colour };
+    let mut page = Page::new(width, colour);
     let zones: Vec<&str> = plan.zones.iter().map(|zone| zone.as_str()).collect();
     let number = if plan.number.0 == 0 { String::new() } else { format!(" #{}", plan.number.0) };
     let title = page.paint(BOLD, &format!("plan{number} for {}", plan.app));
@@ -98,7 +102,7 @@ pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
     page.text
 }
 
-fn minutes(minutes: f64) -> String {
+pub(crate) fn minutes(minutes: f64) -> String {
     if minutes != 0.0 && minutes < 0.05 { format!("{minutes:.1e}") } else { format!("{minutes:.1}") }
 }
 
@@ -268,7 +272,12 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
     let _ = writeln!(text, "  USD/month: {} -> {} ({more:+.2})", old.usd_month, new.usd_month);
     let met = |plan: &Plan| if plan.feasible { "met" } else { "missed" };
     let _ = writeln!(text, "  availability: {} -> {}", old.availability, new.availability);
+    let down = |plan: &Plan| minutes(plan.availability.downtime_min_year());
+    let _ = writeln!(text, "  downtime min/year: {} -> {}", down(old), down(new));
     let _ = writeln!(text, "  objectives: {} -> {}", met(old), met(new));
+    for missed in &new.missed {
+        let _ = writeln!(text, "    - {missed}");
+    }
     text
 }
 
@@ -282,10 +291,37 @@ fn database_changes(text: &mut String, old: &Plan, new: &Plan) {
             (Some(was), Some(now)) if shape(was) != shape(now) => {
                 writeln!(text, "~ {name}: {} -> {}", shape(was), shape(now))
             }
-            (Some(was), Some(now)) if was != now => writeln!(text, "~ {name}: changed"),
+            (Some(was), Some(now)) if was != now => {
+                writeln!(text, "~ {name}: {}", database_changed(was, now).join(", "))
+            }
             (Some(_), Some(_)) | (None, None) => Ok(()),
         };
     }
+}
+
+/// What differs between two databases of the same shape.
+fn database_changed(was: &PlannedDatabase, now: &PlannedDatabase) -> Vec<String> {
+    let (old, new) = (&was.database, &now.database);
+    let mut changes = Vec::new();
+    if old.storage != new.storage {
+        changes.push(format!("storage {} -> {}", old.storage, new.storage));
+    }
+    if old.writes != new.writes {
+        let said = |writes: Option<model::Rate>| writes.map_or("unsaid".to_owned(), |rate| rate.to_string());
+        changes.push(format!("writes {} -> {}", said(old.writes), said(new.writes)));
+    }
+    let zones = |planned: &PlannedDatabase| {
+        planned.nodes.iter().map(|node| node.zone.as_str()).collect::<BTreeSet<_>>().len()
+    };
+    match (zones(was), zones(now)) {
+        (before, after) if before != after => changes.push(format!("nodes in {before} -> {after} zones")),
+        _ if was.nodes != now.nodes => changes.push("nodes stand elsewhere".to_owned()),
+        _ => {}
+    }
+    if changes.is_empty() {
+        changes.push("changed".to_owned());
+    }
+    changes
 }
 
 fn changed(was: &PlannedService, now: &PlannedService) -> Vec<String> {
@@ -304,16 +340,25 @@ fn changed(was: &PlannedService, now: &PlannedService) -> Vec<String> {
 
 fn bill_changes(text: &mut String, old: &[PlanLine], new: &[PlanLine]) {
     let items: BTreeSet<&str> = old.iter().chain(new).map(|line| line.item.as_str()).collect();
-    let find =
-        |lines: &[PlanLine], item: &str| lines.iter().find(|line| line.item == item).map(|l| l.usd_month);
     for item in items {
-        let (was, now) = (find(old, item).unwrap_or_default(), find(new, item).unwrap_or_default());
-        let sign = match (was.0, now.0) {
-            (was, now) if was == now => continue,
-            (0, _) => '+',
-            (_, 0) => '-',
-            _ => '~',
+        let of = |lines: &[PlanLine]| {
+            let line = lines.iter().find(|line| line.item == item)?;
+            // On this machine nothing is paid, and its replicas are told about above.
+            (line.usd_month.0 != 0).then_some((line.quantity, line.usd_month))
         };
-        let _ = writeln!(text, "{sign} {item}: {was} -> {now} USD/month");
+        let (was, now) = (of(old), of(new));
+        let usd = |line: Option<(f64, Money)>| line.map_or(Money(0), |(_, usd)| usd);
+        let more = usd(now).usd() - usd(was).usd();
+        let _ = match (was, now) {
+            (None, Some((count, now))) => writeln!(text, "+ {count} x {item}: {now} USD/month"),
+            (Some((count, was)), None) => writeln!(text, "- {count} x {item}: {was} USD/month"),
+            (Some((before, was)), Some((count, now))) if was != now && before == count => {
+                writeln!(text, "~ {count} x {item}: {was} -> {now} USD/month ({more:+.2})")
+            }
+            (Some((before, was)), Some((count, now))) if was != now => {
+                writeln!(text, "~ {before} -> {count} x {item}: {was} -> {now} USD/month ({more:+.2})")
+            }
+            _ => Ok(()),
+        };
     }
 }

@@ -5,11 +5,19 @@ use std::collections::BTreeSet;
 use model::{App, Rate, Scope, Service};
 
 use crate::search_space::RPS_PER_CPU;
-use crate::{PlanError, REPLICAS_MAX, SERVICES_MAX, ZONES_MAX};
+use crate::{PlanError, REPLICAS_MAX, SERVICES_MAX, Terms, ZONES_MAX};
 
 /// Availability from which losing a zone must not be an outage unless the file says otherwise: one zone
 /// outage of 4 h in 5 years alone costs 0.009 %, and no repair is faster than spare replicas.
 const SURVIVE_ZONE_FROM: f64 = 1e-3;
+
+/// Whether a reserve for the loss of a zone is kept though the file does not say what to survive.
+pub(crate) fn reserves_by_default(app: &App) -> bool {
+    let asked = app.objectives.availability.map(|asked| asked.unavailability);
+    asked.is_some_and(|down| down <= SURVIVE_ZONE_FROM * (1.0 + 1e-9))
+        && app.placement.zones > 1
+        && app.objectives.survive.is_empty()
+}
 
 /// Refuses numbers no plan can be made from. `spec` has checked the file, but a plan can be asked for by
 /// anybody who holds an [`App`].
@@ -137,11 +145,8 @@ impl Request {
         }
     }
 
-    pub(crate) fn new(app: &App) -> Result<Request, PlanError> {
-        let asked = app.objectives.availability.map(|asked| asked.unavailability);
-        let by_default = asked.is_some_and(|down| down <= SURVIVE_ZONE_FROM * (1.0 + 1e-9))
-            && app.placement.zones > 1
-            && app.objectives.survive.is_empty();
+    pub(crate) fn new(app: &App, terms: &Terms) -> Result<Request, PlanError> {
+        let by_default = reserves_by_default(app) && !terms.unreserved;
         let mut assumed = Vec::new();
         if by_default {
             assumed.push(

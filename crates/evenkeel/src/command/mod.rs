@@ -14,6 +14,7 @@ mod serve;
 mod status;
 mod table;
 mod up;
+mod what_if;
 
 use std::future::Future;
 use std::process::ExitCode;

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use model::{App, Plan};
+use plan::{Explained, Planned, Terms};
 
 use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
@@ -17,45 +18,107 @@ use crate::wire::prices;
 use crate::wire::rollout;
 use crate::wire::site::{Site, write_whole};
 
-use super::{block_on, check};
+use super::{block_on, check, what_if};
 
 /// Shows the plan, and against a running system the difference.
 pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (app, reading, _) = check::app(&args.file.file)?;
     let started = Instant::now();
     let options = options(&app, args.provider.as_deref(), site)?;
+    let today = prices::date(SystemTime::now());
+    let terms = if args.robust { Terms::pessimistic(&today) } else { Terms::default() };
     if let Some(path) = &args.verify {
-        return verify(&app, &options, path, json);
+        return verify(&app, &options, path, args.robust, json);
     }
-    let plan::Planned { mut plan, proof } = plan::certified(&app, &options)?;
-    plan.assumed.extend(reading.defaults);
+    if !(args.what_if.is_empty() && args.without.is_empty()) {
+        return what_if::run(&app, &options, &terms, args, json);
+    }
+    let mut planned = if args.why || args.html.is_some() {
+        Made::Explained(plan::explain(&app, &options, &terms, &today)?)
+    } else {
+        Made::Plain(plan::certified_on(&app, &options, &terms)?)
+    };
     let solve_ms = started.elapsed().as_secs_f64() * 1e3;
     let running = running(site)?;
-    if let Some(old) = &running {
-        plan.parent = Some(old.number);
-    }
-    let as_json = plan::to_json(&plan, Some(&proof), solve_ms);
-    if let Some(path) = &args.output {
-        write_whole(path, &serde_json::to_vec_pretty(&as_json)?).context("the plan was not written")?;
-    }
-    let pending = match &running {
-        Some(old) => !rollout::same(old, &plan),
-        None => true,
-    };
-    if json {
-        say::data(format_args!("{as_json}\n"))?;
-    } else {
-        let terminal = std::io::stdout().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        say::data(plan::render(&plan, width(), colour))?;
-        if let Some(old) = &running {
-            say::data(format_args!("\n{}", plan::diff(old, &plan)))?;
-        }
-    }
+    let plan = &mut planned.planned().plan;
+    plan.assumed.extend(reading.defaults);
+    plan.parent = running.as_ref().map(|old| old.number);
+    write(args, &planned, &today, solve_ms)?;
+    show(args, &planned, running.as_ref(), solve_ms, json)?;
+    let plan = &planned.parts().0.plan;
     if !plan.feasible {
         return Ok(ExitCode::from(exit::INFEASIBLE));
     }
+    let pending = running.is_none_or(|old| !rollout::same(&old, plan));
     Ok(if pending && args.detailed_exitcode { ExitCode::from(exit::PENDING) } else { ExitCode::SUCCESS })
+}
+
+/// A plan, with its reasons when somebody asked for them.
+enum Made {
+    Plain(Planned),
+    Explained(Explained),
+}
+
+impl Made {
+    fn planned(&mut self) -> &mut Planned {
+        match self {
+            Made::Plain(planned) => planned,
+            Made::Explained(explained) => &mut explained.planned,
+        }
+    }
+
+    fn parts(&self) -> (&Planned, Option<&Explained>) {
+        match self {
+            Made::Plain(planned) => (planned, None),
+            Made::Explained(explained) => (&explained.planned, Some(explained)),
+        }
+    }
+
+    fn json(&self, solve_ms: f64) -> anyhow::Result<serde_json::Value> {
+        let (planned, explained) = self.parts();
+        let mut json = plan::to_json(&planned.plan, Some(&planned.proof), solve_ms);
+        if let Some(explained) = explained {
+            json["reasons"] = serde_json::to_value(&explained.reasons)?;
+        }
+        Ok(json)
+    }
+}
+
+/// Writes the files that were asked for.
+fn write(args: &PlanArgs, made: &Made, today: &str, solve_ms: f64) -> anyhow::Result<()> {
+    if let Some(path) = &args.output {
+        let json = serde_json::to_vec_pretty(&made.json(solve_ms)?)?;
+        write_whole(path, &json).context("the plan was not written")?;
+    }
+    if let (Some(path), (_, Some(explained))) = (&args.html, made.parts()) {
+        write_whole(path, plan::html(explained, today).as_bytes()).context("the page was not written")?;
+    }
+    Ok(())
+}
+
+/// Prints the plan, and against a running system the difference.
+fn show(
+    args: &PlanArgs,
+    made: &Made,
+    running: Option<&Plan>,
+    solve_ms: f64,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        say::data(format_args!("{}\n", made.json(solve_ms)?))?;
+        return Ok(());
+    }
+    let (planned, explained) = made.parts();
+    let terminal = std::io::stdout().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    say::data(plan::render(&planned.plan, width(), colour))?;
+    if let Some(explained) = explained.filter(|_| args.why) {
+        say::data(plan::reasons(explained, width(), colour))?;
+    }
+    if let Some(old) = running {
+        say::data(format_args!("\n{}", plan::diff(old, &planned.plan)))?;
+    }
+    Ok(())
 }
 
 /// The prices of the binary, or those that were laid over them.
@@ -65,13 +128,26 @@ fn options(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<pla
 }
 
 /// Checks the certificate of a stored plan, without the search that made it.
-fn verify(app: &App, options: &plan::Options, path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+fn verify(
+    app: &App,
+    options: &plan::Options,
+    path: &Path,
+    robust: bool,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let stored: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
         let hint = "`evenkeel plan -o PLAN` writes one with its certificate";
         hinted(format!("`{}` is no plan: {error}", path.display()), hint)
     })?;
-    let outcome = plan::verify(app, options, &stored);
+    let outcome = plan::verify(app, options, &stored).and_then(|shown| {
+        if robust && shown.terms.pessimistic.is_none() {
+            let (place, why) =
+                ("its terms".to_owned(), "it is not for the bad end of every assumption".to_owned());
+            return Err(plan::Refused { place, why });
+        }
+        Ok(shown)
+    });
     if json {
         say::data(format_args!("{}\n", verified_json(&outcome)))?;
     } else {
@@ -89,8 +165,14 @@ fn verified_text(shown: &plan::Verified) -> String {
         0.0 => "nothing in the space is cheaper".to_owned(),
         gap => format!("something up to {:.2}% cheaper may exist", gap * 100.0),
     };
+    let terms = match &shown.terms.pessimistic {
+        Some(today) => format!(
+            "  at the bad end of every assumption, with the prices that are old on {today} at their upper end\n"
+        ),
+        None => String::new(),
+    };
     format!(
-        "verified: {cheapest}\n  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
+        "verified: {cheapest}\n{terms}  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
          docs/reference/plan-space.md\n",
         shown.topologies, shown.branches
     )
@@ -101,11 +183,12 @@ fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json:
     match outcome {
         Ok(shown) => serde_json::json!({
             "kind": kind, "format_version": 1, "verified": true, "gap": shown.gap,
-            "topologies": shown.topologies, "branches": shown.branches, "place": null, "why": null,
+            "topologies": shown.topologies, "branches": shown.branches, "robust": shown.terms.pessimistic.is_some(),
+            "place": null, "why": null,
         }),
         Err(refused) => serde_json::json!({
             "kind": kind, "format_version": 1, "verified": false, "gap": null,
-            "topologies": null, "branches": null, "place": refused.place, "why": refused.why,
+            "topologies": null, "branches": null, "robust": null, "place": refused.place, "why": refused.why,
         }),
     }
 }

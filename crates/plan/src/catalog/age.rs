@@ -45,7 +45,7 @@ fn month(date: &str) -> Option<u32> {
 }
 
 /// Whether a text is a date of the catalogue.
-pub(super) fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     month(text).is_some()
 }
 

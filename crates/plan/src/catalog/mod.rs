@@ -17,6 +17,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub(crate) use age::is_date;
 pub use age::{Band, age_band};
 pub use kind::{Architecture, Class, MachineType, Performance};
 pub use region::{Coordinates, RegionOffer, round_trip_min_ms};
@@ -184,6 +185,11 @@ impl Catalog {
         }
         self.regions.retain(|offer| !offer.machines.is_empty());
         self
+    }
+
+    /// Changes the price of every machine and of everything else that is planned with.
+    pub(crate) fn reprice(&mut self, change: impl Fn(&mut Price)) {
+        self.regions.iter_mut().for_each(|offer| offer.reprice(&change));
     }
 
     /// The providers in the catalogue, in order.

@@ -89,6 +89,12 @@ impl RegionOffer {
         self.machines.iter().filter(plain)
     }
 
+    /// Changes the price of every machine and of everything else that is planned with.
+    pub(crate) fn reprice(&mut self, change: &impl Fn(&mut Price)) {
+        self.machines.iter_mut().for_each(|machine| change(&mut machine.price));
+        self.units.values_mut().for_each(change);
+    }
+
     /// The price of something else, when the catalogue has one.
     #[must_use]
     pub fn unit(&self, unit: Unit) -> Option<&Price> {

@@ -260,6 +260,13 @@ impl Assumptions {
         Ok(())
     }
 
+    /// The same with the bad end of each band as what is expected.
+    #[must_use]
+    pub fn pessimistic(mut self) -> Assumptions {
+        self.priors.iter_mut().for_each(|prior| prior.mid = prior.high);
+        self
+    }
+
     /// What was seen replaces what was assumed. A rate: `count` events in an `exposure` of years (of one machine, one zone:
     /// machine-years). A duration: `count` repairs that took an `exposure` of the prior's unit altogether.
     ///

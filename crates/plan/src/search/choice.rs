@@ -175,7 +175,18 @@ pub(crate) fn keep_undominated(all: &mut Vec<Choice<'_>>) {
     }
 }
 
-impl Choice<'_> {
+impl<'a> Choice<'a> {
+    /// Replicas on each machine of each zone.
+    pub(crate) fn spread(&self, zones: u32) -> Vec<Vec<u32>> {
+        layout(self.size, zones, self.slots).zones
+    }
+
+    /// The same on the machine as another catalogue sells it; its cost is not computed anew.
+    pub(crate) fn on<'b>(&self, machine: Option<&'b Machine>) -> Choice<'b> {
+        let (machines, size, slots, cost) = (self.machines, self.size, self.slots, self.cost);
+        Choice { machine, machines, size, slots, cost, fails: Rc::clone(&self.fails) }
+    }
+
     /// What the engine is told.
     pub(crate) fn planned(&self, service: &Service) -> PlannedService {
         PlannedService {

@@ -6,11 +6,11 @@ use model::{App, Money};
 
 use super::branch::branch;
 use super::frame::Frame;
-use super::{Effort, Limits, Space};
-use crate::compose::{SLACK, markets};
-use crate::odds::{Odds, assumptions};
-use crate::size::{self, Request};
-use crate::{Options, PlanError};
+use super::{Effort, Limits};
+use crate::compose::SLACK;
+use crate::ground::Ground;
+use crate::odds::Odds;
+use crate::{Options, PlanError, Terms};
 
 /// Prices of the cheapest plans that each way finds, US dollars a month; `None`: it finds none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,11 +29,10 @@ pub struct Rivals {
 /// # Errors
 /// As [`crate::plan`].
 pub fn rivals(app: &App, options: &Options) -> Result<Rivals, PlanError> {
-    size::check(app)?;
-    let request = Request::new(app)?;
-    let space = Space::new(app, &request, markets(app, options)?, assumptions(app)?)?;
+    let ground = Ground::new(app, options, &Terms::default())?;
+    let space = ground.space()?;
     let down = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + SLACK));
-    let limits = Limits { down, survive: request.survive(), forbidden: false };
+    let limits = Limits { down, survive: ground.request.survive(), forbidden: false };
     let optimum = space.cheapest(limits, &mut Effort::default()).best.map(|best| best.cost);
     let (mut greedily, mut product): (Option<Money>, Option<Money>) = (None, None);
     for (market, zones) in space.topologies() {

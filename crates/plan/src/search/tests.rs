@@ -129,7 +129,7 @@ fn ways(app: &App, offer: &RegionOffer, service: &Service, zones: u32) -> Vec<(M
     if zone && zones == 1 {
         return vec![];
     }
-    let assumptions = crate::odds::assumptions(app).unwrap();
+    let assumptions = crate::Terms::default().assumptions(app).unwrap();
     let machine = assumptions.outage("machine_failure", Level::Mid).unwrap();
     let mut all = Vec::new();
     for kind in offer.usable() {
@@ -213,8 +213,8 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
 /// Every choice in every topology, each with the whole availability model.
 fn try_everything(case: &Case) -> Option<Money> {
     let app = &case.app;
-    let assumptions = crate::odds::assumptions(app).unwrap();
-    let request = crate::size::Request::new(app).unwrap();
+    let assumptions = crate::Terms::default().assumptions(app).unwrap();
+    let request = crate::size::Request::new(app, &crate::Terms::default()).unwrap();
     let home = app.placement.regions.first();
     let here = |offer: &&RegionOffer| home.is_none_or(|home| offer.place == home.0);
     let places: Vec<(&RegionOffer, u32)> = case

@@ -12,12 +12,14 @@ mod plan;
 mod rules;
 mod space;
 
+use std::borrow::Cow;
+
 use model::App;
 use serde_json::Value;
 
-use crate::Options;
-use crate::catalog::RegionOffer;
+use crate::catalog::{Catalog, RegionOffer, is_date};
 use crate::proof::{Proof, SPACE, fingerprint};
+use crate::{Options, Terms};
 use cover::Cover;
 use rules::Rules;
 
@@ -40,6 +42,8 @@ pub struct Verified {
     pub branches: usize,
     /// How much cheaper a plan could still be, as a share of the price; 0: none is cheaper.
     pub gap: f64,
+    /// The terms that the certificate states, on which this holds.
+    pub terms: Terms,
 }
 
 fn refuse(place: impl Into<String>, why: impl Into<String>) -> Refused {
@@ -66,10 +70,11 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     let proof: Proof = serde_json::from_value(proof.clone())
         .map_err(|error| refuse("the certificate", format!("it cannot be read: {error}")))?;
     head(app, options, &proof)?;
-    let rules = Rules::new(app)?;
-    let places = places(app, options)?;
+    let rules = Rules::new(app, &proof)?;
+    let catalog = priced(&options.catalog, proof.terms.pessimistic.as_deref())?;
+    let places = places(app, options, &catalog)?;
     covered(&places, &proof)?;
-    let best = plan::incumbent(&rules, options, &proof)?;
+    let best = plan::incumbent(&rules, &catalog, &proof)?;
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
     let fewest = places.iter().map(|(_, zones)| rules.misses(*zones)).min().unwrap_or(0);
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
@@ -83,7 +88,8 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
         (Some(cost), Some(open)) if cost > 0 => ((cost as f64 - open) / cost as f64).max(0.0),
         _ => 0.0,
     };
-    Ok(Verified { topologies: places.len(), branches: cover.branches, gap })
+    let branches = cover.branches;
+    Ok(Verified { topologies: places.len(), branches, gap, terms: proof.terms })
 }
 
 /// That the proof is about this file, this catalogue and this space.
@@ -109,8 +115,24 @@ fn head(app: &App, options: &Options, proof: &Proof) -> Result<(), Refused> {
     }
 }
 
+/// The prices of the space: with a pessimistic date each at the upper end of what its age and its source leave open.
+fn priced<'c>(catalog: &'c Catalog, today: Option<&str>) -> Result<Cow<'c, Catalog>, Refused> {
+    let Some(today) = today else { return Ok(Cow::Borrowed(catalog)) };
+    if !is_date(today) {
+        return Err(refuse("the certificate", "its terms have no date"));
+    }
+    let mut dear = catalog.clone();
+    for offer in &mut dear.regions {
+        let machines = offer.machines.iter_mut().map(|machine| &mut machine.price);
+        for price in machines.chain(offer.units.values_mut()) {
+            price.usd *= price.source.band(today).high;
+        }
+    }
+    Ok(Cow::Owned(dear))
+}
+
 /// Every topology of the space: each allowed region with each number of zones.
-fn places<'a>(app: &App, options: &'a Options) -> Result<Vec<Place<'a>>, Refused> {
+fn places<'a>(app: &App, options: &Options, catalog: &'a Catalog) -> Result<Vec<Place<'a>>, Refused> {
     let asked = app.placement.zones;
     let names: Vec<&str> = match &options.provider {
         Some(only) => vec![only.as_str()],
@@ -121,7 +143,7 @@ fn places<'a>(app: &App, options: &'a Options) -> Result<Vec<Place<'a>>, Refused
     }
     let home = app.placement.regions.first();
     let mut places = Vec::new();
-    for offer in &options.catalog.regions {
+    for offer in &catalog.regions {
         let here = match home {
             Some(home) => offer.is(home),
             None => offer.closed.is_none(),

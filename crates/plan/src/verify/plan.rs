@@ -6,8 +6,7 @@ use serde_json::Value;
 use super::rules::{Rules, layout};
 use super::space::{Way, fixed, holds_node, ways};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
-use crate::Options;
-use crate::catalog::{Machine, RegionOffer, Unit};
+use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
 use crate::proof::{Incumbent, Proof};
 
 /// Cents may be rounded away in a sum of lines that were each rounded.
@@ -26,13 +25,13 @@ pub(super) struct Best<'a> {
 /// Finds the incumbent in the space and computes its price and availability.
 pub(super) fn incumbent<'a>(
     rules: &Rules<'_>,
-    options: &'a Options,
+    catalog: &'a Catalog,
     proof: &Proof,
 ) -> Result<Option<Best<'a>>, Refused> {
     let Some(claimed) = &proof.incumbent else { return Ok(None) };
     let wrong = |why: String| refuse("the plan", why);
     let place =
-        place(options, claimed).ok_or_else(|| wrong("its region is not in the catalogue".to_owned()))?;
+        place(catalog, claimed).ok_or_else(|| wrong("its region is not in the catalogue".to_owned()))?;
     let app = rules.app;
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
@@ -66,12 +65,12 @@ pub(super) fn incumbent<'a>(
     Ok(Some(best))
 }
 
-fn place<'a>(options: &'a Options, claimed: &Incumbent) -> Option<Place<'a>> {
+fn place<'a>(catalog: &'a Catalog, claimed: &Incumbent) -> Option<Place<'a>> {
     if claimed.provider == "local" {
         return Some((None, claimed.zones));
     }
     let is = |offer: &&RegionOffer| offer.provider == claimed.provider && offer.region == claimed.region;
-    options.catalog.regions.iter().find(is).map(|offer| (Some(offer), claimed.zones))
+    catalog.regions.iter().find(is).map(|offer| (Some(offer), claimed.zones))
 }
 
 /// The machines of the databases: each must be large enough, and none cheaper.

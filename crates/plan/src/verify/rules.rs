@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use model::{App, Database, Mode, Scope, Service};
 
-use super::{Refused, refuse};
+use super::{ROUNDING, Refused, refuse};
 use crate::catalog::Machine;
 use crate::chance::{
     Application, Assumptions, ChanceError, Common, Fleet, Group, Level, Machines, Outage, Stateful,
 };
+use crate::proof::{Proof, Stated};
 use crate::search_space::{REFERENCE_COREMARK, RPS_PER_CPU, SPARE_MAX};
 
 /// What the file asks for, as the space understands it.
@@ -33,16 +34,23 @@ pub(super) struct Size {
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn new(app: &'a App) -> Result<Rules<'a>, Refused> {
+    /// The rules for `app` on the terms of the certificate, whose assumptions must be those of this version and the file.
+    pub(super) fn new(app: &'a App, proof: &Proof) -> Result<Rules<'a>, Refused> {
+        let terms = &proof.terms;
         let mut assumptions = Assumptions::default();
         for (name, value) in &app.assume {
             assumptions.set(name, *value).map_err(|error| refuse("the file", error.to_string()))?;
+        }
+        let level = if terms.pessimistic.is_some() { Level::High } else { Level::Mid };
+        stated(&assumptions, level, &proof.assumptions)?;
+        if level == Level::High {
+            assumptions = assumptions.pessimistic();
         }
         let survive = &app.objectives.survive;
         // 99.9 % or more over several zones keeps a reserve for one of them unless the file says what to survive.
         let strict =
             app.objectives.availability.is_some_and(|asked| asked.unavailability <= 1e-3 * (1.0 + 1e-9));
-        let by_default = strict && survive.is_empty() && app.placement.zones > 1;
+        let by_default = strict && survive.is_empty() && app.placement.zones > 1 && !terms.unreserved;
         let (zone, node) = (by_default || survive.contains(&Scope::Zone), survive.contains(&Scope::Node));
         Ok(Rules { app, assumptions, zone, node, sizes: RefCell::default() })
     }
@@ -125,7 +133,7 @@ impl<'a> Rules<'a> {
     /// How many objectives of the file the databases miss over so many zones.
     pub(super) fn misses_asked(&self, zones: u32) -> usize {
         let objectives = &self.app.objectives;
-        let hours = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
+        let assumed = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
         let mut misses = 0;
         for database in &self.app.databases {
             for scope in [Scope::Node, Scope::Zone] {
@@ -136,8 +144,14 @@ impl<'a> Rules<'a> {
                     true => (objectives.rto.node, objectives.rpo.node),
                     false => (objectives.rto.zone, objectives.rpo.zone),
                 };
-                let repair = hours(if node { "database_node.hours" } else { "zone_outage.hours" }) * 3_600e3;
-                let takes = database.mode().rto_ms().filter(|_| goes_on).map_or(repair, |ms| ms as f64);
+                let repair =
+                    assumed(if node { "database_node.hours" } else { "zone_outage.hours" }) * 3_600e3;
+                let takeover = match database.mode() {
+                    Mode::Quorum => Some(assumed("takeover_quorum.seconds") * 1e3),
+                    Mode::Lease => Some(assumed("takeover_lease.seconds") * 1e3),
+                    Mode::Single => None,
+                };
+                let takes = takeover.filter(|_| goes_on).unwrap_or(repair);
                 misses += usize::from(rto.is_some_and(|asked| takes > asked.0 as f64));
                 let keeps = |asked: u64| match database.mode() {
                     Mode::Lease => goes_on && Mode::Lease.rpo_ms().is_some_and(|lost| lost <= asked),
@@ -193,6 +207,31 @@ impl<'a> Rules<'a> {
         });
         let (name, machines) = (service.name.to_string(), machines.collect());
         Ok(Fleet { name, needed: size.needed, machines, machine: self.machine()? })
+    }
+}
+
+/// That a certificate states every assumption at this end of its band, and no other.
+fn stated(assumptions: &Assumptions, level: Level, stated: &[Stated]) -> Result<(), Refused> {
+    let place = |name: &str| format!("the assumption `{name}`");
+    for prior in assumptions.all() {
+        let own = match level {
+            Level::Low => prior.low,
+            Level::Mid => prior.mid,
+            Level::High => prior.high,
+        };
+        let mut claims = stated.iter().filter(|claim| claim.name == prior.name);
+        match (claims.next(), claims.next()) {
+            (Some(claim), None) if (claim.value - own).abs() <= ROUNDING * own => {}
+            (Some(claim), None) => {
+                return Err(refuse(place(prior.name), format!("{} is stated, and {own} holds", claim.value)));
+            }
+            (None, _) => return Err(refuse(place(prior.name), "it is not stated")),
+            (Some(_), Some(_)) => return Err(refuse(place(prior.name), "it is stated twice")),
+        }
+    }
+    match stated.iter().find(|claim| assumptions.get(&claim.name).is_err()) {
+        Some(claim) => Err(refuse(place(&claim.name), "there is none of that name")),
+        None => Ok(()),
     }
 }
 

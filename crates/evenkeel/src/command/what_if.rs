@@ -1,0 +1,67 @@
+//! `evenkeel plan --what-if CHANGE --without NAME`: the plan of a changed file beside that of the file.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use model::{App, Plan};
+use plan::{Change, Terms};
+
+use crate::cli::PlanArgs;
+use crate::exit::{self, hinted};
+use crate::say;
+
+/// Prints what changes from the plan of `app` to that of the changed one.
+///
+/// # Errors
+/// A change that is none or cannot be made, or one with which there is no plan.
+pub fn run(
+    app: &App,
+    options: &plan::Options,
+    terms: &Terms,
+    args: &PlanArgs,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let changes = changes(args)?;
+    let before = plan::certified_on(app, options, terms)?.plan;
+    let (mut changed, mut options, mut terms) = (app.clone(), options.clone(), terms.clone());
+    for change in &changes {
+        change.make(&mut changed, &mut options, &mut terms)?;
+    }
+    let words = words(&changes);
+    let after = plan::certified_on(&changed, &options, &terms);
+    let after = after.with_context(|| format!("there is no plan with `{words}`"))?.plan;
+    if json {
+        say::data(format_args!("{}\n", told(&changes, &before, &after)))?;
+    } else {
+        say::data(format_args!("what if: {words}\n\n{}", plan::diff(&before, &after)))?;
+    }
+    Ok(if after.feasible { ExitCode::SUCCESS } else { ExitCode::from(exit::INFEASIBLE) })
+}
+
+/// What is left out first, then the other changes in their order.
+fn changes(args: &PlanArgs) -> anyhow::Result<Vec<Change>> {
+    let mut all: Vec<Change> = args.without.iter().map(|name| Change::without(name)).collect();
+    for text in &args.what_if {
+        all.extend(plan::changes(text).map_err(|error| {
+            hinted(error.to_string(), "write for example `--what-if \"load x2, availability 99.99%\"`")
+        })?);
+    }
+    Ok(all)
+}
+
+fn words(changes: &[Change]) -> String {
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn told(changes: &[Change], before: &Plan, after: &Plan) -> serde_json::Value {
+    let whole = |plan: &Plan| plan::to_json(plan, None, 0.0);
+    serde_json::json!({
+        "kind": "what_if",
+        "format_version": 1,
+        "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "usd_month_more": after.usd_month.usd() - before.usd_month.usd(),
+        "downtime_min_year_more": after.availability.downtime_min_year() - before.availability.downtime_min_year(),
+        "before": whole(before),
+        "after": whole(after),
+    })
+}

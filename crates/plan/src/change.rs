@@ -1,0 +1,444 @@
+//! What if: small changes to what the file asks for, in words, each planned as if the file said so.
+//!
+//! A closed grammar: what is not listed in [`FORMS`] is refused with the list. Values are those of the file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope};
+
+use crate::{Options, Terms, size};
+
+/// Every form of a change and what it means.
+pub const FORMS: &[(&str, &str)] = &[
+    ("load [SERVICE] x2", "`load` of every service (and `writes` of every database), or of one"),
+    ("load SERVICE 800rps", "`load.peak`; the mean keeps its share of it"),
+    ("writes [DATABASE] x2", "`writes` of every database, or of one; also `writes DATABASE 200/s`"),
+    ("storage [DATABASE] x2", "`storage`; also `storage DATABASE 200G`"),
+    ("prices [PROVIDER] +20%", "every price of the catalogue, or those of one provider"),
+    ("availability 99.99%", "`objectives.availability`, or `availability none`"),
+    ("budget 500", "`objectives.budget` in USD/month, or `budget none`"),
+    ("survive zone", "`objectives.survive`: `zone`, `node` or `nothing`"),
+    ("rto zone 30s", "`objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise"),
+    ("standbys [DATABASE] 1", "`standbys` of every database, or of one"),
+    ("zones 2", "`placement.zones`"),
+    ("assume zone_outage.hours 12", "one of `assume:`"),
+];
+
+/// Why a text is no change, or cannot be made to this file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// It is none of the forms.
+    #[error("`{text}` is no change that is known; there are\n{}", forms())]
+    Unknown {
+        /// What was written.
+        text: String,
+    },
+    /// It begins like one, and a part of it is wrong.
+    #[error("`{text}`: `{part}` is wrong; expected {expected}")]
+    Value {
+        /// What was written.
+        text: String,
+        /// The part.
+        part: String,
+        /// What would have been right.
+        expected: String,
+    },
+    /// The file has nothing to be changed.
+    #[error("`{text}`: {why}")]
+    Nothing {
+        /// What was written.
+        text: String,
+        /// What is missing.
+        why: String,
+    },
+}
+
+fn forms() -> String {
+    let each = FORMS.iter().map(|(form, what)| format!("  {form:<28} {what}"));
+    each.collect::<Vec<_>>().join("\n")
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    text: String,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    Load(Of, By<Rate>),
+    Writes(Of, By<Rate>),
+    Storage(Of, By<Bytes>),
+    Prices(Of, f64),
+    Availability(Option<Availability>),
+    Budget(Option<Money>),
+    Survive(Option<Scope>),
+    Recovery { time: bool, scope: Scope, asked: Option<Duration> },
+    Standbys(Of, u8),
+    Zones(u8),
+    Assume(String, f64),
+    WithoutLossOf(Scope),
+    WithoutPart(String),
+}
+
+/// A name, or all there are.
+type Of = Option<String>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By<T> {
+    Factor(f64),
+    To(T),
+}
+
+/// Reads changes, one or several with commas between them.
+///
+/// # Errors
+/// [`ChangeError`] with the part that is wrong and what would be right.
+pub fn changes(text: &str) -> Result<Vec<Change>, ChangeError> {
+    text.split(',').map(|one| one.trim().parse()).collect()
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Change {
+    type Err = ChangeError;
+
+    fn from_str(text: &str) -> Result<Change, ChangeError> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = words.join(" ");
+        let unknown = || ChangeError::Unknown { text: text.clone() };
+        let (&verb, rest) = words.split_first().ok_or_else(unknown)?;
+        let read = Words { text: &text, rest };
+        let what = match verb {
+            "load" => {
+                read.named().map(|(of, by)| Ok(What::Load(of, read.by(by, "a rate such as `800rps`")?)))
+            }
+            "writes" => {
+                read.named().map(|(of, by)| Ok(What::Writes(of, read.by(by, "a rate such as `200/s`")?)))
+            }
+            "storage" => {
+                read.named().map(|(of, by)| Ok(What::Storage(of, read.by(by, "a size such as `200G`")?)))
+            }
+            "prices" => read.named().map(|(of, by)| Ok(What::Prices(of, read.factor(by)?))),
+            "availability" => read.one().map(|value| Ok(What::Availability(read.or_none(value)?))),
+            "budget" => read.budget().map(|value| Ok(What::Budget(value?))),
+            "survive" => read.one().map(|value| Ok(What::Survive(read.survived(value)?))),
+            "rto" | "rpo" => read.two().map(|(scope, value)| {
+                let (scope, asked) = (read.scope(scope)?, read.or_none(value)?);
+                Ok(What::Recovery { time: verb == "rto", scope, asked })
+            }),
+            "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.number(value)?))),
+            "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
+            "assume" => {
+                read.two().map(|(name, value)| Ok(What::Assume(name.to_owned(), read.number(value)?)))
+            }
+            _ => None,
+        };
+        let what = what.ok_or_else(unknown)??;
+        Ok(Change { text, what })
+    }
+}
+
+/// The words after the first.
+struct Words<'t> {
+    text: &'t str,
+    rest: &'t [&'t str],
+}
+
+impl<'t> Words<'t> {
+    fn wrong(&self, part: &str, expected: impl Into<String>) -> ChangeError {
+        let (text, part) = (self.text.to_owned(), part.to_owned());
+        ChangeError::Value { text, part, expected: expected.into() }
+    }
+
+    fn one(&self) -> Option<&'t str> {
+        if let [one] = self.rest { Some(one) } else { None }
+    }
+
+    fn two(&self) -> Option<(&'t str, &'t str)> {
+        if let [one, two] = self.rest { Some((one, two)) } else { None }
+    }
+
+    /// A value with or without a name before it.
+    fn named(&self) -> Option<(Of, &'t str)> {
+        match self.rest {
+            [value] => Some((None, value)),
+            [name, value] => Some((Some((*name).to_owned()), value)),
+            _ => None,
+        }
+    }
+
+    /// `500`, `500 USD/month`, `none`.
+    fn budget(&self) -> Option<Result<Option<Money>, ChangeError>> {
+        let value = match self.rest {
+            [value] | [value, "USD/month"] => *value,
+            _ => return None,
+        };
+        if value == "none" {
+            return Some(Ok(None));
+        }
+        let usd = value.parse::<f64>().ok().filter(|usd| (0.0..=1e9).contains(usd));
+        Some(
+            usd.map(|usd| Some(Money::from_usd(usd)))
+                .ok_or_else(|| self.wrong(value, "USD a month from 0, or `none`")),
+        )
+    }
+
+    /// `x2`, `x0.5`, `+20%`, `-10%`.
+    fn factor(&self, word: &str) -> Result<f64, ChangeError> {
+        let plain = |text: &str| {
+            text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse::<f64>().ok())?
+        };
+        let percent = |text: &str| plain(text.strip_suffix('%')?);
+        let factor = match word.split_at_checked(1) {
+            Some(("x", rest)) => plain(rest),
+            Some(("+", rest)) => percent(rest).map(|more| 1.0 + more / 100.0),
+            Some(("-", rest)) => percent(rest).map(|less| 1.0 - less / 100.0),
+            _ => None,
+        };
+        let factor = factor.filter(|factor| *factor > 0.0 && *factor <= 1e6);
+        factor.ok_or_else(|| self.wrong(word, "a factor above 0 such as `x2`, `x0.5`, `+20%` or `-10%`"))
+    }
+
+    fn by<T: FromStr>(&self, word: &str, to: &str) -> Result<By<T>, ChangeError> {
+        match (self.factor(word), word.parse()) {
+            (Ok(factor), _) => Ok(By::Factor(factor)),
+            (Err(_), Ok(to)) => Ok(By::To(to)),
+            (Err(_), Err(_)) => {
+                Err(self.wrong(word, format!("a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or {to}")))
+            }
+        }
+    }
+
+    fn or_none<T: FromStr<Err = model::BadQuantity>>(&self, word: &str) -> Result<Option<T>, ChangeError> {
+        if word == "none" {
+            return Ok(None);
+        }
+        word.parse()
+            .map(Some)
+            .map_err(|error: model::BadQuantity| self.wrong(word, format!("{}, or `none`", error.expected)))
+    }
+
+    fn number<T: FromStr>(&self, word: &str) -> Result<T, ChangeError> {
+        // No sign, exponent, `inf` or `nan`: whether the number makes sense is the planner's to say.
+        let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let number = word.parse().ok().filter(|_| plain);
+        number.ok_or_else(|| self.wrong(word, "a plain number"))
+    }
+
+    fn scope(&self, word: &str) -> Result<Scope, ChangeError> {
+        match word {
+            "node" => Ok(Scope::Node),
+            "zone" => Ok(Scope::Zone),
+            "region" => Ok(Scope::Region),
+            _ => Err(self.wrong(word, "`node`, `zone` or `region`")),
+        }
+    }
+
+    fn survived(&self, word: &str) -> Result<Option<Scope>, ChangeError> {
+        match word {
+            "nothing" => Ok(None),
+            "zone" | "node" => self.scope(word).map(Some),
+            _ => Err(self.wrong(word, "`zone`, `node` or `nothing`")),
+        }
+    }
+}
+
+impl Change {
+    /// Leaves something out: `zone` or `node`, then its loss need not be survived, or a service or database by its name.
+    #[must_use]
+    pub fn without(what: &str) -> Change {
+        let text = format!("without {what}");
+        let what = match what {
+            "zone" => What::WithoutLossOf(Scope::Zone),
+            "node" => What::WithoutLossOf(Scope::Node),
+            name => What::WithoutPart(name.to_owned()),
+        };
+        Change { text, what }
+    }
+
+    /// Makes the change.
+    ///
+    /// # Errors
+    /// [`ChangeError::Nothing`] when the file has nothing of that kind or name.
+    pub fn make(&self, app: &mut App, options: &mut Options, terms: &mut Terms) -> Result<(), ChangeError> {
+        let objectives = &mut app.objectives;
+        match &self.what {
+            What::Load(of, by) => return self.load(app, of, *by),
+            What::Writes(of, by) => return self.writes(app, of, *by),
+            What::Storage(of, by) => return self.storage(app, of, *by),
+            What::Prices(of, factor) => return self.prices(options, of, *factor),
+            What::Availability(asked) => objectives.availability = *asked,
+            What::Budget(budget) => objectives.budget = *budget,
+            What::Survive(scope) => {
+                objectives.survive.retain(|scope| *scope == Scope::Region);
+                objectives.survive.extend(*scope);
+                // Said to be nothing is not the same as not said.
+                terms.unreserved = scope.is_none();
+            }
+            What::Recovery { time, scope, asked } => {
+                *of_scope(if *time { &mut objectives.rto } else { &mut objectives.rpo }, *scope) = *asked;
+            }
+            What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
+            What::Zones(zones) => app.placement.zones = *zones,
+            What::Assume(name, value) => drop(app.assume.insert(name.clone(), *value)),
+            What::WithoutLossOf(scope) => return self.without_loss_of(app, terms, *scope),
+            What::WithoutPart(name) => return self.without_part(app, name),
+        }
+        Ok(())
+    }
+
+    fn nothing(&self, why: impl Into<String>) -> ChangeError {
+        ChangeError::Nothing { text: self.text.clone(), why: why.into() }
+    }
+
+    /// When nothing was changed: there is none of that name, or none at all that says so.
+    fn changed(&self, count: usize, of: &Of, kind: &str, key: &str) -> Result<(), ChangeError> {
+        match (count, of) {
+            (0, Some(name)) => {
+                Err(self.nothing(format!("there is no {kind} `{name}` with `{key}` in the file")))
+            }
+            (0, None) => Err(self.nothing(format!("no {kind} of the file says its `{key}`"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn load(&self, app: &mut App, of: &Of, by: By<Rate>) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for service in app.services.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            let Some(load) = &mut service.load else { continue };
+            let factor = match by {
+                By::Factor(factor) => factor,
+                By::To(to) => to.0 / load.peak.0,
+            };
+            load.peak = scaled(by, load.peak);
+            // From a peak of nothing no share can be kept.
+            load.mean = load.mean.map(|mean| Rate(mean.0 * factor)).filter(|mean| mean.0.is_finite());
+            count += 1;
+        }
+        self.changed(count, of, "service", "load")?;
+        // Twice the users write twice as much.
+        match (of, by) {
+            (None, By::Factor(_)) => {
+                for writes in app.databases.iter_mut().filter_map(|database| database.writes.as_mut()) {
+                    *writes = scaled(by, *writes);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn writes(&self, app: &mut App, of: &Of, by: By<Rate>) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            database.writes = match (by, database.writes) {
+                (By::To(to), _) => Some(to),
+                (By::Factor(_), Some(writes)) => Some(scaled(by, writes)),
+                (By::Factor(_), None) => continue,
+            };
+            count += 1;
+        }
+        self.changed(count, of, "database", "writes")
+    }
+
+    fn storage(&self, app: &mut App, of: &Of, by: By<Bytes>) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            database.storage = match by {
+                By::Factor(factor) => Bytes((database.storage.0 as f64 * factor).round() as u64),
+                By::To(to) => to,
+            };
+            count += 1;
+        }
+        self.changed(count, of, "database", "storage")
+    }
+
+    fn prices(&self, options: &mut Options, of: &Of, factor: f64) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for offer in options.catalog.regions.iter_mut().filter(|offer| is(of, &offer.provider)) {
+            offer.reprice(&|price| price.usd *= factor);
+            count += 1;
+        }
+        match (count, of) {
+            (0, Some(name)) => Err(self.nothing(format!("the catalogue has no provider `{name}`"))),
+            (0, None) => {
+                Err(self.nothing("nothing is bought for this machine (`--provider aws` plans for a cloud)"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn standbys(&self, app: &mut App, of: &Of, standbys: u8) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            // A witness is the third vote of two copies; with more it is one of them.
+            database.witness = database.witness && standbys == 1;
+            database.standbys = standbys;
+            count += 1;
+        }
+        self.changed(count, of, "database", "standbys")
+    }
+
+    fn without_loss_of(&self, app: &mut App, terms: &mut Terms, scope: Scope) -> Result<(), ChangeError> {
+        let by_default = scope == Scope::Zone && size::reserves_by_default(app);
+        let objectives = &mut app.objectives;
+        let asked = objectives.survive.contains(&scope);
+        objectives.survive.retain(|survived| *survived != scope);
+        let times =
+            [of_scope(&mut objectives.rto, scope).take(), of_scope(&mut objectives.rpo, scope).take()];
+        // With nothing left in `survive` the reserve for a zone would come back by default.
+        terms.unreserved |= asked || by_default;
+        if asked || by_default || times.iter().any(Option::is_some) {
+            return Ok(());
+        }
+        let word = if scope == Scope::Zone { "zone" } else { "node" };
+        Err(self.nothing(format!("nothing in the file asks that the loss of a {word} is survived")))
+    }
+
+    fn without_part(&self, app: &mut App, name: &str) -> Result<(), ChangeError> {
+        let before = app.services.len() + app.databases.len();
+        app.services.retain(|service| service.name.as_str() != name);
+        app.databases.retain(|database| database.name.as_str() != name);
+        app.ingress.retain(|entry| entry.to.as_str() != name);
+        if app.services.is_empty() {
+            return Err(self.nothing("it is the only service of the file"));
+        }
+        if app.services.len() + app.databases.len() == before {
+            let why = format!(
+                "there is no service or database `{name}` in the file; `zone` and `node` leave out what their loss asks for"
+            );
+            return Err(self.nothing(why));
+        }
+        Ok(())
+    }
+}
+
+fn is(of: &Of, name: &str) -> bool {
+    of.as_ref().is_none_or(|of| of == name)
+}
+
+fn scaled(by: By<Rate>, rate: Rate) -> Rate {
+    match by {
+        By::Factor(factor) => Rate(rate.0 * factor),
+        By::To(to) => to,
+    }
+}
+
+fn of_scope(per: &mut PerScope, scope: Scope) -> &mut Option<Duration> {
+    match scope {
+        Scope::Node => &mut per.node,
+        Scope::Zone => &mut per.zone,
+        Scope::Region => &mut per.region,
+    }
+}
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,352 @@
+use expect_test::{Expect, expect};
+use model::{Database, DatabaseName, Duration, Load, Rate, WhenAlone};
+
+use super::*;
+use crate::tests::{cloud, few, options, service};
+use crate::{certified_on, diff, plan};
+
+pub(crate) fn shop_with_a_database() -> App {
+    let mut app = cloud();
+    app.services.push(service("api", 150.0));
+    app.objectives.survive = vec![Scope::Zone];
+    app.objectives.rto.zone = Some(Duration(60_000));
+    app.databases = vec![Database {
+        name: DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: "50G".parse().unwrap(),
+        standbys: 2,
+        witness: false,
+        writes: Some(Rate(80.0)),
+        when_alone: WhenAlone::Block,
+    }];
+    app
+}
+
+fn made(app: &App, changes: &[Change]) -> Result<(App, Options, Terms), ChangeError> {
+    let (mut app, mut options, mut terms) = (app.clone(), options(), Terms::default());
+    for change in changes {
+        change.make(&mut app, &mut options, &mut terms)?;
+    }
+    Ok((app, options, terms))
+}
+
+/// The difference that changes make to the plan.
+#[track_caller]
+fn check(changes: &[Change], expect: Expect) {
+    let before = shop_with_a_database();
+    let (app, changed, terms) = made(&before, changes).unwrap();
+    let after = certified_on(&app, &changed, &terms).unwrap().plan;
+    expect.assert_eq(&diff(&plan(&before, &options()).unwrap(), &after));
+}
+
+fn what_if(text: &str) -> Vec<Change> {
+    changes(text).unwrap()
+}
+
+#[test]
+fn a_change_shows_what_starts_ends_and_costs() {
+    check(
+        &what_if("load x2"),
+        expect![[r#"
+            ~ api: 2 -> 6 replicas, 1 -> 2 needed at peak
+            ~ web: 5 -> 8 replicas, 3 -> 5 needed at peak
+            ~ db: writes 80rps -> 160rps
+            ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
+            ~ 60 -> 100 x GB of disk for web: 5.71 -> 9.52 USD/month (+3.81)
+            ~ 2 -> 3 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
+            ~ 3 -> 5 x n4-standard-2 for web: 234.39 -> 390.64 USD/month (+156.26)
+              USD/month: 661.84 -> 901.94 (+240.10)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 86.1
+              objectives: met -> missed
+                - the budget is 900.00 USD/month, and this costs 901.94, 1.94 more
+        "#]],
+    );
+    check(
+        &what_if("load api 1200rps, availability 99.9%"),
+        expect![[r#"
+            ~ api: 2 -> 11 replicas, 1 -> 7 needed at peak
+            ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+            + 3 x n4-standard-4 for api: 468.77 USD/month
+              USD/month: 661.84 -> 976.26 (+314.42)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 86.2
+              objectives: met -> missed
+                - the budget is 900.00 USD/month, and this costs 976.26, 76.26 more
+        "#]],
+    );
+    check(
+        &what_if("prices gcp +50%"),
+        expect![[r#"
+            ~ 40 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
+            ~ 210 x GB of disk for db: 19.99 -> 29.99 USD/month (+10.00)
+            ~ 60 x GB of disk for web: 5.71 -> 8.57 USD/month (+2.86)
+            ~ 1 x forwarding rule: 7.30 -> 10.95 USD/month (+3.65)
+            ~ 2 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
+            ~ 3 x n4-standard-2 for db: 234.39 -> 351.58 USD/month (+117.19)
+            ~ 3 x n4-standard-2 for web: 234.39 -> 351.58 USD/month (+117.19)
+              USD/month: 661.84 -> 992.77 (+330.92)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 86.1
+              objectives: met -> missed
+                - the budget is 900.00 USD/month, and this costs 992.77, 92.77 more
+        "#]],
+    );
+    check(
+        &what_if("standbys 0"),
+        expect![[r#"
+            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
+            ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
+            ~ web: 5 -> 6 replicas
+            ~ db: postgres:15, 3 nodes, quorum -> postgres:15, 1 node, no failover
+            ~ 210 -> 70 x GB of disk for db: 19.99 -> 6.66 USD/month (-13.33)
+            ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
+            + 1 x application load balancer: 16.43 USD/month
+            + 2 x ecs.c7.large for api: 111.27 USD/month
+            + 2 x ecs.c7.xlarge for web: 222.73 USD/month
+            + 1 x ecs.g7.large for db: 65.98 USD/month
+            - 1 x forwarding rule: 7.30 USD/month
+            + 1 x load balancer capacity unit: 5.84 USD/month
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+            - 3 x n4-standard-2 for db: 234.39 USD/month
+            - 3 x n4-standard-2 for web: 234.39 USD/month
+              USD/month: 661.84 -> 436.53 (-225.32)
+              availability: 99.983% -> 99.951%
+              downtime min/year: 86.1 -> 253.6
+              objectives: met -> missed
+                - `survive: [zone]` was asked, and `db` has one node: nothing takes over (write `standbys: 2`)
+                - `rto: { zone: 1m }` was asked, and for `db` it is repaired in about 4h
+        "#]],
+    );
+    check(
+        &what_if("storage x10, budget 100"),
+        expect![[r#"
+            ~ db: storage 50G -> 500G
+            ~ 210 -> 1560 x GB of disk for db: 19.99 -> 148.51 USD/month (+128.52)
+              USD/month: 661.84 -> 790.36 (+128.52)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 86.1
+              objectives: met -> missed
+                - the budget is 100.00 USD/month, and this costs 790.36, 690.36 more
+        "#]],
+    );
+    check(
+        &[Change::without("zone")],
+        expect![[r#"
+            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a
+            ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
+            ~ db: nodes in 3 -> 1 zones
+            + 1 x application load balancer: 16.43 USD/month
+            + 2 x ecs.c7.large for api: 111.27 USD/month
+            + 3 x ecs.c7.large for web: 166.91 USD/month
+            + 3 x ecs.g7.large for db: 197.93 USD/month
+            - 1 x forwarding rule: 7.30 USD/month
+            + 1 x load balancer capacity unit: 5.84 USD/month
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+            - 3 x n4-standard-2 for db: 234.39 USD/month
+            - 3 x n4-standard-2 for web: 234.39 USD/month
+              USD/month: 661.84 -> 527.89 (-133.95)
+              availability: 99.983% -> 99.974%
+              downtime min/year: 86.1 -> 133.9
+              objectives: met -> met
+        "#]],
+    );
+    check(
+        &[Change::without("api")],
+        expect![[r#"
+        - api: 2 replicas
+        - 40 x GB of disk for api: 3.81 USD/month
+        - 2 x n4-standard-2 for api: 156.26 USD/month
+          USD/month: 661.84 -> 501.78 (-160.07)
+          availability: 99.983% -> 99.983%
+          downtime min/year: 86.1 -> 86.1
+          objectives: met -> met
+    "#]],
+    );
+    check(
+        &[Change::without("db")],
+        expect![[r#"
+        ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
+        ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
+        ~ web: 5 -> 6 replicas
+        - db: postgres:15, 3 nodes, quorum
+        - 210 x GB of disk for db: 19.99 USD/month
+        ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
+        + 1 x application load balancer: 16.43 USD/month
+        + 2 x ecs.c7.large for api: 111.27 USD/month
+        + 2 x ecs.c7.xlarge for web: 222.73 USD/month
+        - 1 x forwarding rule: 7.30 USD/month
+        + 1 x load balancer capacity unit: 5.84 USD/month
+        - 2 x n4-standard-2 for api: 156.26 USD/month
+        - 3 x n4-standard-2 for db: 234.39 USD/month
+        - 3 x n4-standard-2 for web: 234.39 USD/month
+          USD/month: 661.84 -> 363.89 (-297.96)
+          availability: 99.983% -> 99.983%
+          downtime min/year: 86.1 -> 85.7
+          objectives: met -> met
+    "#]],
+    );
+}
+
+#[test]
+fn a_change_by_nothing_changes_nothing() {
+    for text in [
+        "load x1",
+        "load api x1",
+        "load web 400rps",
+        "writes +0%",
+        "prices x1",
+        "standbys 2",
+        "storage db 50G",
+        "zones 3",
+    ] {
+        check(
+            &what_if(text),
+            expect![[r#"
+            no changes
+        "#]],
+        );
+    }
+}
+
+#[test]
+fn a_loss_that_need_not_be_survived_leaves_nothing_of_what_it_asked_for() {
+    let (app, _, terms) = made(&shop_with_a_database(), &[Change::without("zone")]).unwrap();
+    assert!(app.objectives.survive.is_empty() && app.objectives.rto.zone.is_none() && terms.unreserved);
+    // By default, with 99.9 % and more, there is a reserve for a zone as if it had been asked for.
+    let by_default = made(&cloud(), &[Change::without("zone")]).unwrap();
+    let less = certified_on(&by_default.0, &by_default.1, &by_default.2).unwrap().plan;
+    assert!(less.feasible && less.usd_month < plan(&cloud(), &options()).unwrap().usd_month);
+    let mut node = cloud();
+    node.objectives.rto.node = Some(Duration(10_000));
+    let (app, _, terms) = made(&node, &[Change::without("node")]).unwrap();
+    assert!(app.objectives.rto.node.is_none() && !terms.unreserved, "the reserve for a zone stays");
+}
+
+#[test]
+fn load_keeps_the_share_of_its_mean_and_takes_the_writes_along() {
+    let mut app = shop_with_a_database();
+    app.services[0].load = Some(Load { peak: Rate(400.0), mean: Some(Rate(120.0)) });
+    let load = |text: &str| {
+        let (app, ..) = made(&app, &what_if(text)).unwrap();
+        (app.services[0].load.unwrap(), app.services[1].load.unwrap().peak, app.databases[0].writes.unwrap())
+    };
+    let mean = |peak, mean| Load { peak: Rate(peak), mean: Some(Rate(mean)) };
+    assert_eq!(load("load x2"), (mean(800.0, 240.0), Rate(300.0), Rate(160.0)));
+    assert_eq!(load("load web 200rps"), (mean(200.0, 60.0), Rate(150.0), Rate(80.0)));
+    assert_eq!(load("writes db 40/s"), (mean(400.0, 120.0), Rate(150.0), Rate(40.0)));
+}
+
+#[test]
+fn what_is_no_change_is_refused_with_what_would_be_one() {
+    let refused = |text: &str| {
+        let error = changes(text).and_then(|changes| made(&shop_with_a_database(), &changes).map(drop));
+        error.unwrap_err().to_string()
+    };
+    expect![[r#"
+        `faster` is no change that is known; there are
+          load [SERVICE] x2            `load` of every service (and `writes` of every database), or of one
+          load SERVICE 800rps          `load.peak`; the mean keeps its share of it
+          writes [DATABASE] x2         `writes` of every database, or of one; also `writes DATABASE 200/s`
+          storage [DATABASE] x2        `storage`; also `storage DATABASE 200G`
+          prices [PROVIDER] +20%       every price of the catalogue, or those of one provider
+          availability 99.99%          `objectives.availability`, or `availability none`
+          budget 500                   `objectives.budget` in USD/month, or `budget none`
+          survive zone                 `objectives.survive`: `zone`, `node` or `nothing`
+          rto zone 30s                 `objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise
+          standbys [DATABASE] 1        `standbys` of every database, or of one
+          zones 2                      `placement.zones`
+          assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));
+    let texts = [
+        "load 2x",
+        "load x0",
+        "load x-1",
+        "load xNaN",
+        "load x1e9",
+        "load web 5",
+        "load www x2",
+        "load",
+        "load a b c",
+        "availability 100%",
+        "availability 99.99",
+        "budget -1",
+        "budget inf",
+        "survive region",
+        "rto zone",
+        "rto continent 5s",
+        "rpo zone 5",
+        "standbys two",
+        "standbys main 2",
+        "zones -1",
+        "prices +20",
+        "prices azure x2",
+        "assume zone_outage.hours NaN",
+        "",
+    ];
+    let told = texts.map(|text| refused(text).lines().next().unwrap_or_default().to_owned() + "\n");
+    expect![[r#"
+        `load 2x`: `2x` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load x0`: `x0` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load x-1`: `x-1` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load xNaN`: `xNaN` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load x1e9`: `x1e9` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load web 5`: `5` is wrong; expected a factor such as `x2`, `x0.5`, `+20%` or `-10%`, or a rate such as `800rps`
+        `load www x2`: there is no service `www` with `load` in the file
+        `load` is no change that is known; there are
+        `load a b c` is no change that is known; there are
+        `availability 100%`: `100%` is wrong; expected a percentage from 0% to below 100%, such as `99.95%`, or `none`
+        `availability 99.99`: `99.99` is wrong; expected a percentage from 0% to below 100%, such as `99.95%`, or `none`
+        `budget -1`: `-1` is wrong; expected USD a month from 0, or `none`
+        `budget inf`: `inf` is wrong; expected USD a month from 0, or `none`
+        `survive region`: `region` is wrong; expected `zone`, `node` or `nothing`
+        `rto zone` is no change that is known; there are
+        `rto continent 5s`: `continent` is wrong; expected `node`, `zone` or `region`
+        `rpo zone 5`: `5` is wrong; expected a duration with its unit, such as `500ms`, `10s`, `5m`, `12h` or `30d`, or `none`
+        `standbys two`: `two` is wrong; expected a plain number
+        `standbys main 2`: there is no database `main` with `standbys` in the file
+        `zones -1`: `-1` is wrong; expected a plain number
+        `prices +20`: `+20` is wrong; expected a factor above 0 such as `x2`, `x0.5`, `+20%` or `-10%`
+        `prices azure x2`: the catalogue has no provider `azure`
+        `assume zone_outage.hours NaN`: `NaN` is wrong; expected a plain number
+        `` is no change that is known; there are
+    "#]].assert_eq(&told.concat());
+    let without =
+        |name: &str| made(&shop_with_a_database(), &[Change::without(name)]).unwrap_err().to_string();
+    expect![[r#"
+        `without www`: there is no service or database `www` in the file; `zone` and `node` leave out what their loss asks for
+        `without node`: nothing in the file asks that the loss of a node is survived
+    "#]].assert_eq(&format!("{}\n{}\n", without("www"), without("node")));
+    assert!(
+        made(&cloud(), &[Change::without("web")])
+            .unwrap_err()
+            .to_string()
+            .ends_with("the only service of the file")
+    );
+    assert!(
+        made(&cloud(), &what_if("standbys 1")).unwrap_err().to_string().contains("no database of the file")
+    );
+}
+
+#[test]
+fn every_form_that_is_told_about_is_one() {
+    for (form, what) in FORMS {
+        let named = form.replace("SERVICE", "web").replace("DATABASE", "db").replace("PROVIDER", "aws");
+        let all: Vec<&str> = form.split(' ').filter(|word| !word.starts_with('[')).collect();
+        for text in [named.replace(['[', ']'], ""), all.join(" ").replace("SERVICE", "web")] {
+            changes(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+        assert!(!what.is_empty());
+    }
+}
+
+#[test]
+fn prices_of_a_provider_are_changed_and_no_others() {
+    let mut changed = options();
+    what_if("prices gcp x2")[0].make(&mut cloud(), &mut changed, &mut Terms::default()).unwrap();
+    for (one, other) in few().regions.iter().zip(&changed.catalog.regions) {
+        let factor = if one.provider == "gcp" { 2.0 } else { 1.0 };
+        assert_eq!(one.machines[0].price.usd * factor, other.machines[0].price.usd);
+        assert!(one.units.iter().all(|(unit, price)| price.usd * factor == other.units[unit].usd));
+    }
+}

@@ -1,0 +1,136 @@
+//! The reasons for the terminal.
+
+use std::fmt::Write as _;
+
+use super::{Cheapest, End, Explained, Frontier, Sensitivity, Speed};
+use crate::render::{Page, minutes};
+
+/// Assumptions that move less than this many minutes a year, and change no winner, are told together.
+const SMALL_MIN: f64 = 0.05;
+
+/// What is said below a plan for those who ask why: a page of at most `width` columns where words allow it.
+#[must_use]
+pub fn reasons(explained: &Explained, width: usize, colour: bool) -> String {
+    let mut page = Page::new(width, colour);
+    let reasons = &explained.reasons;
+    let worth = reasons.worth.iter().map(|worth| {
+        let price = match explained.planned.plan.provider.as_str() {
+            "local" => "nothing on this machine".to_owned(),
+            _ => format!("{:.2} USD/month", worth.usd_month),
+        };
+        let instead =
+            if worth.without.same { String::new() } else { format!(" (else {})", worth.without.name) };
+        format!("`{}` costs {price}{instead}", worth.objective)
+    });
+    page.items("what each objective costs", &worth.collect::<Vec<_>>());
+    ladder(&mut page, &reasons.frontier, explained);
+    page.items("how much hangs on each assumption", &assumptions(&reasons.assumptions));
+    page.items("how much hangs on old and assumed prices", &prices(&reasons.prices));
+    page.items("how much hangs on machines that nobody measured", &speeds(&reasons.speeds, explained));
+    page.text
+}
+
+fn ladder(page: &mut Page, frontier: &Frontier, explained: &Explained) {
+    page.head(&format!("the cheapest for each availability, {}", frontier.unit));
+    let chosen = explained.planned.plan.availability.unavailability;
+    for rung in &frontier.kept {
+        let down = model::Availability { unavailability: rung.unavailability };
+        let own = (rung.unavailability - chosen).abs() <= 1e-9 * chosen;
+        let mark = if own { "  <- this plan" } else { "" };
+        let min_year = minutes(down.downtime_min_year());
+        let cost =
+            if frontier.unit == "replicas" { rung.cost.to_string() } else { format!("{:.2}", rung.cost) };
+        page.line(&format!("  {cost:>10}  {down:>10}  {min_year:>8} min/year{mark}"));
+    }
+}
+
+/// What becomes of the plan at one end, when that is worth a word.
+fn happens(end: &End, own_usd: f64) -> Option<String> {
+    match &end.cheapest {
+        None => Some("nothing keeps every objective".to_owned()),
+        Some(other) if !other.same => Some(instead(other, end, own_usd)),
+        Some(_) if !end.kept => Some("an objective is missed".to_owned()),
+        Some(_) => None,
+    }
+}
+
+fn instead(other: &Cheapest, end: &End, own_usd: f64) -> String {
+    let more = other.usd_month - end.usd_month;
+    let cut = if other.exact { "" } else { ", or something cheaper" };
+    match (end.kept, more.abs() < 0.005, own_usd == 0.0) {
+        (_, true, _) | (_, _, true) => format!("another is the cheapest, {}{cut}", other.name),
+        (true, ..) => format!("another is {:.2} USD/month cheaper, {}{cut}", -more, other.name),
+        (false, ..) => format!(
+            "this one is too often down, and the cheapest is {more:+.2} USD/month, {}{cut}",
+            other.name
+        ),
+    }
+}
+
+fn assumptions(rows: &[Sensitivity]) -> Vec<String> {
+    let mut all = Vec::new();
+    let (mut small, mut sum) = (0, 0.0);
+    for row in rows {
+        let ends = [("at", &row.low), ("at", &row.high)];
+        let told: Vec<String> = ends
+            .into_iter()
+            .filter_map(|(at, end)| Some(format!("{at} {}: {}", end.value, happens(end, end.usd_month)?)))
+            .collect();
+        if row.swing() < SMALL_MIN && told.is_empty() {
+            (small, sum) = (small + 1, sum + row.swing());
+            continue;
+        }
+        let mut text = format!(
+            "{} to {} min/year for `{}` of {} to {} {}",
+            minutes(row.low.min_year),
+            minutes(row.high.min_year),
+            row.name,
+            row.low.value,
+            row.high.value,
+            row.unit
+        );
+        for told in told {
+            let _ = write!(text, "; {told}");
+        }
+        all.push(text);
+    }
+    if small > 0 {
+        all.push(format!("{small} others move it by {} min/year together", minutes(sum)));
+    }
+    all
+}
+
+fn prices(rows: &[Sensitivity]) -> Vec<String> {
+    let mut all = Vec::new();
+    for row in rows {
+        let told: Vec<String> = [&row.low, &row.high]
+            .into_iter()
+            .filter_map(|end| Some(format!("at {} times: {}", end.value, happens(end, end.usd_month)?)))
+            .collect();
+        if row.low.usd_month == row.high.usd_month && told.is_empty() {
+            continue;
+        }
+        let (low, high) = (row.low.usd_month, row.high.usd_month);
+        let mut text = format!("{low:.2} to {high:.2} USD/month for {}", row.what);
+        for told in told {
+            let _ = write!(text, "; {told}");
+        }
+        all.push(text);
+    }
+    all
+}
+
+fn speeds(rows: &[Speed], explained: &Explained) -> Vec<String> {
+    let own = explained.planned.plan.usd_month.usd();
+    let told = |row: &Speed| match &row.cheapest {
+        Some(other) if !other.same && own - other.usd_month >= 0.005 => {
+            format!(
+                "with their {} figure another would be the cheapest, {:.2} USD/month: {}",
+                row.level, other.usd_month, other.name
+            )
+        }
+        Some(_) => format!("with their {} figure nothing is cheaper than this plan", row.level),
+        None => format!("with their {} figure nothing keeps every objective", row.level),
+    };
+    rows.iter().map(told).collect()
+}

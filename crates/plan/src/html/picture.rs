@@ -1,0 +1,107 @@
+//! The architecture: the region, its zones, their machines and what stands on them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use model::Plan;
+
+use super::escaped;
+use crate::explain::{Explained, Part, Placed};
+
+/// Machines that are alike and drawn one by one in a zone; of more the rest is counted.
+const ALIKE_MAX: usize = 6;
+/// Replicas that are drawn one by one on a machine.
+const REPLICAS_MAX: u32 = 12;
+/// Colours that the style sheet has for parts.
+const COLOURS: usize = 6;
+
+const CYLINDER: &str = "<svg class=\"icon\" viewBox=\"0 0 16 16\" aria-hidden=\"true\"><ellipse cx=\"8\" cy=\"3.4\" \
+     rx=\"5.5\" ry=\"2.2\"/><path d=\"M2.5 3.4v9c0 1.2 2.5 2.2 5.5 2.2s5.5-1 5.5-2.2v-9\"/></svg>";
+
+pub(super) fn picture(explained: &Explained) -> String {
+    let plan = &explained.planned.plan;
+    let colours = colours(&explained.places);
+    let zones: String = explained.places.iter().map(|zone| self::zone(zone, &colours)).collect();
+    let place = match plan.provider.as_str() {
+        "local" => "this machine, each zone an emulated data centre".to_owned(),
+        provider => format!("{provider} {}", plan.region),
+    };
+    format!(
+        "<section>\n<h2>What runs where</h2>\n<div class=\"map\">\n{}<div class=\"region\">\n<p class=\"label\">{}</p>\n\
+         <div class=\"zones\">{zones}</div>\n</div>\n</div>\n</section>\n",
+        entry(plan),
+        escaped(&place)
+    )
+}
+
+/// Each service and database its colour, in the order of the file.
+fn colours(places: &[Placed]) -> BTreeMap<&str, usize> {
+    let mut colours = BTreeMap::new();
+    for part in places.iter().flat_map(|zone| &zone.machines) {
+        let next = colours.len() % COLOURS;
+        colours.entry(part.of.as_str()).or_insert(next);
+    }
+    colours
+}
+
+fn entry(plan: &Plan) -> String {
+    if plan.ingress.is_empty() {
+        return String::new();
+    }
+    let to = plan.ingress.iter().map(|entry| {
+        let host = entry.host.as_deref().map(|host| format!("{host} ")).unwrap_or_default();
+        format!(
+            "<span class=\"way\">{}<b>{}</b></span>",
+            escaped(&format!("{host}:{} → ", entry.port)),
+            escaped(entry.to.as_str())
+        )
+    });
+    let what = if plan.provider == "local" { "a front in each zone" } else { "load balancer" };
+    let to: String = to.collect();
+    format!(
+        "<div class=\"entry\"><span class=\"users\">users</span><span class=\"balancer\">{what} {to}</span></div>\n"
+    )
+}
+
+fn zone(zone: &Placed, colours: &BTreeMap<&str, usize>) -> String {
+    let mut html = format!("<div class=\"zone\"><p class=\"label\">{}</p>", escaped(&zone.zone));
+    let mut rest = zone.machines.as_slice();
+    while let Some(first) = rest.first() {
+        let alike = rest.iter().take_while(|part| is_alike(part, first)).count().max(1);
+        let shown = if alike > ALIKE_MAX { ALIKE_MAX - 1 } else { alike };
+        for part in &rest[..shown] {
+            html.push_str(&machine(part, colours[part.of.as_str()]));
+        }
+        if shown < alike {
+            let _ = write!(html, "<p class=\"more\">and {} more alike</p>", alike - shown);
+        }
+        rest = &rest[alike..];
+    }
+    if zone.machines.is_empty() {
+        html.push_str("<p class=\"more\">nothing</p>");
+    }
+    html + "</div>"
+}
+
+fn is_alike(one: &Part, other: &Part) -> bool {
+    one.node.is_none() && (&one.machine, &one.of, one.replicas) == (&other.machine, &other.of, other.replicas)
+}
+
+fn machine(part: &Part, colour: usize) -> String {
+    let on = part.machine.as_deref().unwrap_or("a process");
+    let inside = match &part.node {
+        Some(node) => {
+            let witness = if part.witness { " <span class=\"quiet\">witness</span>" } else { "" };
+            format!("{CYLINDER}<b>{}</b>{witness}", escaped(node))
+        }
+        None => {
+            let drawn = "<i></i>".repeat(part.replicas.min(REPLICAS_MAX) as usize);
+            let count = if part.replicas > 1 { format!(" ×{}", part.replicas) } else { String::new() };
+            format!("<b>{}</b>{count}<span class=\"dots\">{drawn}</span>", escaped(&part.of))
+        }
+    };
+    format!(
+        "<div class=\"machine c{colour}\"><p class=\"holds\">{inside}</p><p class=\"on\">{}</p></div>",
+        escaped(on)
+    )
+}
