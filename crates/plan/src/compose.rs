@@ -70,11 +70,12 @@ pub(crate) fn best(
     let limits = Limits { down: asked, survive, forbidden: false };
     let mut effort = Effort::default();
     let found = space.cheapest(limits, &mut effort);
-    let proof = Proof {
+    let mut proof = Proof {
         space: SPACE,
         catalogue: fingerprint(catalog),
         asked: app.objectives.availability.map(|asked| asked.unavailability),
         incumbent: found.best.as_ref().map(incumbent),
+        model: None,
         topologies: found.topologies,
     };
     let chosen = match found.best {
@@ -86,7 +87,8 @@ pub(crate) fn best(
         .filter(|_| chosen.cost.0 > 0)
         .map_or(0.0, |open| ((chosen.cost.0 - open.0) as f64 / chosen.cost.0 as f64).max(0.0));
     let certificate = Certificate { gap, evaluated: effort.evaluated, pruned: effort.pruned };
-    let mut plan = compose(&space, &chosen, certificate)?;
+    proof.model = modelled(&space, &chosen);
+    let mut plan = compose(&space, &chosen, proof.model.as_ref(), certificate)?;
     plan.missed = missed(&space, &chosen, &plan, survive);
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(&space, &chosen, limits);
@@ -171,7 +173,12 @@ fn availability(down: f64) -> Availability {
     Availability { unavailability: down }
 }
 
-fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) -> Result<Plan, PlanError> {
+fn compose(
+    space: &Space<'_>,
+    chosen: &Candidate<'_>,
+    model: Option<&Application>,
+    certificate: Certificate,
+) -> Result<Plan, PlanError> {
     let app = space.app;
     let (provider, region) = (chosen.market.provider().to_owned(), chosen.market.region().to_owned());
     let lines = lines(space, chosen);
@@ -182,11 +189,11 @@ fn compose(space: &Space<'_>, chosen: &Candidate<'_>, certificate: Certificate) 
     let zones = zone_names(&provider, &region, letters, chosen.zones);
     let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
-    let (down, causes, risks) = match modelled(space, chosen) {
+    let (down, causes, risks) = match model {
         Some(whole) => {
-            let answer = space.odds(chosen.zones).answer(&whole)?;
-            let risks = risks(app, &whole, &space.assumptions)?;
-            (answer.total.get(), causes(&whole, &answer), risks)
+            let answer = space.odds(chosen.zones).answer(whole)?;
+            let risks = risks(app, whole, &space.assumptions)?;
+            (answer.total.get(), causes(whole, &answer), risks)
         }
         None => {
             let name = "fewer replicas than carry the peak".to_owned();
