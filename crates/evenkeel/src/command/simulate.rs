@@ -193,7 +193,8 @@ fn how_many(asked: Option<u32>, subject: &Application, cases: &[Case]) -> (u32, 
 
 /// 1, 2 or 5 times a power of ten, at most `years`; at least 1.
 fn round(years: f64) -> u32 {
-    let power = 10_f64.powf(years.clamp(1.0, 1e9).log10().floor());
+    let years = years.clamp(1.0, 1e9);
+    let power = 10_f64.powf(years.log10().floor());
     let times = [5.0, 2.0].into_iter().find(|times| times * power <= years).unwrap_or(1.0);
     (times * power) as u32
 }

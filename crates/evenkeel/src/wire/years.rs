@@ -21,6 +21,9 @@ const STRETCHES_MIN: u32 = 20;
 /// Most skewness that the downtime of all years may have for its spread to say something: as of 70 outages of one kind.
 const SKEW_MAX: f64 = 0.5;
 
+/// With so many times the years that are needed the spread that was seen is taken as it is.
+const SETTLED: f64 = 16.0;
+
 const HOURS_YEAR: f64 = 8_766.0;
 
 /// What was computed beside what was played.
@@ -132,40 +135,57 @@ impl Compared {
 /// The model's years beside its exact answer.
 pub fn compare(model: &Application, answer: &Answer, played: &Played) -> Compared {
     let bound = matches!(answer.exactness, Exactness::SafeBound { .. });
-    let mut compared = Compared::new(answer.total.get(), played.unavailability, played.deviation, bound);
-    let needed = needed(model, answer);
-    if f64::from(played.years) < needed {
-        compared.verdict = Verdict::TooFew(needed);
+    let (expected, years) = (Expected::of(model, answer), f64::from(played.years));
+    // Years that happen to have few long outages differ little from each other too: they would take themselves for exact.
+    let least = if years < expected.years * SETTLED { expected.deviation(years) } else { 0.0 };
+    let deviation = played.deviation.max(least);
+    let mut compared = Compared::new(answer.total.get(), played.unavailability, deviation, bound);
+    if years < expected.years {
+        compared.verdict = Verdict::TooFew(expected.years);
     }
     compared
 }
 
-/// Years after which the spread of stretches says something: outages are taken to be exponential with the longest mean that
-/// their cause can have, which asks for too many years rather than too few.
-fn needed(model: &Application, answer: &Answer) -> f64 {
-    let longest =
-        |outages: &mut dyn Iterator<Item = Outage>| outages.map(|outage| outage.hours).fold(0.0, f64::max);
-    let hours = |cause: &Cause| match *cause {
-        Cause::Shared(index) => longest(&mut model.shared.get(index).map(|shared| shared.outage).into_iter()),
+/// How the downtime of years is expected to vary: outages are taken to be exponential with the longest mean that their cause can
+/// have, so it varies no more than this, and fewer years would do.
+struct Expected {
+    /// Years after which that is nearly a normal distribution.
+    years: f64,
+    /// Of the downtime of an hour, in hours squared.
+    variance: f64,
+}
+
+impl Expected {
+    fn of(model: &Application, answer: &Answer) -> Expected {
+        let moment = |power: i32| -> f64 {
+            answer.causes.iter().map(|(cause, share)| share.get() * longest(model, cause).powi(power)).sum()
+        };
+        // Of exponential outages in one hour: variance 2 and third moment 6 times the share of time and the mean and its square.
+        let (variance, third) = (2.0 * moment(1), 6.0 * moment(2));
+        let skew =
+            if variance > 0.0 { (third / SKEW_MAX).powi(2) / variance.powi(3) / HOURS_YEAR } else { 0.0 };
+        Expected { years: skew.max(f64::from(STRETCHES_MIN)), variance }
+    }
+
+    /// Standard deviation of the unavailability of so many years.
+    fn deviation(&self, years: f64) -> f64 {
+        (self.variance / (years * HOURS_YEAR)).sqrt()
+    }
+}
+
+/// Longest mean of an outage by `cause`, in hours.
+fn longest(model: &Application, cause: &Cause) -> f64 {
+    let group = |index: usize| model.groups.get(index);
+    match *cause {
+        Cause::Shared(index) => model.shared.get(index).map_or(0.0, |shared| shared.outage.hours),
         Cause::Zones => model.zone.hours,
-        Cause::Pools => longest(&mut model.pools.iter().map(|pool| pool.outage)),
-        Cause::Nodes(index) => longest(&mut model.groups.get(index).map(|group| group.node).into_iter()),
-        Cause::Machines(index) => {
-            longest(&mut model.fleets.get(index).map(|fleet| fleet.machine).into_iter())
+        Cause::Pools => model.pools.iter().map(|pool| pool.outage.hours).fold(0.0, f64::max),
+        Cause::Nodes(index) => group(index).map_or(0.0, |group| group.node.hours),
+        Cause::Machines(index) => model.fleets.get(index).map_or(0.0, |fleet| fleet.machine.hours),
+        Cause::Takeover(index) => {
+            group(index).and_then(|group| group.takeover).map_or(0.0, |takeover| takeover.seconds / 3_600.0)
         }
-        Cause::Takeover(index) => model
-            .groups
-            .get(index)
-            .and_then(|group| group.takeover)
-            .map_or(0.0, |takeover| takeover.seconds / 3_600.0),
-    };
-    let moment = |power: i32| -> f64 {
-        answer.causes.iter().map(|(cause, share)| share.get() * hours(cause).powi(power)).sum()
-    };
-    // Of a sum of exponential outages in one hour: variance 2 and third moment 6 times share and mean.
-    let (variance, third) = (2.0 * moment(1), 6.0 * moment(2));
-    let least = f64::from(STRETCHES_MIN);
-    if variance > 0.0 { least.max((third / SKEW_MAX).powi(2) / variance.powi(3) / HOURS_YEAR) } else { least }
+    }
 }
 
 /// Failures and repairs of `model` in a year, about.

@@ -171,7 +171,7 @@ fn no_seed_of_the_fewest_years_contradicts_a_model_that_is_right() {
     app.fleets.clear();
     app.shared.push(rare);
     let answer = app.availability().unwrap();
-    let years = needed(&app, &answer).ceil() as u32;
+    let years = Expected::of(&app, &answer).years.ceil() as u32;
     for seed in 0..400 {
         let played = simulate(&app, seed, years, &[]).unwrap();
         assert_eq!(compare(&app, &answer, &played).verdict, Verdict::Agree, "seed {seed}, {years} years");
