@@ -19,7 +19,9 @@ const BATCHES: u32 = 50;
 /// Most zones and most nodes.
 const COUNT_MAX: u8 = 7;
 /// Longest run.
-const YEARS_MAX: u32 = 1_000_000;
+pub const YEARS_MAX: u32 = 1_000_000;
+/// Failures and repairs of one step of a run: some hundredths of a second.
+const STEP_EVENTS: u32 = 1_000;
 
 /// How often something fails and how long it is away: exponential, both.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +50,7 @@ pub struct Simulation {
 }
 
 /// What was seen.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Simulated {
     /// Years that were played.
     pub years: u32,
@@ -56,6 +58,10 @@ pub struct Simulated {
     pub unavailability: f64,
     /// Standard deviation of that as an estimate, from how stretches of the run differ.
     pub deviation: f64,
+    /// The part of `unavailability` that another node ended by becoming primary.
+    pub taking: Share,
+    /// The rest of it: in `waits`.
+    pub waiting: Share,
     /// Lengths of the gaps that another node ended by becoming primary, in milliseconds, in order of time.
     pub takeovers_ms: Vec<u64>,
     /// All others: a node that came back may have been waited for, or the run ended before it was over.
@@ -64,6 +70,29 @@ pub struct Simulated {
     pub events: u64,
     /// Runs through the keepers' rules.
     pub looks: u64,
+}
+
+/// A share of time, in 0..=1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Of all time that was played.
+    pub of_time: f64,
+    /// Standard deviation of that as an estimate, from how stretches of the run differ.
+    pub deviation: f64,
+}
+
+/// A run that is played step by step, so that whoever waits for it can be told how far it is, and can end it.
+pub struct Simulating {
+    years: u32,
+    end_ms: f64,
+    /// Of the last event.
+    now_ms: f64,
+    chance: Chance,
+    timed: Timed,
+    zones: Vec<Part>,
+    nodes: Vec<Part>,
+    gaps: Vec<Gap>,
+    events: u64,
 }
 
 /// A number that makes no sense.
@@ -116,7 +145,11 @@ impl Part {
 }
 
 impl Simulation {
-    fn check(&self) -> Result<(), SimulateError> {
+    /// Refuses what cannot be played.
+    ///
+    /// # Errors
+    /// [`SimulateError`] with the number that makes no sense.
+    pub fn check(&self) -> Result<(), SimulateError> {
         let count = |what, value: u8, from: u8, rule| match (from..=COUNT_MAX).contains(&value) {
             true => Ok(()),
             false => Err(SimulateError { what, value: value.to_string(), rule }),
@@ -132,50 +165,91 @@ impl Simulation {
     /// # Errors
     /// [`SimulateError`] for numbers that make no sense, and for no years or more than a million.
     pub fn run(&self, seed: u64, years: u32) -> Result<Simulated, SimulateError> {
+        let mut run = self.start(seed, years)?;
+        while run.step() {}
+        Ok(run.seen())
+    }
+
+    /// As [`Simulation::run`], with nothing played yet.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn start(&self, seed: u64, years: u32) -> Result<Simulating, SimulateError> {
         self.check()?;
         if !(1..=YEARS_MAX).contains(&years) {
             let value = years.to_string();
             return Err(SimulateError { what: "the years to play", value, rule: "1 to 1,000,000" });
         }
         let mut chance = Chance::from_seed(seed);
-        let mut timed = Timed::new(self.nodes, self.witness, self.pace, chance.next_u64());
-        let mut zones: Vec<Part> = (0..self.zones).map(|_| Part::new(self.zone, &mut chance)).collect();
-        let mut nodes: Vec<Part> = (0..self.nodes).map(|_| Part::new(self.node, &mut chance)).collect();
+        let timed = Timed::new(self.nodes, self.witness, self.pace, chance.next_u64());
+        let zones = (0..self.zones).map(|_| Part::new(self.zone, &mut chance)).collect();
+        let nodes = (0..self.nodes).map(|_| Part::new(self.node, &mut chance)).collect();
         let end_ms = f64::from(years) * HOURS_YEAR * MS_HOUR;
-        let mut seen = Simulated { years, ..Simulated::default() };
-        let mut gaps = Vec::new();
-        loop {
-            let parts = zones.iter_mut().chain(&mut nodes);
-            let Some((index, part)) = parts.enumerate().min_by(|a, b| a.1.next_ms.total_cmp(&b.1.next_ms))
-            else {
-                break;
-            };
-            let at_ms = part.next_ms.min(end_ms);
-            timed.advance(at_ms as u64);
-            if part.next_ms >= end_ms {
-                break;
-            }
-            part.turn(&mut chance);
-            seen.events += 1;
-            let zone = usize::from(self.zones);
-            for (node, machine) in nodes.iter().enumerate() {
-                let concerned = if index < zone { node % zone == index } else { node == index - zone };
-                if concerned {
-                    let id = NodeId(node as u8 + 1);
-                    let usable = machine.up && zones[node % zone].up;
-                    if usable { timed.repair(id) } else { timed.fail(id) }
-                }
-            }
-            gaps.extend(timed.gaps());
+        let (now_ms, gaps, events) = (0.0, Vec::new(), 0);
+        Ok(Simulating { years, end_ms, now_ms, chance, timed, zones, nodes, gaps, events })
+    }
+}
+
+impl Simulating {
+    /// Plays up to a thousand failures and repairs. `false`: the years are over.
+    pub fn step(&mut self) -> bool {
+        (0..STEP_EVENTS).all(|_| self.event())
+    }
+
+    /// Years that were played.
+    #[must_use]
+    pub fn years(&self) -> u32 {
+        (self.now_ms / MS_HOUR / HOURS_YEAR) as u32
+    }
+
+    /// The next failure or repair; `false`: it comes after the end.
+    fn event(&mut self) -> bool {
+        let parts = self.zones.iter_mut().chain(&mut self.nodes);
+        let next = parts.enumerate().min_by(|a, b| a.1.next_ms.total_cmp(&b.1.next_ms));
+        let Some((index, part)) = next else { return false };
+        self.now_ms = part.next_ms.min(self.end_ms);
+        self.timed.advance(self.now_ms as u64);
+        if part.next_ms >= self.end_ms {
+            return false;
         }
-        gaps.extend(timed.gaps());
-        gaps.extend(timed.unfinished());
-        seen.looks = timed.looks();
-        let takeovers = gaps.iter().filter(|gap| gap.moved && !gap.helped);
-        seen.takeovers_ms = takeovers.map(|gap| gap.ms).collect();
-        seen.waits = (gaps.len() - seen.takeovers_ms.len()) as u64;
-        (seen.unavailability, seen.deviation) = share(&gaps, end_ms);
-        Ok(seen)
+        part.turn(&mut self.chance);
+        self.events += 1;
+        let zone = self.zones.len();
+        for (node, machine) in self.nodes.iter().enumerate() {
+            let concerned = if index < zone { node % zone == index } else { node == index - zone };
+            if concerned {
+                let id = NodeId(node as u8 + 1);
+                let usable = machine.up && self.zones[node % zone].up;
+                if usable { self.timed.repair(id) } else { self.timed.fail(id) }
+            }
+        }
+        self.gaps.extend(self.timed.gaps());
+        true
+    }
+
+    /// What was seen, when the years are over.
+    #[must_use]
+    pub fn seen(mut self) -> Simulated {
+        self.gaps.extend(self.timed.gaps());
+        self.gaps.extend(self.timed.unfinished());
+        let (taking, waiting): (Vec<Gap>, Vec<Gap>) =
+            self.gaps.iter().partition(|gap| gap.moved && !gap.helped);
+        let (unavailability, deviation) = share(&self.gaps, self.end_ms);
+        let part = |gaps: &[Gap]| {
+            let (of_time, deviation) = share(gaps, self.end_ms);
+            Share { of_time, deviation }
+        };
+        Simulated {
+            years: self.years,
+            unavailability,
+            deviation,
+            taking: part(&taking),
+            waiting: part(&waiting),
+            takeovers_ms: taking.iter().map(|gap| gap.ms).collect(),
+            waits: waiting.len() as u64,
+            events: self.events,
+            looks: self.timed.looks(),
+        }
     }
 }
 

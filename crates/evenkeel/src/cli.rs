@@ -33,6 +33,9 @@ pub enum Command {
     },
     /// Show the architecture that meets the objectives, what it costs, and why
     Plan(PlanArgs),
+    /// Play years of failures against a plan and against the real rules of its databases; exit with 4 when they contradict
+    /// what was computed
+    Simulate(SimulateArgs),
     /// Show or update the prices that plans are made with
     #[command(subcommand)]
     Catalog(CatalogAction),
@@ -110,6 +113,20 @@ pub struct PlanArgs {
     /// Only check that this plan, as `-o` wrote it, is the cheapest for the file; exit with 4 when that is not shown
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["output", "detailed_exitcode"])]
     pub verify: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The file of the application, which is planned first, or a plan as `plan -o` wrote it
+    #[arg(value_name = "FILE|PLAN", default_value = "./evenkeel.yaml")]
+    pub plan: PathBuf,
+    /// Years of the model; the rules are played for a tenth of them, but for a thousand at least. Left out: as many as take
+    /// about ten seconds, at most 100000 of the model
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub years: Option<u32>,
+    /// Seed of every chance: the same one gives the same years
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 #[derive(Debug, Subcommand)]

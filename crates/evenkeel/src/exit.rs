@@ -23,7 +23,7 @@ Exit codes:
   1   an error in the file, the flags or the environment
   2   changes are pending; only with `--detailed-exitcode`
   3   no architecture meets the objectives or the budget
-  4   an objective was missed
+  4   an objective was missed, or what a plan claims is not shown
   5   a drill was stopped by its safety limit
   70  a bug in evenkeel";
 

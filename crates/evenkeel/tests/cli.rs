@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "cli/simulate.rs"]
+mod simulate;
+
 /// The smallest file there is: one service that listens on nothing.
 const SMALL: &str = "name: x\nservices:\n  web:\n    command: [\"/bin/sleep\", \"1000\"]\n";
 

@@ -91,13 +91,14 @@ pub(crate) fn best<'a>(
     let (app, limits) = (ground.app, limits(ground));
     let mut effort = Effort::default();
     let found = space.cheapest(limits, &mut effort);
-    let proof = Proof {
+    let mut proof = Proof {
         space: SPACE,
         catalogue: fingerprint(catalog),
         terms: ground.terms.clone(),
         assumptions: Stated::all(&ground.assumptions),
         asked: app.objectives.availability.map(|asked| asked.unavailability),
         incumbent: found.best.as_ref().map(incumbent),
+        model: None,
         topologies: found.topologies,
     };
     let chosen = match found.best {
@@ -109,7 +110,8 @@ pub(crate) fn best<'a>(
         .filter(|_| chosen.cost.0 > 0)
         .map_or(0.0, |open| ((chosen.cost.0 - open.0) as f64 / chosen.cost.0 as f64).max(0.0));
     let certificate = Certificate { gap, evaluated: effort.evaluated, pruned: effort.pruned };
-    let mut plan = compose(space, &chosen, &ground.terms, certificate)?;
+    proof.model = modelled(app, space.odds(chosen.zones), &chosen);
+    let mut plan = compose(space, &chosen, (&ground.terms, proof.model.as_ref()), certificate)?;
     plan.missed = missed(space, &chosen, &plan, limits.survive);
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(space, &chosen, limits);
@@ -232,7 +234,7 @@ fn availability(down: f64) -> Availability {
 fn compose(
     space: &Space<'_>,
     chosen: &Candidate<'_>,
-    terms: &Terms,
+    (terms, model): (&Terms, Option<&Application>),
     certificate: Certificate,
 ) -> Result<Plan, PlanError> {
     let app = space.app;
@@ -245,11 +247,11 @@ fn compose(
     let zones = zone_names(&provider, &region, letters, chosen.zones);
     let databases = app.databases.iter().map(|database| database::planned(database, &zones)).collect();
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
-    let (down, causes, risks) = match modelled(app, space.odds(chosen.zones), chosen) {
+    let (down, causes, risks) = match model {
         Some(whole) => {
-            let answer = space.odds(chosen.zones).answer(&whole)?;
-            let risks = risks(app, &whole, &space.assumptions)?;
-            (answer.total.get(), causes(&whole, &answer), risks)
+            let answer = space.odds(chosen.zones).answer(whole)?;
+            let risks = risks(app, whole, &space.assumptions)?;
+            (answer.total.get(), causes(whole, &answer), risks)
         }
         None => {
             let name = "fewer replicas than carry the peak".to_owned();

@@ -9,7 +9,8 @@
 //! database should have, which the file says.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
-//! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs.
+//! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a
+//! plan for [`chance::simulate`].
 
 mod assumed;
 mod catalog;
@@ -28,6 +29,7 @@ mod risk;
 mod search;
 mod search_space;
 mod size;
+mod stored;
 mod terms;
 mod verify;
 mod version;
@@ -49,6 +51,7 @@ pub use json::to_json;
 pub use proof::{Closed, Incumbent, Leaf, Proof, Stated, Step, Topology};
 pub use render::{diff, render};
 pub use search::{Rivals, rivals};
+pub use stored::{Playable, StoredError};
 pub use terms::Terms;
 pub use verify::{Refused, Verified, verify};
 pub use version::{database_version, version};

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::chance::{Assumptions, Prior};
+use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
@@ -25,6 +25,10 @@ pub struct Proof {
     pub asked: Option<f64>,
     /// The cheapest plan; `None`: nothing keeps every objective.
     pub incumbent: Option<Incumbent>,
+    /// What the plan's availability was computed from, so that others can compute and play it; absent when a service has fewer
+    /// replicas than carry its peak, and in plans that were stored before it was kept.
+    #[serde(default)]
+    pub model: Option<Application>,
     /// Every topology of the space, by provider, region and zones.
     pub topologies: Vec<Topology>,
 }

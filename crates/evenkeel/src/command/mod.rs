@@ -11,6 +11,8 @@ mod failover;
 mod logs;
 mod plan;
 mod serve;
+mod simulate;
+mod simulate_text;
 mod status;
 mod table;
 mod up;
@@ -34,6 +36,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(file) => check::run(&file.file, cli.json),
         Command::Explain { code } => check::explain(&code),
         Command::Plan(args) => plan::run(&args, &site, cli.json),
+        Command::Simulate(args) => simulate::run(&args, &site, cli.json),
         Command::Catalog(action) => catalog::run(&action, &site, cli.json),
         Command::Up(args) => up::run(&args, &site, cli.json),
         Command::Supervise(args) => up::supervise(&args, &site),

@@ -33,6 +33,7 @@ pub mod site;
 pub mod slots;
 pub mod snapshot;
 pub mod supervise;
+pub mod years;
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -1,5 +1,7 @@
 //! What an application is made of, as far as its availability goes.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Assumptions, ChanceError, Level, Outage, Rates};
 
 /// Most zones.
@@ -20,7 +22,7 @@ const POOLS_MAX: usize = 10;
 const SHARED_MAX: usize = 16;
 
 /// How another node becomes primary.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Takeover {
     /// Mean seconds from the loss of the primary until another node serves.
     pub seconds: f64,
@@ -31,7 +33,7 @@ pub struct Takeover {
 
 /// Nodes with one primary among them: a database, a cache. Node `i` is in zone `i % zones`, and the parts of one state
 /// are: which nodes are up, which of them is primary, how far a takeover is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// For people.
     pub name: String,
@@ -48,7 +50,7 @@ pub struct Group {
 }
 
 /// Machines that are alike: same zone, same load, same pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machines {
     /// Their zone, from 0.
     pub zone: u8,
@@ -62,7 +64,7 @@ pub struct Machines {
 
 /// Replicas without state, of which enough must be up: `k` of `n`, on machines that fail by themselves, with their zone
 /// and with their pool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
     /// For people.
     pub name: String,
@@ -75,7 +77,7 @@ pub struct Fleet {
 }
 
 /// Something that fails as one: a spot pool (a machine type in a zone), or a cause that takes the whole down.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Common {
     /// For people, such as `bad deploys`.
     pub name: String,
@@ -84,7 +86,7 @@ pub struct Common {
 }
 
 /// An application: every group and every fleet must be up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Application {
     /// Zones, alike and independent.
     pub zones: u8,
@@ -198,7 +200,9 @@ impl Fleet {
 
     /// All replicas.
     pub(crate) fn replicas(&self) -> u64 {
-        self.machines.iter().map(|kind| u64::from(kind.count) * u64::from(kind.carries)).sum()
+        // Saturating: a stored one may say anything.
+        let on = |kind: &Machines| u64::from(kind.count) * u64::from(kind.carries);
+        self.machines.iter().fold(0, |all, kind| all.saturating_add(on(kind)))
     }
 
     fn check(&self, app: &Application) -> Result<(), ChanceError> {

@@ -1,47 +1,16 @@
 //! The same model, played: the cross-check of the exact answers, written apart from them on purpose.
 //!
 //! Event by event: each zone, pool, node, machine and common cause has the moment at which it next fails or is well
-//! again, and the earliest of all comes next. The same seed gives the same years.
+//! again, and the earliest of all comes next. The same seed gives the same years. [`super::playing`] counts them.
 
 use super::dice::{Dice, Exponential};
-use super::part::{Application, Group};
+use super::part::{Application, Group, Machines};
 use super::tournament::Tournament;
-use super::unit::HOURS_YEAR;
+use super::whole::Cause;
 use super::{ChanceError, Rates};
 
 /// Most things that fail.
 const COMPONENTS_MAX: usize = 1 << 14;
-
-/// Most years of one run.
-const YEARS_MAX: u32 = 100_000_000;
-
-/// Years that are played before counting begins, so that the start with everything new is forgotten.
-const WARM_YEARS: f64 = 10.0;
-
-/// Years after which the clock is set back, so that moments stay exact to a millisecond.
-const SPAN_YEARS: f64 = 100.0;
-
-/// Stretches into which a run is cut for its error.
-const BATCHES: u32 = 200;
-
-/// What was seen.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Played {
-    /// Years that were counted.
-    pub years: u32,
-    /// Share of time in which the whole was down.
-    pub unavailability: f64,
-    /// Standard deviation of `unavailability` as an estimate, from how stretches of the run differ.
-    pub deviation: f64,
-    /// Outages that began.
-    pub outages: u64,
-    /// For each length that was asked, in hours: outages that lasted longer.
-    pub longer: Vec<u64>,
-    /// Standard deviations of `outages` and then of each of `longer`.
-    pub deviations: Vec<f64>,
-    /// Times that something failed, was repaired or was taken over.
-    pub events: u64,
-}
 
 /// What a component is.
 #[derive(Clone, Copy)]
@@ -61,6 +30,16 @@ enum What {
     Takeover(u16),
 }
 
+/// Everything that can be blamed, in the order of [`Play::cause`].
+fn blamable(app: &Application) -> Vec<Cause> {
+    let mut all: Vec<Cause> = (0..app.shared.len()).map(Cause::Shared).collect();
+    all.extend([Cause::Zones, Cause::Pools]);
+    all.extend((0..app.groups.len()).map(Cause::Nodes));
+    all.extend((0..app.groups.len()).map(Cause::Takeover));
+    all.extend((0..app.fleets.len()).map(Cause::Machines));
+    all
+}
+
 struct Component {
     what: What,
     up: bool,
@@ -75,7 +54,7 @@ enum State {
     Waiting,
 }
 
-struct Play<'a> {
+pub(super) struct Play<'a> {
     app: &'a Application,
     dice: Dice,
     exponential: Exponential,
@@ -96,69 +75,25 @@ struct Play<'a> {
     down: u32,
     /// When the outage began, if there is one.
     since: Option<f64>,
-    counting: bool,
-    down_hours: f64,
+    /// The place of the first of the shared components.
+    shared: usize,
+    /// What an outage is blamed on now, by its place in `causes`, and since when.
+    blamed: Option<(usize, f64)>,
+    /// Everything that can be blamed.
+    pub(super) causes: Vec<Cause>,
+    /// By cause: hours that were counted.
+    pub(super) blame: Vec<f64>,
+    pub(super) counting: bool,
+    pub(super) down_hours: f64,
     lengths: &'a [f64],
-    counts: Vec<u64>,
-    events: u64,
-}
-
-/// Plays `years` of `app` from `seed`, and counts outages longer than each of `lengths` (hours).
-///
-/// # Errors
-/// [`ChanceError`] for bad input, for no years and more than 100 million, and for more than 16,384 machines and nodes.
-pub fn simulate(app: &Application, seed: u64, years: u32, lengths: &[f64]) -> Result<Played, ChanceError> {
-    app.check()?;
-    if !(1..=YEARS_MAX).contains(&years) {
-        return Err(ChanceError::absurd("the years to play", years, "from 1 to 100,000,000"));
-    }
-    if let Some(bad) = lengths.iter().find(|hours| !(hours.is_finite() && **hours >= 0.0)) {
-        let value = format!("{bad} hours");
-        return Err(ChanceError::absurd("the length of an outage", value, "finite and from 0"));
-    }
-    let mut play = Play::new(app, seed, lengths)?;
-    play.until(WARM_YEARS * HOURS_YEAR);
-    play.counting = true;
-    let batches = BATCHES.min(years);
-    let mut seen = Vec::new();
-    for batch in 0..batches {
-        // As equal as whole years can be.
-        let span = |batch: u32| u64::from(years) * u64::from(batch) / u64::from(batches);
-        let mut left = (span(batch + 1) - span(batch)) as f64;
-        let (down, counts, weight) = (play.down_hours, play.counts.clone(), left);
-        while left > 0.0 {
-            let span = left.min(SPAN_YEARS);
-            play.until(span * HOURS_YEAR);
-            left -= span;
-        }
-        let of = |(now, before): (&u64, u64)| (now - before) as f64 / weight;
-        let mut row = vec![(play.down_hours - down) / (weight * HOURS_YEAR)];
-        row.extend(play.counts.iter().zip(counts).map(of));
-        seen.push((weight, row));
-    }
-    let deviations: Vec<f64> = (0..=lengths.len() + 1).map(|column| deviation(&seen, column)).collect();
-    let counted = f64::from(years);
-    Ok(Played {
-        years,
-        unavailability: play.down_hours / (counted * HOURS_YEAR),
-        deviation: deviations[0],
-        outages: play.counts[0],
-        longer: play.counts[1..].to_vec(),
-        deviations: deviations[1..].iter().map(|rate| rate * counted).collect(),
-        events: play.events,
-    })
-}
-
-/// Standard deviation of the mean of a column, from how the batches differ.
-fn deviation(seen: &[(f64, Vec<f64>)], column: usize) -> f64 {
-    let total: f64 = seen.iter().map(|(weight, _)| weight).sum();
-    let mean = seen.iter().map(|(weight, row)| weight * row[column]).sum::<f64>() / total;
-    let spread: f64 = seen.iter().map(|(weight, row)| (weight / total * (row[column] - mean)).powi(2)).sum();
-    spread.sqrt()
+    pub(super) counts: Vec<u64>,
+    pub(super) events: u64,
 }
 
 impl<'a> Play<'a> {
-    fn new(app: &'a Application, seed: u64, lengths: &'a [f64]) -> Result<Play<'a>, ChanceError> {
+    /// Everything is up and new.
+    pub(super) fn new(app: &'a Application, seed: u64, lengths: &'a [f64]) -> Result<Play<'a>, ChanceError> {
+        let causes = blamable(app);
         let mut play = Play {
             app,
             dice: Dice::from_seed(seed),
@@ -175,6 +110,10 @@ impl<'a> Play<'a> {
             replicas: app.fleets.iter().map(|fleet| fleet.replicas() as u32).collect(),
             down: 0,
             since: None,
+            shared: 0,
+            blamed: None,
+            blame: vec![0.0; causes.len()],
+            causes,
             counting: false,
             down_hours: 0.0,
             lengths,
@@ -217,6 +156,7 @@ impl<'a> Play<'a> {
                     .try_for_each(|_| self.add(What::Machine { fleet: index, kind }, rates))?;
             }
         }
+        self.shared = self.components.len();
         for shared in &app.shared {
             self.add(What::Shared, Rates::of(shared.outage, &shared.name)?)?;
         }
@@ -238,7 +178,7 @@ impl<'a> Play<'a> {
     }
 
     /// Plays up to `end` hours on the present clock, and sets the clock back to 0.
-    fn until(&mut self, end: f64) {
+    pub(super) fn until(&mut self, end: f64) {
         loop {
             let (at, index) = self.next.first();
             if at >= end {
@@ -252,6 +192,10 @@ impl<'a> Play<'a> {
             }
             // Negative: its length is known when it ends, its time up to now is counted already.
             *since -= end;
+        }
+        self.charge(end);
+        if let Some((_, since)) = &mut self.blamed {
+            *since = 0.0;
         }
         self.next.back(end);
     }
@@ -290,6 +234,43 @@ impl<'a> Play<'a> {
         }
         if (before == 0) != (self.down == 0) {
             self.turn(at);
+        }
+        if before != 0 || self.down != 0 {
+            self.charge(at);
+            self.blamed = (self.down > 0).then(|| (self.cause(), at));
+        }
+    }
+
+    /// Counts the time up to `at` for what is blamed.
+    fn charge(&mut self, at: f64) {
+        if let Some((cause, since)) = self.blamed.filter(|_| self.counting) {
+            self.blame[cause] += at - since;
+        }
+    }
+
+    /// What is blamed while the whole is down, by the rules of [`super::whole`]: a common cause first, then a group that waits,
+    /// one that is being taken over, a fleet; and zones instead of nodes and machines while one is down.
+    fn cause(&self) -> usize {
+        let (shared, groups) = (self.app.shared.len(), self.app.groups.len());
+        let first = |state| self.state.iter().position(|other| *other == state);
+        let (zones, nodes) = (shared, shared + 2);
+        let all_zones = self.zones == (1 << self.app.zones) - 1;
+        if let Some(down) = self.components[self.shared..].iter().position(|component| !component.up) {
+            return down;
+        }
+        if let Some(group) = first(State::Waiting) {
+            return if all_zones { nodes + group } else { zones };
+        }
+        if let Some(group) = first(State::Taking) {
+            return nodes + groups + group;
+        }
+        let few = |fleet: &usize| self.replicas[*fleet] < self.app.fleets[*fleet].needed;
+        let fleet = (0..self.app.fleets.len()).find(few).unwrap_or(0);
+        let pooled = |kind: &Machines| kind.pool.is_some_and(|pool| self.pools >> pool & 1 == 0);
+        match self.app.fleets.get(fleet) {
+            _ if !all_zones => zones,
+            Some(fleet) if fleet.machines.iter().any(pooled) => zones + 1,
+            _ => nodes + 2 * groups + fleet,
         }
     }
 
@@ -333,7 +314,7 @@ impl<'a> Play<'a> {
         (0..self.app.groups.len()).for_each(|group| self.look(group, at));
         for (fleet, described) in self.app.fleets.iter().enumerate() {
             let kinds = described.machines.iter().zip(&self.machines[fleet]);
-            let lives = |kind: &super::part::Machines| {
+            let lives = |kind: &Machines| {
                 self.zones >> kind.zone & 1 == 1 && kind.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
             };
             let replicas = kinds.filter(|(kind, _)| lives(kind)).map(|(kind, up)| kind.carries * up).sum();
@@ -380,7 +361,3 @@ impl<'a> Play<'a> {
         self.look(group, at);
     }
 }
-
-#[cfg(test)]
-#[path = "simulate_tests.rs"]
-mod tests;

@@ -103,3 +103,43 @@ fn a_seed_repeats_and_bad_input_is_refused() {
     let outages = Outages::new(&calm).unwrap();
     assert_eq!(outages.longer_after(|trigger| trigger == Trigger::Zone, 0.0).unwrap().per_year, 0.0);
 }
+
+#[test]
+fn what_was_played_is_blamed_as_what_is_computed() {
+    let mut apps: Vec<Application> = (0..12).map(random).collect();
+    apps.push(golden(3, 2, 2, &[2, 2, 2], 5));
+    for (index, app) in apps.iter().enumerate() {
+        let answer = app.availability().unwrap();
+        let played = simulate(app, 70 + index as u64, 20_000, &[]).unwrap();
+        let sum: f64 = played.causes.iter().map(|(_, share, _)| share.get()).sum();
+        assert!((sum / played.unavailability - 1.0).abs() < 1e-9, "{index}: {sum} is not the whole");
+        for (cause, share, deviation) in &played.causes {
+            let exact = answer.causes.iter().find(|(other, _)| other == cause);
+            let exact = exact.map_or(0.0, |(_, share)| share.get());
+            // Seen seldom: the spread says too little.
+            if share.get() > 0.0 && deviation / share.get() < 0.1 {
+                within_four_deviations(&format!("{index} {cause:?}"), share.get(), *deviation, exact);
+            } else {
+                assert!((share.get() - exact).abs() < 0.01 * answer.total.get(), "{index} {cause:?}");
+            }
+        }
+        let known = |cause| played.causes.iter().any(|(other, _, _)| other == cause);
+        assert!(answer.causes.iter().all(|(cause, _)| known(cause)), "{index}");
+    }
+}
+
+#[test]
+fn a_run_in_steps_is_the_same_run_and_says_how_far_it_is() {
+    let app = golden(3, 2, 2, &[2, 2, 2], 4);
+    for years in [1, 3, 250, 30_001] {
+        let mut playing = Playing::new(&app, 4, years, &LENGTHS).unwrap();
+        assert_eq!(playing.years(), 0);
+        let mut last = 0;
+        while playing.step() {
+            assert!((last + 1..=last + 100).contains(&playing.years()), "{} after {last}", playing.years());
+            last = playing.years();
+        }
+        assert_eq!((playing.years(), playing.seen().years), (years, years));
+        assert_eq!(playing.seen(), simulate(&app, 4, years, &LENGTHS).unwrap());
+    }
+}

@@ -1,12 +1,14 @@
 //! Rates and shares of time, so that neither is taken for the other where they meet.
 
+use serde::{Deserialize, Serialize};
+
 use super::ChanceError;
 
 /// Hours of the year all figures refer to: 365.25 days.
 pub(crate) const HOURS_YEAR: f64 = 8_766.0;
 
 /// Something that fails now and then and is repaired.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
     /// Failures in a year of operation.
     pub per_year: f64,
