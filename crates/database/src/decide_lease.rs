@@ -31,10 +31,10 @@ pub(crate) fn step(now: &Quorum, wanted: Nodes) -> Option<Step> {
 }
 
 /// Who may stand in from now on: those that are close behind; not those that lack what was written long ago.
-pub(crate) fn wanted(scene: &Scene<'_>, now: &Quorum, fit: Nodes) -> Nodes {
+pub(crate) fn wanted(scene: &Scene<'_>, now: Nodes, fit: Nodes) -> Nodes {
     let lease = &scene.judgement.lease;
     let joining = fit.minus(fit.minus(lease.close));
-    now.members.minus(lease.behind).iter().chain(joining.iter()).collect()
+    now.minus(lease.behind).iter().chain(joining.iter()).collect()
 }
 
 /// A server that lets clients in without a lease ends at once: not in order, which waits for its disk.
@@ -77,7 +77,10 @@ pub(crate) fn take_over(scene: &Scene<'_>) -> Option<Action> {
     let mut next: Record = unasked(scene)?;
     let open: Vec<&Quorum> =
         next.quorums.iter().filter(|quorum| !quorum.is_settled_by(Nodes::NONE.with(me))).collect();
-    let able = open.iter().all(|quorum| quorum.members.has(me)) || scene.has(Flaw::TakeOverAnybody);
+    // Where commits are awaited no lease was ever asked for, so that none is over says nothing: what one acknowledged is
+    // on some of its members, and this may be another. So it is while a database changes between its modes.
+    let stands_in = |quorum: &&Quorum| quorum.need == 0 && quorum.members.has(me);
+    let able = open.iter().all(stands_in) || scene.has(Flaw::TakeOverAnybody);
     // What it can settle by itself needs no lease to be over, but a winner that never came to serve does.
     let promoting = matches!(record.phase, Phase::Promoting { primary } if primary != me);
     let standby = matches!(scene.view.server, Server::Standby { .. } | Server::Stopped { .. });

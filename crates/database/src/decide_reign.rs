@@ -230,10 +230,13 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let holding = |node: &NodeId| scene.doc_of(*node).holding == Holding::Log;
     let fit = scene.judgement.steady.iter().filter(|node| throne.flushed(*node, record.term).is_some());
     let flushed = |node: NodeId| throne.flushed(node, record.term);
-    let staying = now.members.minus(scene.judgement.missing);
+    // Neither who is missing nor who has left the plan.
+    let staying = now.members.minus(scene.judgement.missing).minus(now.members.minus(scene.view.nodes));
     let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
     let next_step = match scene.leased() {
-        true => lease::step(now, lease::wanted(scene, now, joining)),
+        // Commits go on being awaited until there is a lease, and a watchdog that counts it.
+        true if now.need > 0 && !scene.judgement.lease.held => None,
+        true => lease::step(now, lease::wanted(scene, staying, joining)),
         false => step(now, staying.iter().chain(joining.iter()).collect(), scene.view.alone),
     };
     let Some(step) = next_step else {

@@ -95,8 +95,8 @@ impl Instance {
         if files.timelines < 2 || files.bytes <= MANY {
             return Ok(());
         }
-        let sql = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_switch_wal() END";
-        self.kept("go on in the next segment of the log", sql, true, within).await?;
+        const SQL: &str = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_switch_wal() END";
+        self.aside("go on in the next segment of the log", SQL, within).await?;
         self.checkpoint(within).await
     }
 }

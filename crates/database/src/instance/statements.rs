@@ -45,19 +45,28 @@ impl Instance {
     /// # Errors
     /// [`InstanceError::Late`], [`InstanceError::Sql`], [`InstanceError::Connect`].
     pub async fn checkpoint(&self, within: Duration) -> Result<(), InstanceError> {
-        // Its own connection: it can take as long as the disk, and observing goes on meanwhile.
-        const WHAT: &str = "write a checkpoint";
+        self.aside("write a checkpoint", "CHECKPOINT", within).await
+    }
+
+    /// A statement that may be repeated, over a connection of its own: it can take as long as the disk, and observing goes on
+    /// meanwhile.
+    pub(super) async fn aside(
+        &self,
+        what: &'static str,
+        sql: &str,
+        within: Duration,
+    ) -> Result<(), InstanceError> {
         let work = async {
             let mut session = self.connect("evenkeel-checkpoint").await?;
-            session.ask("CHECKPOINT").await.map_err(|cause| InstanceError::Sql {
-                what: WHAT,
+            session.ask(sql).await.map_err(|cause| InstanceError::Sql {
+                what,
                 cause,
                 class: Class::Transient,
             })
         };
         match timeout(within, work).await {
             Ok(done) => done.map(drop),
-            Err(_) => Err(late(WHAT, within, Class::Transient)),
+            Err(_) => Err(late(what, within, Class::Transient)),
         }
     }
 

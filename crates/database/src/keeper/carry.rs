@@ -84,11 +84,7 @@ impl Local {
             Action::ConfirmSync => self.confirm_sync().await?,
             Action::Promote => self.promote().await?,
             Action::Open => self.set_open(true)?,
-            Action::Close => {
-                self.set_open(false)?;
-                self.instance.terminate_clients(QUICK).await?;
-                self.instance.settle_log(QUICK).await?;
-            }
+            Action::Close => self.close().await?,
             Action::Fetch { node, term, upto } => return self.lack(*node, *term, *upto).map(Some),
             // A witness's alone.
             Action::Anew(_) => {}
@@ -113,6 +109,21 @@ impl Local {
             tracing::debug!(node = %self.options.unit(), error = &error as &dyn std::error::Error, "asking again whether the quorum is in force");
         }
         Ok(promoted?)
+    }
+
+    /// Lets nobody in, ends who is there, and puts what they wrote on the disk. When that fails it is open again, so that it is
+    /// done again: what sessions leave behind would reach one standby and not the heir.
+    async fn close(&mut self) -> Result<(), KeeperError> {
+        self.set_open(false)?;
+        let ended = async {
+            self.instance.terminate_clients(QUICK).await?;
+            self.instance.settle_log(QUICK).await
+        };
+        let ended = ended.await;
+        if ended.is_err() {
+            self.set_open(true)?;
+        }
+        Ok(ended?)
     }
 
     fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
@@ -146,6 +157,7 @@ impl Local {
         }
         self.apply()?;
         self.running = Some(self.instance.start()?);
+        self.swept = false;
         Ok(())
     }
 

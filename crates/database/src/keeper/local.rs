@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Lsn, NodeId, Quorum, Term};
+use model::{Lsn, NODES_MAX, NodeId, Quorum, Term};
 use tokio::time::Instant;
 
 use super::error::KeeperError;
@@ -52,6 +52,8 @@ pub(super) struct Local {
     pub own: Own,
     pub file: KeeperFile,
     pub running: Option<Running>,
+    /// Nothing is left of the server that ran last, its sessions included.
+    pub swept: bool,
     /// Long work is under way.
     pub busy: Option<&'static str>,
     /// The quorum of the settings is in force; what came before it may be until then.
@@ -116,6 +118,7 @@ impl Local {
             instance: Arc::new(instance),
             answered: running.is_some(),
             running,
+            swept: false,
             options,
             own,
             file,
@@ -157,15 +160,25 @@ impl Local {
         self.options.places.get(&node).ok_or(KeeperError::NoPlace(node))
     }
 
+    /// What a node is called. One that has left the plan has a name, too: quorums and slots of before tell of it.
+    fn unit(&self, node: NodeId) -> Result<String, KeeperError> {
+        if let Some(place) = self.options.places.get(&node) {
+            return Ok(place.unit.to_string());
+        }
+        let own = self.place(self.options.node)?.unit.as_str();
+        let database = own.rsplit_once('-').map_or(own, |(database, _)| database);
+        Ok(format!("{database}-{node}"))
+    }
+
     /// As whom this node streams in `term`.
     pub fn standby_name(&self, node: NodeId, term: Term) -> Result<StandbyName, KeeperError> {
-        let name = format!("{}-t{term}", self.place(node)?.unit);
+        let name = format!("{}-t{term}", self.unit(node)?);
         StandbyName::new(&name).map_err(|_| KeeperError::Name(name))
     }
 
     /// The slot of `node` at the primary of `term`.
     pub fn slot_name(&self, node: NodeId, term: Term) -> Result<SlotName, KeeperError> {
-        let name = format!("{}-t{term}", self.place(node)?.unit).replace('-', "_");
+        let name = format!("{}-t{term}", self.unit(node)?).replace('-', "_");
         SlotName::new(&name).map_err(|_| KeeperError::Name(name))
     }
 
@@ -193,7 +206,10 @@ impl Local {
     /// is decided before it has been done: the file says what must be so, not that it is.
     pub fn apply(&mut self) -> Result<(), KeeperError> {
         self.unapplied = true;
-        let upstream = self.own.upstream().map(|upstream| self.source(upstream)).transpose()?;
+        // One that has left the plan feeds nobody: there is no way to it.
+        let upstream =
+            self.own.upstream().filter(|upstream| self.options.places.contains_key(&upstream.node));
+        let upstream = upstream.map(|upstream| self.source(upstream)).transpose()?;
         let settings = Settings {
             role: Role::Standby { upstream },
             acks: self.acks(self.own.quorum.as_ref())?,
@@ -264,8 +280,9 @@ impl Local {
         };
         let old = running(self.instance.observe(CONFIRM).await?);
         let mut names = Vec::new();
-        for (node, quorum) in self.options.places.keys().zip(std::iter::repeat(self.own.quorum)) {
-            names.extend(quorum.map(|quorum| self.standby_name(*node, quorum.term)).transpose()?);
+        // Nodes that have left the plan may be streaming, too.
+        for node in (1..=NODES_MAX).map(NodeId).filter(|node| *node != self.options.node) {
+            names.extend(self.own.quorum.map(|quorum| self.standby_name(node, quorum.term)).transpose()?);
         }
         self.instance.terminate_walsenders(&names, CONFIRM).await?;
         for _ in 0..RENEW_LOOKS {
@@ -296,6 +313,12 @@ impl Local {
         }
         if self.running.as_ref().is_none_or(|running| !running.alive()) {
             self.bury().await;
+            // Sessions outlive a first process that was killed, until their statement ends, and commit where nobody is
+            // awaited.
+            if !self.swept {
+                self.instance.kill().await?;
+                self.swept = true;
+            }
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
         }
         if self.unapplied {

@@ -70,9 +70,8 @@ impl Local {
             let since = self.slots_away.get(name.as_str());
             since.is_none_or(|since| since.elapsed() < UNUSED)
         };
-        let mut unused = self.stale(self.own.slots);
+        let (mut unused, kept) = (self.stale(self.own.slots), self.names(newest));
         if self.own.slots == 0 {
-            let kept = self.names(newest);
             unused.retain(|name| !kept.contains(name) || !recent(name));
         } else {
             // A primary's first writes wait for its disk.
@@ -80,6 +79,10 @@ impl Local {
         }
         for name in unused {
             self.instance.drop_slot(&name, QUICK).await?;
+            // The same term may yet come: a wanted switch that was called off.
+            if self.own.slots == 0 && kept.contains(&name) {
+                self.prepared = None;
+            }
         }
         Ok(())
     }

@@ -149,7 +149,11 @@ pub fn watchdog_main(pid: u32, started: u64) -> ExitCode {
         listen(&told);
         keeper.store(true, Ordering::SeqCst);
     });
+    // Its sessions work there, too. One that was killed alone leaves them behind, and with nobody awaited they go on committing.
+    let folder = std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
+    let mut alive_at = boot_time();
     while server.alive() {
+        alive_at = boot_time();
         let (until, now) = (until.load(Ordering::SeqCst), boot_time().0);
         if until == 0 && gone.load(Ordering::SeqCst) {
             return ExitCode::SUCCESS;
@@ -167,7 +171,27 @@ pub fn watchdog_main(pid: u32, started: u64) -> ExitCode {
         // A process of its own: there is no runtime here whose timer could be used, and nobody who asks it to stop.
         std::thread::park_timeout(left.min(LOOK));
     }
+    if until.load(Ordering::SeqCst) != 0
+        && let Some(folder) = folder
+    {
+        end_orphans(&folder, alive_at);
+    }
     ExitCode::SUCCESS
+}
+
+/// Ends what works in `folder` and was started before `alive_at`: not what a keeper has started there since.
+fn end_orphans(folder: &Path, alive_at: Moment) {
+    for pid in pids() {
+        let works = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+        // Counted in ticks of 10 ms (proc(5); 100 a second on every Linux that PostgreSQL runs on).
+        if works
+            && let Some(process) = ProcessId::of(pid).filter(|process| process.started * 10 <= alive_at.0)
+            && std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.trim() == "postgres")
+        {
+            process.signal(Signal::KILL);
+        }
+    }
 }
 
 /// Takes in until when, and says that it has, for as long as there is a keeper.

@@ -129,7 +129,9 @@ impl Local {
         }
         let sync = Sync { set: None, in_force: false };
         if let Some(upstream) = upstream {
-            let receiving = self.receive(witness, upstream).await?;
+            // There is no way to one that has left the plan.
+            let there = self.options.places.contains_key(&upstream.node);
+            let receiving = there && self.receive(witness, upstream).await?;
             self.keep_shelf(witness)?;
             return Ok(Server::Standby { upstream: Some(upstream), receiving, end: None, sync });
         }

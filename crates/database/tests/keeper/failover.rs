@@ -232,3 +232,25 @@ async fn what_ended_together_starts_again_without_a_node_being_made_again() {
     is(count(&site).await, 30);
     site.end().await;
 }
+
+/// A statement that only computes does not look whether the first process is still there: it would go on, and commit, beside
+/// the next primary, and no server could start on its data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_outlives_its_server_is_ended_by_the_keeper() {
+    let Some(site) = Site::three("an orphan").await else { return };
+    let (first, _) = site.primary().unwrap();
+    let client = site.client(first).await.unwrap();
+    let session: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let busy =
+        tokio::spawn(async move { client.batch_execute("DO $$ BEGIN LOOP NULL; END LOOP; END $$").await });
+    let runs = || {
+        std::fs::read_to_string(format!("/proc/{session}/comm")).is_ok_and(|name| name.trim() == "postgres")
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(runs() && !busy.is_finished(), "it does not compute");
+    site.signal_server(first, Signal::KILL);
+    site.until("the end of its session", |_| !runs()).await;
+    assert!(busy.await.unwrap().is_err());
+    site.calm().await;
+    site.end().await;
+}

@@ -1,10 +1,11 @@
 //! Two nodes under a lease, with the watchdog as a process of its own.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use database::keeper::{ServerState, WATCHDOG};
 use database::{LEASE_FENCE_MS, LEASE_RTO_MS, LEASE_STALL_MS, LEASE_TAKE_OVER_MS};
-use model::{NodeId, WarningKind};
+use model::{NodeId, Nodes, WarningKind};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::failover::{count, is, write};
@@ -234,4 +235,36 @@ async fn with_a_second_standby_a_primary_goes_on_under_a_quorum_and_is_watched_n
     site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != first)).await;
     is(count(&site).await, 7);
     end(site, &[server]).await;
+}
+
+/// From a quorum back to a lease. What the keepers' files and the record tell of the node that left names no place any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_second_standby_a_database_goes_on_under_a_lease_whichever_node_left() {
+    for primary_leaves in [false, true] {
+        let Some(mut site) = Site::three("from a quorum to a lease").await else { return };
+        write(&site, 0, 5).await;
+        let (first, _) = site.primary().unwrap();
+        let other = site.others(first)[0];
+        let leaves = if primary_leaves { first } else { other };
+        site.shrink(leaves).await;
+        let alone = |site: &Site| {
+            site.primary().is_some_and(|(now, record)| {
+                let quorum = *record.current().unwrap();
+                let standby = site.others(now)[0];
+                now != leaves && quorum.need == 0 && quorum.members == Nodes::NONE.with(standby)
+            })
+        };
+        site.until("a lease, and a standby that may stand in", alone).await;
+        site.calm().await;
+        write(&site, 5, 8).await;
+        is(count(&site).await, 8);
+        let (now, _) = site.primary().unwrap();
+        assert_eq!(now == first, !primary_leaves);
+        let unit = format!("_{leaves}_t");
+        let slots = || fs::read_dir(site.folder(now).join("data/pg_replslot")).unwrap().flatten();
+        let kept = |slot: fs::DirEntry| slot.file_name().to_string_lossy().contains(&unit);
+        site.until("no slot of who left", |_| !slots().any(kept)).await;
+        let server = site.server_pid(now);
+        end(site, &[server]).await;
+    }
 }

@@ -126,6 +126,17 @@ impl Site {
         }
     }
 
+    /// A node is planned no more: it ends, in order, and each other keeper is followed by one that knows of it no longer.
+    pub async fn shrink(&mut self, node: NodeId) {
+        self.stop(node).await;
+        self.places.remove(&node);
+        self.plan(Mode::Lease);
+        for node in self.others(NodeId(0)) {
+            self.crash_keeper(node);
+            self.start(node);
+        }
+    }
+
     fn new(user: Option<User>, nodes: u8) -> Site {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
