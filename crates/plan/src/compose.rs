@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Machine, Price, Source, Unit};
 use crate::chance::{Answer, Application};
 use crate::database;
 use crate::ground::Ground;
-use crate::odds::Odds;
+use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::risk::risks;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
@@ -290,6 +290,8 @@ fn zone_names(provider: &str, region: &str, letters: &str, zones: u32) -> Vec<Zo
     let name = |letter: char| match provider {
         "local" => letter.to_string(),
         "gcp" => format!("{region}-{letter}"),
+        // `cn-hongkong-b`, but `ap-southeast-1b` (Alibaba Cloud, "Regions and zones").
+        "alicloud" if !region.ends_with(|last: char| last.is_ascii_digit()) => format!("{region}-{letter}"),
         _ => format!("{region}{letter}"),
     };
     letters.filter_map(|letter| ZoneName::new(&name(letter)).ok()).collect()
@@ -373,6 +375,24 @@ fn causes(whole: &Application, answer: &Answer) -> Vec<Cause> {
     answer.causes.iter().map(cause).collect()
 }
 
+/// Why no more than `may_min` minutes a year cannot be had, as far as causes tell it.
+fn short(causes: &[Cause], may_min: f64) -> String {
+    let fixed = |cause: &&Cause| SHARED.iter().any(|(_, name)| *name == cause.name);
+    let fixed_min: f64 = causes.iter().filter(fixed).map(|cause| cause.min_year).sum();
+    let Some(most) = causes.first() else { return format!("{may_min:.1} minutes a year may be lost") };
+    if fixed_min <= may_min {
+        let (name, min) = (&most.name, most.min_year);
+        return format!("{name} alone cost {min:.1} minutes a year, and {may_min:.1} may be lost");
+    }
+    let all: Vec<String> =
+        causes.iter().filter(fixed).map(|cause| format!("{} ({:.1})", cause.name, cause.min_year)).collect();
+    format!(
+        "{} take {fixed_min:.1} minutes a year whatever is bought, and {may_min:.1} may be lost; where yours are known to be \
+         rarer or shorter, `assume:` says so",
+        all.join(", ")
+    )
+}
+
 /// Every objective that is not met, one sentence each.
 fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survive) -> Vec<String> {
     let objectives = &space.app.objectives;
@@ -380,14 +400,8 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
     if let Some(asked) = objectives.availability
         && plan.availability.unavailability > asked.unavailability * (1.0 + SLACK)
     {
-        let most = &plan.causes[0];
-        missed.push(format!(
-            "availability {asked} was asked, {} is reached: {} alone cost {:.1} minutes a year, and {:.1} may be lost",
-            plan.availability,
-            most.name,
-            most.min_year,
-            asked.downtime_min_year(),
-        ));
+        let why = short(&plan.causes, asked.downtime_min_year());
+        missed.push(format!("availability {asked} was asked, {} is reached: {why}", plan.availability));
     }
     if survive == Survive::Zone && chosen.zones == 1 {
         missed.push("`survive: [zone]` was asked, and there is one zone".to_owned());

@@ -12,7 +12,7 @@ use crate::chance::{
 };
 
 /// What takes the whole application down at once, by the names of the priors and for people.
-const SHARED: &[(&str, &str)] = &[
+pub(crate) const SHARED: &[(&str, &str)] = &[
     ("deploy_failures", "bad deploys"),
     ("region_outage", "loss of the region"),
     ("human_error", "human error"),

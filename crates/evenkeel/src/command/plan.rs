@@ -1,6 +1,6 @@
 //! `evenkeel plan`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
@@ -87,6 +87,7 @@ impl Made {
 /// Writes the files that were asked for.
 fn write(args: &PlanArgs, made: &Made, today: &str, solve_ms: f64) -> anyhow::Result<()> {
     if let Some(path) = &args.output {
+        replaceable(path)?;
         let json = serde_json::to_vec_pretty(&made.json(solve_ms)?)?;
         write_whole(path, &json).context("the plan was not written")?;
     }
@@ -94,6 +95,33 @@ fn write(args: &PlanArgs, made: &Made, today: &str, solve_ms: f64) -> anyhow::Re
         write_whole(path, plan::html(explained, today).as_bytes()).context("the page was not written")?;
     }
     Ok(())
+}
+
+/// No plan is longer, in bytes.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
+
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    if file.take(PLAN_BYTES_MAX + 1).read_to_end(&mut bytes)? as u64 > PLAN_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it has more than {PLAN_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// That nothing but an earlier plan is overwritten.
+fn replaceable(path: &Path) -> anyhow::Result<()> {
+    let there = match bounded(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot write `{}`", path.display())),
+    };
+    let old: Option<serde_json::Value> = serde_json::from_slice(&there).ok();
+    if there.is_empty() || old.is_some_and(|old| old["kind"] == "plan") {
+        return Ok(());
+    }
+    let text = format!("`{}` is no plan, and would be overwritten", path.display());
+    Err(hinted(text, "name another file with `-o`, or remove that one first"))
 }
 
 /// Prints the plan, and against a running system the difference.
@@ -135,7 +163,7 @@ fn verify(
     robust: bool,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes = bounded(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let stored: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
         let hint = "`evenkeel plan -o PLAN` writes one with its certificate";
         hinted(format!("`{}` is no plan: {error}", path.display()), hint)

@@ -66,7 +66,10 @@ type Place<'a> = (Option<&'a RegionOffer>, u32);
 /// [`Refused`] with the first thing that is not as it says.
 pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, Refused> {
     let proof = stored.get("certificate").and_then(|certificate| certificate.get("proof"));
-    let proof = proof.ok_or_else(|| refuse("the plan", "it has no certificate with a proof"))?;
+    let proof = proof.ok_or_else(|| {
+        refuse("the plan", "it has no certificate with a proof; `evenkeel plan -o PLAN` writes one")
+    })?;
+    considered(app, options, stored)?;
     let proof: Proof = serde_json::from_value(proof.clone())
         .map_err(|error| refuse("the certificate", format!("it cannot be read: {error}")))?;
     head(app, options, &proof)?;
@@ -90,6 +93,25 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     };
     let branches = cover.branches;
     Ok(Verified { topologies: places.len(), branches, gap, terms: proof.terms })
+}
+
+/// That the plan is for a provider that the file and the flags consider: another one has other prices, too.
+fn considered(app: &App, options: &Options, stored: &Value) -> Result<(), Refused> {
+    let given = |only: &String| vec![only.clone()];
+    let mut names = options.provider.as_ref().map_or_else(|| app.placement.providers.clone(), given);
+    if names.is_empty() {
+        names.push("local".to_owned());
+    }
+    match stored.get("provider").and_then(Value::as_str) {
+        Some(theirs) if !names.iter().any(|name| name == theirs) => {
+            let why = format!(
+                "it is for `{theirs}`, and the file with these options is for {}; try `--provider {theirs}`",
+                names.join(", ")
+            );
+            Err(refuse("the plan", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// That the proof is about this file, this catalogue and this space.
@@ -168,7 +190,11 @@ fn named<'a>(place: &Place<'a>) -> (&'a str, &'a str, u32) {
 
 fn label(place: &Place<'_>) -> String {
     let (provider, region, zones) = named(place);
-    format!("{provider} {region} with {zones} {}", if zones == 1 { "zone" } else { "zones" })
+    spelt(&(provider, region, zones))
+}
+
+fn spelt((provider, region, zones): &(&str, &str, u32)) -> String {
+    format!("{provider} {region} with {zones} {}", if *zones == 1 { "zone" } else { "zones" })
 }
 
 /// That the certificate lists each topology once, and nothing else.
@@ -177,15 +203,15 @@ fn covered(places: &[Place<'_>], proof: &Proof) -> Result<(), Refused> {
         proof.topologies.iter().map(|topology| topology.place()).collect();
     listed.sort_unstable();
     if let Some(twice) = listed.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(refuse("the certificate", format!("{:?} is there twice", twice[0])));
+        return Err(refuse("the certificate", format!("{} is there twice", spelt(&twice[0]))));
     }
     let mut own: Vec<(&str, &str, u32)> = places.iter().map(named).collect();
     own.sort_unstable();
     if let Some(left_out) = own.iter().find(|place| listed.binary_search(place).is_err()) {
-        return Err(refuse("the certificate", format!("{left_out:?} is left out")));
+        return Err(refuse("the certificate", format!("{} is left out", spelt(left_out))));
     }
     if let Some(foreign) = listed.iter().find(|place| own.binary_search(place).is_err()) {
-        return Err(refuse("the certificate", format!("{foreign:?} is not in the space")));
+        return Err(refuse("the certificate", format!("{} is not in the space", spelt(foreign))));
     }
     Ok(())
 }

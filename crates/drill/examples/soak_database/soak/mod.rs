@@ -29,6 +29,7 @@ use anyhow::{Context, Result};
 use drill::database::{
     Action, FinalState, Handle, History, Judgement, Load, Options, Outcome, Via, Workload, judge, read_final,
 };
+use model::NodeId;
 use world::Stop;
 
 use backing::Which;
@@ -203,7 +204,7 @@ impl Round {
 
 impl Made {
     async fn make(soak: &Soak, site: &mut Ground, load: &Handle, fault: Fault) -> Result<Made> {
-        let (primary, term_before) = begin(site).await?;
+        let (primary, term_before) = sitting(site).await?;
         if soak.broken {
             site.break_sync(primary)?;
             tokio::time::sleep(PAUSE).await;
@@ -296,7 +297,7 @@ impl Made {
 }
 
 /// Who is primary. What a short fault began may go on after all was whole for a moment: then its end is waited for.
-async fn begin(site: &Ground) -> Result<(NodeId, u64)> {
+async fn sitting(site: &Ground) -> Result<(NodeId, u64)> {
     if site.primary().is_none() {
         eprintln!("      an election goes on before the next fault; waiting for its end");
         site.calm(WHOLE).await;
