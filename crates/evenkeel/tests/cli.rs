@@ -241,7 +241,10 @@ fn a_page_is_written_beside_the_plan_and_the_reasons_are_told() {
 #[test]
 fn a_written_plan_is_whole_and_private() {
     let folder = Folder::new("plan");
-    folder.file("p.json", "an older plan");
+    folder.file("p.json", "something of the user's");
+    folder.run(&["plan", shop(), "-o", "p.json"]).fails("`p.json` is no plan", "name another file with `-o`");
+    assert_eq!(fs::read_to_string(folder.0.join("p.json")).unwrap(), "something of the user's");
+    folder.file("p.json", r#"{"kind":"plan"}"#);
     folder.run(&["plan", shop(), "-o", "p.json"]).code(0);
     let path = folder.0.join("p.json");
     let plan: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -111,11 +111,11 @@ fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// That nothing but an earlier plan is overwritten.
 fn replaceable(path: &Path) -> anyhow::Result<()> {
-    let there = match bounded(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("cannot write `{}`", path.display())),
-    };
+    if !path.is_file() {
+        // Nothing is there, or what cannot be written to and says so.
+        return Ok(());
+    }
+    let there = bounded(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let old: Option<serde_json::Value> = serde_json::from_slice(&there).ok();
     if there.is_empty() || old.is_some_and(|old| old["kind"] == "plan") {
         return Ok(());

@@ -231,12 +231,12 @@ fn every_certificate_that_was_tampered_with_is_refused() {
     }
     assert!(reasons.len() >= 20);
     expect_test::expect![[r#"
-        a region dropped: the certificate: ("alicloud", "ap-southeast-1", 1) is left out
-        another region dropped: the certificate: ("alicloud", "eu-central-1", 1) is left out
-        a number of zones dropped: the certificate: ("alicloud", "ap-southeast-1", 2) is left out
-        all topologies dropped: the certificate: ("alicloud", "ap-southeast-1", 1) is left out
-        a topology twice: the certificate: ("alicloud", "ap-southeast-1", 1) is there twice
-        a region that nobody sells: the certificate: ("alicloud", "moon-1", 1) is not in the space
+        a region dropped: the certificate: alicloud ap-southeast-1 with 1 zone is left out
+        another region dropped: the certificate: alicloud eu-central-1 with 1 zone is left out
+        a number of zones dropped: the certificate: alicloud ap-southeast-1 with 2 zones is left out
+        all topologies dropped: the certificate: alicloud ap-southeast-1 with 1 zone is left out
+        a topology twice: the certificate: alicloud ap-southeast-1 with 1 zone is there twice
+        a region that nobody sells: the certificate: alicloud moon-1 with 1 zone is not in the space
         a bound raised: aws ap-southeast-1 with 3 zones: its bound is 1647.9867000000002 USD/month, and 1631.67 is what follows
         a bound with a price of time raised: gcp us-east4 with 3 zones: its bound is 1030.1630912496562 USD/month, and 1029.133957292364 is what follows
         a bound below the plan: aws ap-southeast-1 with 3 zones: its bound of 1 USD/month is below the plan, so something cheaper may be there
