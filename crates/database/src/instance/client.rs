@@ -24,6 +24,17 @@ pub(super) struct Session {
     connection: Connection<Socket, NoTlsStream>,
     warnings: Vec<String>,
     over: bool,
+    /// Statements that it has planned.
+    planned: Vec<&'static str>,
+}
+
+/// What is asked on the kept connection.
+#[derive(Clone, Copy)]
+pub(super) enum Question<'a> {
+    /// Statements, as they are.
+    Text(&'a str),
+    /// One that is asked again and again: parsed and planned once a connection, under its name.
+    Planned { name: &'static str, sql: &'a str },
 }
 
 impl std::fmt::Debug for Session {
@@ -68,9 +79,21 @@ impl Session {
         poll_fn(|context| Poll::Ready(drive(connection, warnings, over, context).is_ok() && !*over)).await
     }
 
+    async fn answer(&mut self, question: Question<'_>) -> Result<Rows, Error> {
+        let (name, sql) = match question {
+            Question::Text(sql) => return self.ask(sql).await.map(|(rows, _)| rows),
+            Question::Planned { name, sql } => (name, sql),
+        };
+        if !self.planned.contains(&name) {
+            self.ask(&format!("PREPARE {name} AS {sql}")).await?;
+            self.planned.push(name);
+        }
+        self.ask(&format!("EXECUTE {name}")).await.map(|(rows, _)| rows)
+    }
+
     /// Runs statements; returns the rows, and the warnings.
     pub(super) async fn ask(&mut self, sql: &str) -> Result<(Rows, Vec<String>), Error> {
-        let Session { client, connection, warnings, over } = self;
+        let Session { client, connection, warnings, over, .. } = self;
         warnings.clear();
         let mut query = pin!(client.simple_query(sql));
         let answer = poll_fn(|context| {
@@ -122,7 +145,7 @@ impl Instance {
         let socket = self.sockets().to_owned();
         let connected = config.connect(NoTls).await;
         let (client, connection) = connected.map_err(|cause| InstanceError::Connect { socket, cause })?;
-        Ok(Session { client, connection, warnings: Vec::new(), over: false })
+        Ok(Session { client, connection, warnings: Vec::new(), over: false, planned: Vec::new() })
     }
 
     /// Runs statements on the kept connection, or on a new one when that has ended. Whatever interrupts it, the next
@@ -134,13 +157,24 @@ impl Instance {
         writes: bool,
         within: Duration,
     ) -> Result<Rows, InstanceError> {
+        self.kept_question(what, Question::Text(sql), writes, within).await
+    }
+
+    /// As [`Instance::kept`], of one question.
+    pub(super) async fn kept_question(
+        &self,
+        what: &'static str,
+        question: Question<'_>,
+        writes: bool,
+        within: Duration,
+    ) -> Result<Rows, InstanceError> {
         let work = async {
             let mut kept = self.session.lock().await;
             if let Some(mut session) = kept.take()
                 && session.lives().await
             {
-                match session.ask(sql).await {
-                    Ok((rows, _)) => {
+                match session.answer(question).await {
+                    Ok(rows) => {
                         *kept = Some(session);
                         return Ok(rows);
                     }
@@ -153,8 +187,8 @@ impl Instance {
                 }
             }
             let mut session = self.connect("evenkeel-keeper").await?;
-            match session.ask(sql).await {
-                Ok((rows, _)) => {
+            match session.answer(question).await {
+                Ok(rows) => {
                     *kept = Some(session);
                     Ok(rows)
                 }
