@@ -48,8 +48,8 @@ pub(crate) fn replay(scene: &Scene<'_>) -> Option<Action> {
     }
 }
 
-/// The end of a log that nothing is added to any more.
-pub(crate) fn tell_the_end(scene: &Scene<'_>) -> Option<Action> {
+/// Where this node's own log ends, when nothing is added to it any more in this election.
+fn own_end(scene: &Scene<'_>) -> Option<Position> {
     if !scene.electing() {
         return None;
     }
@@ -60,9 +60,14 @@ pub(crate) fn tell_the_end(scene: &Scene<'_>) -> Option<Action> {
         Server::Primary { flush, .. } if scene.has(Flaw::ReportUnfenced) => *flush,
         _ => return None,
     };
+    scene.own_position(end)
+}
+
+/// The end of a log that nothing is added to any more.
+pub(crate) fn tell_the_end(scene: &Scene<'_>) -> Option<Action> {
     let doc = NodeDoc {
         promised: scene.term(),
-        end: Some(scene.own_position(end)?),
+        end: Some(own_end(scene)?),
         holding: Holding::Log,
         primary_of: 0,
         rewindable: false,
@@ -90,8 +95,13 @@ fn ahead(scene: &Scene<'_>, one: Position, other: Position) -> bool {
     if scene.has(Flaw::LengthAlone) { one.lsn > other.lsn } else { one > other }
 }
 
-/// Whoever sees that there is a winner says so.
+/// Whoever sees that there is a winner says so. Its own end it need not have told: the same write tells it, and each write
+/// is waited for.
 pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
+    let scene = &match own_end(scene) {
+        Some(end) => scene.with_own_end(end),
+        None => *scene,
+    };
     let record = scene.record()?;
     let Phase::Electing { preferred } = record.phase else { return None };
     let wins = |node: &NodeId| may_win(scene, record, *node) || could_fetch(scene, record, *node);

@@ -69,6 +69,8 @@ pub enum Flaw {
     TakeOverBlind,
     /// Lease mode: a lease is taken for over as soon as its owner's time is.
     TakeOverEarly,
+    /// A quorum takes the place of one that the record may have already. (Seen where a database changes its mode.)
+    ExchangeUnseen,
     /// Lease mode: a standby takes over however far it is behind.
     TakeOverAnybody,
 }
@@ -111,4 +113,5 @@ pub const LEASE_FLAWS: &[Flaw] = &[
     Flaw::TakeOverBlind,
     Flaw::TakeOverEarly,
     Flaw::TakeOverAnybody,
+    Flaw::ExchangeUnseen,
 ];

@@ -39,6 +39,7 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
         durable: Durable { promised: 4, lineage: 4, reign: if me == A { 4 } else { 0 } },
         server: if me == A { server } else { Server::Busy },
         stranded: false,
+        unfetched: false,
     }
 }
 

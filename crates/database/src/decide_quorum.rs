@@ -9,12 +9,15 @@
 use crate::decide_view::Alone;
 use model::{Lsn, NodeId, Nodes, Quorum, Term};
 
-/// The first quorum of a new reign: those that can follow it; where there is none, everybody else, so that writes wait for
+/// The first quorum of a new reign: those that can follow it; where nobody is known to, everybody else, and writes wait for
 /// whoever comes first.
 #[must_use]
 pub fn first(primary: NodeId, term: Term, followers: Nodes, others: Nodes) -> Quorum {
-    let members = if followers.is_empty() { others } else { followers };
-    Quorum { primary, term, members, need: majority(members) }
+    let (members, need) = match followers.is_empty() {
+        true => (others, others.len().min(1)),
+        false => (followers, majority(followers)),
+    };
+    Quorum { primary, term, members, need }
 }
 
 /// With 2 standbys 1, with 3 or 4 standbys 2: as many may be lost without writes waiting as without an election failing.
@@ -31,7 +34,8 @@ pub struct Step {
     pub record_first: bool,
 }
 
-/// The next step from `now` towards the members `wanted`; `None`: nothing to change. One member or one of `need` at a time.
+/// The next step from `now` towards the members `wanted`; `None`: nothing to change. One member or one of `need` at a time, but to
+/// and from nobody at all.
 #[must_use]
 pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
     // Blocked writes wait for those that count now; whoever comes back first may be one of them.
@@ -42,20 +46,23 @@ pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
     let surplus = now.members.minus(wanted).iter().next();
     let lacking = wanted.minus(now.members).iter().next();
     let with = |members, need| Quorum { members, need, ..*now };
+    // While nobody is awaited nobody is named either: in a lease's record those may stand in for the primary, and another node
+    // may go by a lease already.
+    if now.need == 0 {
+        let to = if wanted.is_empty() { with(Nodes::NONE, 0) } else { with(wanted, 1) };
+        return (to != *now).then_some(Step { to, record_first: wanted.is_empty() });
+    }
     if now.members.minus(now.members.minus(wanted)).len() < now.need {
         // Too few of those that count are left: no smaller set of them would ever hold what was acknowledged.
         let to = match lacking {
             Some(node) => with(now.members.with(node), now.need),
+            None if now.need == 1 => with(Nodes::NONE, 0),
             None => with(now.members, now.need - 1),
         };
         return Some(Step { to, record_first: true });
     }
-    if let Some(node) = surplus
-        && (now.need == 0 || now.members.len() > now.need)
-    {
-        // Without a need the members mean nothing, so either order will do.
-        let to = with(now.members.without(node), now.need);
-        return Some(Step { to, record_first: now.need == 0 });
+    if let Some(node) = surplus.filter(|_| now.members.len() > now.need) {
+        return Some(Step { to: with(now.members.without(node), now.need), record_first: false });
     }
     if let Some(node) = lacking {
         return Some(Step { to: with(now.members.with(node), now.need), record_first: true });

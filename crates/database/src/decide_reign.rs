@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::decide_flaw::Flaw;
 use crate::decide_lease as lease;
-use crate::decide_quorum::{first, holds, step};
+use crate::decide_quorum::{Step, first, holds, step};
 use crate::decide_scene::Scene;
 use crate::decide_unrest::unasked_election;
 use crate::decide_view::Durable;
@@ -55,12 +55,13 @@ pub(crate) fn take_the_term(scene: &Scene<'_>) -> Option<Action> {
         }
         Server::Stopped { upstream: None, fresh: None } => Some(Action::Start),
         Server::Standby { receiving: false, end: Some(end), .. } => {
-            // It had told of half a record. Its timeline will leave the one before at the last whole one, and by nothing
-            // but this number is it known later who has a piece of it.
+            // It had told of half a record, or was crowned for what it had told before it had more. Its timeline will leave
+            // the one before at the last whole record, and by nothing but this is it known later who has a piece of it.
             let mut record = scene.record()?.clone();
-            let told = record.history.iter_mut().find(|reign| reign.term == term && reign.fork > *end);
-            if let Some(reign) = told.filter(|reign| reign.base != 0) {
-                reign.fork = *end;
+            let own = scene.own_position(*end)?;
+            let told = record.history.iter_mut().find(|reign| reign.term == term && reign.base != 0);
+            if let Some(reign) = told.filter(|reign| (reign.base, reign.fork) != (own.term, own.lsn)) {
+                (reign.base, reign.fork) = (own.term, own.lsn);
                 return scene.write(record, Nodes::NONE);
             }
             Some(Action::Persist(Durable { promised: term, lineage: term, reign: term }))
@@ -83,9 +84,14 @@ pub(crate) fn rise(scene: &Scene<'_>) -> Option<Action> {
     Some(if sync.set == Some(*quorum) { Action::Promote } else { Action::SetSync(*quorum) })
 }
 
-/// The next action until `quorum` is in force; `None`: it is.
+/// The next action until `quorum` is in force; `None`: it is. What the server goes by may be in the record already, unseen: then
+/// another must not take its place. So the record is written as it is first, which only the one that is seen allows.
 fn settle_sync(scene: &Scene<'_>, sync: &Sync, quorum: &Quorum) -> Option<Action> {
     if sync.set != Some(*quorum) {
+        let sent = sync.unsure && sync.set.is_some_and(|set| set.term == quorum.term);
+        if sent && !scene.has(Flaw::ExchangeUnseen) {
+            return scene.write(scene.record()?.clone(), Nodes::NONE);
+        }
         return Some(Action::SetSync(*quorum));
     }
     (!sync.in_force && !scene.has(Flaw::SyncUnconfirmed)).then_some(Action::ConfirmSync)
@@ -109,6 +115,13 @@ impl Throne<'_> {
 
     fn is_held_by(&self, quorum: &Quorum) -> bool {
         holds(quorum, self.flush, |node| self.flushed(node, quorum.term))
+    }
+
+    /// Whether `quorum`, which is in force, has everything that another one may have acknowledged. Under a steady load its
+    /// members never have all that is on the primary's disk at that moment.
+    fn is_taken_over_by(&self, quorum: &Quorum) -> bool {
+        let upto = self.sync.from.map_or(self.flush, |from| from.min(self.flush));
+        holds(quorum, upto, |node| self.flushed(node, quorum.term))
     }
 }
 
@@ -161,7 +174,7 @@ pub(crate) fn go_alone(scene: &Scene<'_>) -> Option<Action> {
     }
     let mut next = record.clone();
     next.quorums.retain(|other| other.term != record.term);
-    next.quorums.push(Quorum { need: 0, ..*quorum });
+    next.quorums.push(Quorum { members: Nodes::NONE, need: 0, ..*quorum });
     scene.write(next, Nodes::NONE)
 }
 
@@ -204,15 +217,26 @@ pub(crate) fn give_up(scene: &Scene<'_>) -> Option<Action> {
     }
 }
 
-/// A wanted switch: no new work comes in, the heir gets the last of it, and then the term ends.
+/// A wanted switch: first only the heir counts, so that its own word is enough to win. Then no new work comes in, the heir
+/// gets the last of it, and the term ends.
 pub(crate) fn hand_over(scene: &Scene<'_>) -> Option<Action> {
     let throne = throne(scene)?;
     let record = scene.record()?;
     let Phase::Serving { primary, handover: Some(heir) } = record.phase else { return None };
-    let pointless = heir == primary || !with_data(scene, scene.view.nodes).has(heir);
+    let now = record.current()?;
+    // One that does not count may be about to throw its log away.
+    let counts = scene.leased() || now.members.has(heir);
+    let pointless = heir == primary || !with_data(scene, scene.view.nodes).has(heir) || !counts;
     if pointless || scene.judgement.handover_late {
         let phase = Phase::Serving { primary, handover: None };
         return scene.write(Record { phase, ..record.clone() }, Nodes::NONE);
+    }
+    if !scene.leased() {
+        // Whoever does not stream is waited for; in the end the switch is called off.
+        throne.flushed(heir, record.term)?;
+        if let Some(step) = step(now, Nodes::NONE.with(heir), Alone::Block) {
+            return change(scene, &throne, step);
+        }
     }
     if throne.open {
         return Some(Action::Close);
@@ -242,6 +266,13 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let Some(step) = next_step else {
         return settle_sync(scene, throne.sync, now);
     };
+    change(scene, &throne, step)
+}
+
+/// One step of the quorum, in the order that is safe.
+fn change(scene: &Scene<'_>, throne: &Throne<'_>, step: Step) -> Option<Action> {
+    let record = scene.record()?;
+    let now = record.current()?;
     let mut next = record.clone();
     next.quorums = vec![step.to];
     // A node about to throw its log away has said so first; then this write is refused.
@@ -258,7 +289,7 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     if let Some(action) = settle_sync(scene, throne.sync, &step.to) {
         return Some(action);
     }
-    let settled = throne.is_held_by(&step.to) || scene.has(Flaw::ShrinkUnsettled);
+    let settled = throne.is_taken_over_by(&step.to) || scene.has(Flaw::ShrinkUnsettled);
     settled.then(|| scene.write(next, joins)).flatten()
 }
 

@@ -23,15 +23,23 @@ pub(crate) fn prune(record: &mut Record) {
 }
 
 /// What the rules work on.
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub(crate) view: &'a View,
     pub(crate) judgement: &'a Judgement,
     pub(crate) flaw: Flaw,
+    /// Where the own log ends for good in this term, told or not.
+    own_end: Option<Position>,
 }
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(view: &'a View, judgement: &'a Judgement, flaw: Flaw) -> Scene<'a> {
-        Scene { view, judgement, flaw }
+        Scene { view, judgement, flaw, own_end: None }
+    }
+
+    /// The same, counting an own end that is not told yet.
+    pub(crate) fn with_own_end(&self, end: Position) -> Scene<'a> {
+        Scene { own_end: Some(end), ..*self }
     }
 
     pub(crate) fn has(&self, flaw: Flaw) -> bool {
@@ -83,6 +91,9 @@ impl<'a> Scene<'a> {
 
     /// Where the log of `node` ends for good in this term, as it has told.
     pub(crate) fn end_of(&self, node: NodeId) -> Option<Position> {
+        if node == self.me() && self.own_end.is_some() {
+            return self.own_end;
+        }
         let doc = self.doc_of(node);
         let counts = doc.promised == self.term() || self.has(Flaw::OldReports);
         doc.end.filter(|_| counts)
@@ -140,8 +151,9 @@ impl<'a> Scene<'a> {
 
     /// Tells `doc`, unless it is told already.
     pub(crate) fn report(&self, doc: NodeDoc) -> Option<Action> {
-        let known = self.view.docs.get(&self.me()).map(|kept| kept.value);
-        let revision = self.view.record.as_ref().map_or(0, |kept| kept.revision);
-        (known != Some(doc)).then_some(Action::Report { doc, record: revision })
+        let known = self.view.docs.get(&self.me());
+        let own = known.map_or(0, |kept| kept.revision);
+        let record = self.view.record.as_ref().map_or(0, |kept| kept.revision);
+        (known.map(|kept| kept.value) != Some(doc)).then_some(Action::Report { doc, record, own })
     }
 }

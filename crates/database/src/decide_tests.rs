@@ -4,7 +4,7 @@ use std::fmt::Write;
 use expect_test::expect_file;
 
 use super::RULES;
-use crate::sim::{Budget, World};
+use crate::sim::{Budget, Move, World};
 use crate::{Alone, Step, step};
 use model::{Lsn, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase};
 
@@ -67,7 +67,9 @@ fn blocked_writes_wait_for_those_that_count() {
     let now = Quorum { primary: NodeId(1), term: 1, members: nodes(&[2]), need: 1 };
     assert_eq!(step(&now, Nodes::NONE, Alone::Block), None);
     let degraded = step(&now, Nodes::NONE, Alone::Degrade).unwrap();
-    assert!(degraded.record_first && degraded.to.need == 0, "{degraded:?}");
+    assert_eq!(degraded, Step { to: Quorum { members: Nodes::NONE, need: 0, ..now }, record_first: true });
+    let again = step(&degraded.to, now.members, Alone::Degrade).unwrap();
+    assert_eq!(again, Step { to: now, record_first: false }, "nobody is named while nobody is awaited");
 }
 
 /// A smaller set of those that are gone would have to come to hold what was acknowledged, which it never does: the number
@@ -76,7 +78,8 @@ fn blocked_writes_wait_for_those_that_count() {
 fn standbys_that_die_at_the_same_moment_do_not_leave_a_quorum_that_is_never_met() {
     let all_of_three = Quorum { primary: NodeId(1), term: 1, members: nodes(&[2, 3]), need: 1 };
     let alone = step(&all_of_three, Nodes::NONE, Alone::Degrade).unwrap();
-    assert_eq!(alone, Step { to: Quorum { need: 0, ..all_of_three }, record_first: true });
+    let nobody = Quorum { members: Nodes::NONE, need: 0, ..all_of_three };
+    assert_eq!(alone, Step { to: nobody, record_first: true });
     let all_of_five = Quorum { members: nodes(&[2, 3, 4, 5]), need: 2, ..all_of_three };
     let one_left = step(&all_of_five, nodes(&[2]), Alone::Block).unwrap();
     assert_eq!(one_left, Step { to: Quorum { need: 1, ..all_of_five }, record_first: true });
@@ -204,4 +207,168 @@ fn neither_a_witness_nor_a_member_of_a_quorum_takes_over_a_lease() {
         let chosen = super::choose(&view, &judgement);
         assert_eq!(matches!(chosen, Some(("take over", _))), takes, "node {node}, need {need}: {chosen:?}");
     }
+}
+
+/// A switch need not wait for the other standby then, and the heir wins with its own word, in the write that tells it.
+#[test]
+fn before_a_wanted_switch_closes_only_the_heir_counts() {
+    let mut world = crate::sim::calm(World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None));
+    let primary = world.record.as_ref().and_then(Record::primary).unwrap();
+    let [heir, other] = [1, 2, 3].map(NodeId).into_iter().filter(|id| *id != primary).collect::<Vec<_>>()[..]
+    else {
+        panic!()
+    };
+    let term = world.record.as_ref().unwrap().term;
+    world.budget = Budget { wants: 1, terms: term + 1, ..Budget::NOTHING };
+    world.apply(Move::Want(heir));
+    for act in ["SetSync", "ConfirmSync", "Write", "Close", "Write"] {
+        let (rule, action) = super::choose(&world.view_of(primary), &world.judgement(primary)).unwrap();
+        assert!(rule == "hand over" && format!("{action:?}").starts_with(act), "{act}: {rule}, {action:?}");
+        if action == crate::Action::Close {
+            let current = *world.record.as_ref().unwrap().current().unwrap();
+            assert_eq!((current.members, current.need), (Nodes::NONE.with(heir), 1), "the record");
+            assert_eq!(world.nodes[usize::from(primary.0) - 1].disk.sync, Some(current), "the server");
+        }
+        world.apply(Move::Act(primary));
+    }
+    let promised = |world: &World, node| world.docs.get(&node).map(|doc| doc.promised);
+    for rule in ["promise", "elect"] {
+        let chosen = super::choose(&world.view_of(heir), &world.judgement(heir)).unwrap();
+        assert_eq!(chosen.0, rule, "{chosen:?}");
+        world.apply(Move::Act(heir));
+        if rule == "promise" {
+            world.apply(Move::Quit(heir));
+        }
+    }
+    assert_eq!(world.record.as_ref().and_then(Record::primary), Some(heir));
+    assert!(
+        promised(&world, heir) <= Some(term) && promised(&world, other) <= Some(term),
+        "{:?}",
+        world.docs
+    );
+}
+
+/// Another node may be about to crown it for the end that it told, in a write that is under way: its reign would begin before
+/// what it copies now, and those records would be taken for the reign's.
+#[test]
+fn what_was_told_is_taken_back_before_more_is_copied_from_a_witness() {
+    let mut view = beside_a_witness(2);
+    let kept = view.record.as_mut().unwrap();
+    kept.value.term = 2;
+    kept.value.phase = ReignPhase::Electing { preferred: None };
+    view.durable.promised = 2;
+    let (sync, upstream) = (crate::Sync::default(), None);
+    view.server = crate::Server::Standby { upstream, receiving: false, end: Some(Lsn(3)), sync };
+    let told = |node: u8, view: &mut crate::View, end| {
+        let doc = &mut view.docs.get_mut(&NodeId(node)).unwrap().value;
+        (doc.promised, doc.end) = (2, Some(Position { term: 1, lsn: Lsn(end) }));
+    };
+    told(2, &mut view, 3);
+    told(3, &mut view, 9);
+    view.docs.get_mut(&NodeId(3)).unwrap().value.from = Lsn(0);
+    let choose = |view: &crate::View| super::choose(view, &crate::Judgement::default());
+    let Some(("fetch", crate::Action::Report { doc, .. })) = choose(&view) else {
+        panic!("{:?}", choose(&view))
+    };
+    assert_eq!((doc.promised, doc.end), (2, None));
+    view.docs.get_mut(&NodeId(2)).unwrap().value = doc;
+    assert!(matches!(choose(&view), Some(("fetch", crate::Action::Fetch { .. }))), "{:?}", choose(&view));
+}
+
+/// Its log went another way than the witness's: it cannot copy, so it tells where it ends, once.
+#[test]
+fn a_node_that_cannot_copy_from_a_witness_tells_its_end_and_is_quiet() {
+    let mut view = beside_a_witness(2);
+    let kept = view.record.as_mut().unwrap();
+    let reign = |term, base, fork, served| Reign { term, node: NodeId(1), base, fork: Lsn(fork), served };
+    kept.value.term = 3;
+    kept.value.phase = ReignPhase::Electing { preferred: None };
+    kept.value.history = vec![reign(1, 0, 0, true), reign(2, 1, 5, true)];
+    kept.value.quorums = vec![Quorum { primary: NodeId(1), term: 2, members: nodes(&[3]), need: 1 }];
+    view.durable = crate::Durable { promised: 3, lineage: 1, reign: 0 };
+    let (sync, upstream) = (crate::Sync::default(), None);
+    view.server = crate::Server::Standby { upstream, receiving: false, end: Some(Lsn(8)), sync };
+    let doc = &mut view.docs.get_mut(&NodeId(3)).unwrap().value;
+    (doc.promised, doc.from, doc.end) = (3, Lsn(0), Some(Position { term: 2, lsn: Lsn(9) }));
+    let choose = |view: &crate::View| super::choose(view, &crate::Judgement::default());
+    let Some(("tell the end", crate::Action::Report { doc, .. })) = choose(&view) else {
+        panic!("{:?}", choose(&view))
+    };
+    view.docs.get_mut(&NodeId(2)).unwrap().value = doc;
+    assert_eq!(choose(&view), None);
+}
+
+/// A winner that has heard nobody waits for whoever comes first: the others may be away for long.
+#[test]
+fn the_first_quorum_of_a_winner_that_heard_nobody_asks_for_one() {
+    let quorum = crate::first(NodeId(1), 7, Nodes::NONE, nodes(&[2, 3, 4, 5]));
+    assert_eq!((quorum.members, quorum.need), (nodes(&[2, 3, 4, 5]), 1));
+    assert_eq!(crate::first(NodeId(1), 7, nodes(&[3, 4, 5]), nodes(&[2, 3, 4, 5])).need, 2);
+    assert_eq!(crate::first(NodeId(1), 7, Nodes::NONE, Nodes::NONE).need, 0, "the only node there is");
+}
+
+/// Under a steady load no standby ever has all that is on the primary's disk at that moment; the quorum of a wanted switch, or of a
+/// node that is gone, would never come.
+#[test]
+fn a_smaller_quorum_takes_over_what_was_there_when_it_came_into_force() {
+    let world = crate::sim::calm(World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None));
+    let primary = world.record.as_ref().and_then(Record::primary).unwrap();
+    let mut view = world.view_of(primary);
+    let now = *view.record.as_ref().unwrap().value.current().unwrap();
+    let left = now.members.iter().next().unwrap();
+    let judgement = crate::Judgement {
+        steady: Nodes::NONE.with(left),
+        missing: now.members.without(left),
+        ..crate::Judgement::default()
+    };
+    let mut choose = |from: Option<u64>| {
+        let crate::Server::Primary { sync, flush, senders, .. } = &mut view.server else { panic!() };
+        let to = Quorum { members: Nodes::NONE.with(left), ..now };
+        *sync = crate::Sync { set: Some(to), in_force: true, from: from.map(Lsn), unsure: false };
+        *flush = Lsn(90);
+        senders.get_mut(&left).unwrap().flush = Lsn(80);
+        super::choose(&view, &judgement).map(|(rule, _)| rule)
+    };
+    assert_eq!(choose(Some(75)), Some("quorum"));
+    assert_eq!(choose(Some(85)), None);
+    assert_eq!(choose(None), None, "nobody knows what came before");
+}
+
+/// While a database changes from a quorum to a lease, commits are awaited until there is a lease, and a clock that ends the server.
+#[test]
+fn commits_go_unawaited_only_under_a_lease_that_is_held() {
+    let world = crate::sim::calm(World::new(2, Alone::Block, Budget::NOTHING, crate::Flaw::None));
+    let primary = world.record.as_ref().and_then(Record::primary).unwrap();
+    let mut view = world.view_of(primary);
+    view.mode = model::Mode::Lease;
+    assert_eq!(view.record.as_ref().unwrap().value.current().unwrap().need, 1);
+    let choose = |held| {
+        let lease = crate::Tenure { held, ..Default::default() };
+        super::choose(&view, &crate::Judgement { lease, ..Default::default() })
+    };
+    assert_eq!(choose(false), None);
+    let Some(("quorum", crate::Action::Write { record, .. })) = choose(true) else {
+        panic!("{:?}", choose(true))
+    };
+    assert_eq!(record.current().unwrap().need, 0);
+}
+
+/// A record that asks less may have been written with nothing heard of it; the server must not go by another quorum before that is
+/// certain, or writes are acknowledged that the next election does not ask for.
+#[test]
+fn a_quorum_that_may_be_in_the_record_is_not_exchanged_for_another() {
+    let world = crate::sim::calm(World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None));
+    let primary = world.record.as_ref().and_then(Record::primary).unwrap();
+    let mut view = world.view_of(primary);
+    let kept = view.record.clone().unwrap().value;
+    let now = *kept.current().unwrap();
+    let smaller = Quorum { members: Nodes::NONE.with(now.members.iter().next().unwrap()), ..now };
+    let judgement = crate::Judgement { steady: now.members, ..crate::Judgement::default() };
+    let mut choose = |unsure| {
+        let crate::Server::Primary { sync, .. } = &mut view.server else { panic!() };
+        *sync = crate::Sync { set: Some(smaller), in_force: true, from: None, unsure };
+        super::choose(&view, &judgement).unwrap().1
+    };
+    assert!(matches!(choose(true), crate::Action::Write { record, .. } if *record == kept), "as it is");
+    assert_eq!(choose(false), crate::Action::SetSync(now));
 }

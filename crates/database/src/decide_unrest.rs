@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use crate::decide_flaw::Flaw;
 use crate::decide_scene::Scene;
 use crate::decide_view::Action;
-use model::{NodeId, Nodes, Record};
+use model::{NodeId, Nodes, Record, ReignPhase};
 
 /// With so many points no failover is made unasked: 10 in a row of reigns of no use, 60 of others.
 pub const UNREST_MAX: u32 = 60;
@@ -40,7 +40,10 @@ pub(crate) fn unasked(scene: &Scene<'_>) -> Option<Record> {
     let own = record.primary() == Some(scene.me());
     if let Some(primary) = record.primary().filter(|_| !(own && scene.has(Flaw::UncountedFailover))) {
         let others = scene.view.nodes.without(primary);
-        let whole = scene.serving() && record.current().is_some_and(|quorum| others == quorum.members);
+        // For a wanted switch only the heir is left to count, of those that did.
+        let switching = matches!(record.phase, ReignPhase::Serving { handover: Some(_), .. });
+        let all = record.current().is_some_and(|quorum| others == quorum.members);
+        let whole = scene.serving() && (all || switching);
         let points = next.unrest.entry(primary).or_default();
         *points = points.saturating_add(if whole { FAULT_POINTS } else { FLAP_POINTS });
     }

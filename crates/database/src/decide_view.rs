@@ -105,6 +105,12 @@ pub struct Sync {
     pub set: Option<Quorum>,
     /// Every process of the server is known to go by it.
     pub in_force: bool,
+    /// A primary's end of log on its disk when that was known: what other quorums have acknowledged lies before. `None`: it
+    /// is not known, or the server is none.
+    pub from: Option<Lsn>,
+    /// A record with another quorum may have been written that is not seen yet: it was sent and nothing was heard, or the keeper
+    /// has just started.
+    pub unsure: bool,
 }
 
 /// All a keeper goes by.
@@ -134,6 +140,8 @@ pub struct View {
     pub server: Server,
     /// The primary of the newest term has no longer the log that this node's server needs next.
     pub stranded: bool,
+    /// A copy from a witness has just come to nothing: its end is told meanwhile.
+    pub unfetched: bool,
 }
 
 /// What only time can tell; made by [`crate::Memory`] from the same view and a clock. Nothing that is lost when one of
@@ -209,12 +217,14 @@ pub enum Action {
         /// The record's revision now.
         record: u64,
     },
-    /// Write the own document, if the record is still at `record`.
+    /// Write the own document, if the record is still at `record` and the document at `own`.
     Report {
         /// What it becomes.
         doc: NodeDoc,
         /// The record's revision now.
         record: u64,
+        /// The document's revision now.
+        own: u64,
     },
     /// End the server at once, with all its processes.
     Fence,

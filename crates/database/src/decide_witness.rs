@@ -27,31 +27,31 @@ fn ahead(scene: &Scene<'_>, record: &Record, own: Position) -> Option<(NodeId, P
 }
 
 /// What the witness has and this node has not is copied, up to where the witness's log ended in this term. Before that it
-/// is written down that the log may be one of that reign.
+/// is written down that the log may be one of that reign, and what was told of the own end is taken back: whoever is about
+/// to crown this node for that would have its reign begin before what was copied.
 pub(crate) fn fetch(scene: &Scene<'_>) -> Option<Action> {
     let record = scene.record()?;
     let durable = scene.view.durable;
     let reigns = durable.reign == scene.term();
-    if !scene.electing() || reigns || scene.view.witnesses.has(scene.me()) {
+    if !scene.electing() || reigns || scene.view.unfetched || scene.view.witnesses.has(scene.me()) {
         return None;
     }
     let Server::Standby { upstream: None, receiving: false, end: Some(end), .. } = scene.view.server else {
         return None;
     };
     let own = scene.own_position(end)?;
-    let (node, upto) = ahead(scene, record, own)?;
-    // What was told first is what an election goes by; it may not be more than there is.
-    if scene.end_of(scene.me()) != Some(own) {
+    let (node, upto) = ahead(&scene.with_own_end(own), record, own)?;
+    let kin = kinship_to(record, &durable, end, upto.term);
+    let kin = if scene.has(Flaw::FetchForeign) { Kinship::Prefix } else { kin };
+    if matches!(kin, Kinship::Diverged | Kinship::Foreign) {
         return None;
     }
-    match kinship_to(record, &durable, end, upto.term) {
-        _ if scene.has(Flaw::FetchForeign) => {}
-        Kinship::Prefix => {}
-        Kinship::PrefixOfOrphan => {
-            let lineage = record.reign(durable.lineage)?.base;
-            return Some(Action::Forget(Durable { lineage, ..durable }));
-        }
-        Kinship::Diverged | Kinship::Foreign => return None,
+    if let Some(report) = scene.report(crate::decide_follow::holding(scene, Holding::Log)) {
+        return Some(report);
+    }
+    if kin == Kinship::PrefixOfOrphan {
+        let lineage = record.reign(durable.lineage)?.base;
+        return Some(Action::Forget(Durable { lineage, ..durable }));
     }
     if durable.lineage != upto.term {
         return Some(Action::Persist(Durable { lineage: upto.term, ..durable }));

@@ -238,6 +238,15 @@ impl Record {
         }
     }
 
+    /// Whether the primary is about to let nobody in, or does already, because somebody else is wanted: the heir alone counts
+    /// by then, where anybody is awaited.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        let ReignPhase::Serving { handover: Some(heir), .. } = self.phase else { return false };
+        let heir = Nodes::NONE.with(heir);
+        self.current().is_none_or(|quorum| quorum.need == 0 || quorum.members == heir)
+    }
+
     /// The quorum of the primary's own term.
     #[must_use]
     pub fn current(&self) -> Option<&Quorum> {

@@ -173,7 +173,8 @@ impl Instance {
             return Ok(newest);
         }
         let older = end_of(&older)?;
-        Ok(if older.map(|log| log.end) > newest.map(|log| log.end) { older } else { newest })
+        // As far as each other: the newer one was begun, up to where it leaves the older, and nothing of it is here yet.
+        Ok(if older.map(|log| log.end) >= newest.map(|log| log.end) { older } else { newest })
     }
 
     /// Where the whole segments begin that go up to the newest one; `None`: there are none.

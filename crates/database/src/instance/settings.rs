@@ -282,6 +282,10 @@ fn loose_part(facts: &Facts<'_>, settings: &Settings) -> String {
         set("ssl_cert_file", &format!("{}/server.crt", facts.conf));
         set("ssl_key_file", &format!("{}/server.key", facts.conf));
     }
+    if !settings.open {
+        // Nobody writes while it is closed: what a standby got of that and the next primary did not would cost it a rewind.
+        set("autovacuum", "off");
+    }
     // With the default of 5 s between tries promotions and first commits took 5 s. A standby that already streams from the
     // node that is being promoted asks again for the new timeline after this.
     set("wal_retrieve_retry_interval", "20ms");

@@ -14,6 +14,8 @@ use super::{Class, Instance, InstanceError, KEEPER, SlotName, StandbyName};
 const PROMOTED_LOOK: Duration = Duration::from_millis(5);
 /// Sessions that were told to end are waited for so long.
 const GONE_WITHIN: Duration = Duration::from_millis(200);
+/// Sessions, and what else writes without being asked.
+const WRITERS: &str = "backend_type IN ('client backend', 'autovacuum worker')";
 /// As whom a term is written, so that a later writer can end one that still waits.
 const TERM_WRITER: &str = "evenkeel-term";
 
@@ -185,7 +187,7 @@ impl Instance {
         }
     }
 
-    /// Cuts all sessions but the keeper's; returns how many. After a fence, repeat it until
+    /// Cuts all sessions but the keeper's, and autovacuum's workers; returns how many. After a fence, repeat it until
     /// [`Observation::clients`](super::Observation::clients) stays 0 for `authentication_timeout` (5 s): a connection
     /// that was authenticating when the fence went up still comes in. Who cannot wait kills the server.
     ///
@@ -195,8 +197,7 @@ impl Instance {
     /// [`InstanceError::Sql`], [`InstanceError::Late`], [`InstanceError::Connect`].
     pub async fn terminate_clients(&self, within: Duration) -> Result<u64, InstanceError> {
         let sql = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {WRITERS} AND usename IS DISTINCT FROM '{KEEPER}'"
         );
         self.ended("end the sessions", &sql, within).await
     }
@@ -210,8 +211,7 @@ impl Instance {
     pub async fn settle_log(&self, within: Duration) -> Result<(), InstanceError> {
         const WHAT: &str = "settle the log";
         let left = format!(
-            "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}' \
-             LIMIT 1"
+            "SELECT 1 FROM pg_stat_activity WHERE {WRITERS} AND usename IS DISTINCT FROM '{KEEPER}' LIMIT 1"
         );
         let until = Instant::now() + GONE_WITHIN.min(within);
         while !self.kept(WHAT, &left, false, within).await?.is_empty() && Instant::now() < until {

@@ -58,6 +58,8 @@ pub(super) struct Local {
     pub busy: Option<&'static str>,
     /// The quorum of the settings is in force; what came before it may be until then.
     pub in_force: bool,
+    /// What a primary had on its disk when that was first seen.
+    in_force_from: Option<Lsn>,
     /// The settings on the disk, or those that the server has loaded, may not be what `own` says.
     unapplied: bool,
     /// What the server had received when it was last told of its upstream; `None`: not known.
@@ -75,6 +77,8 @@ pub(super) struct Local {
     pub not_before: Option<(Instant, String)>,
     /// The last copy came to nothing, for this reason; the next one waits.
     no_copy_before: Option<(Instant, String)>,
+    /// After a copy from a witness that came to nothing.
+    no_fetch_before: Option<Instant>,
     /// The slots of a reign that may be won.
     pub prepared: Option<Prepared>,
     /// Since when nobody uses a slot.
@@ -124,6 +128,7 @@ impl Local {
             file,
             busy: None,
             in_force: false,
+            in_force_from: None,
             // A keeper that crashed may have saved its file and not yet written the settings.
             unapplied: true,
             joined_at: None,
@@ -134,6 +139,7 @@ impl Local {
             fork: None,
             not_before: None,
             no_copy_before: None,
+            no_fetch_before: None,
             prepared: None,
             slots_away: BTreeMap::new(),
             unfed: None,
@@ -228,7 +234,7 @@ impl Local {
     /// A quorum is given to the server: not in force before it is confirmed. What may be in force until then is kept on
     /// the disk, because the next keeper has to know it too.
     pub fn give(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
-        self.in_force = false;
+        (self.in_force, self.in_force_from) = (false, None);
         self.save(|own| {
             let before = own.quorum.replace(quorum);
             own.replaced.extend(before.map(|before| before.need));
@@ -427,7 +433,7 @@ impl Local {
         self.last = None;
         self.fork = None;
         (self.failed_looks, self.answered) = (0, false);
-        self.in_force = false;
+        (self.in_force, self.in_force_from) = (false, None);
         // What was made ahead is in the server that is gone, or is removed before the next one starts.
         self.prepared = None;
         self.unfed = None;
@@ -436,7 +442,11 @@ impl Local {
     }
 
     fn server_of(&mut self, seen: &Observation) -> Result<Server, KeeperError> {
-        let sync = Sync { set: self.own.quorum, in_force: self.in_force };
+        if self.in_force && !seen.in_recovery && self.in_force_from.is_none() {
+            self.in_force_from = seen.flushed;
+        }
+        let (set, in_force) = (self.own.quorum, self.in_force);
+        let sync = Sync { set, in_force, from: self.in_force_from, unsure: false };
         if seen.in_recovery {
             let receiving = seen.receiver.is_some();
             let upstream = self.own.upstream();
@@ -552,6 +562,16 @@ impl Local {
     /// it fails only when the disk is full.
     pub fn copy_failed(&mut self, why: String) {
         self.no_copy_before = Some((Instant::now() + COPY_AGAIN, why));
+    }
+
+    /// What a witness has did not come; the next try waits, and the own end is told meanwhile.
+    pub fn fetch_failed(&mut self) {
+        self.no_fetch_before = Some(Instant::now() + COPY_AGAIN);
+    }
+
+    /// Whether that was a moment ago.
+    pub fn is_unfetched(&self) -> bool {
+        self.no_fetch_before.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whether a copy may begin.

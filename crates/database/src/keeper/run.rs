@@ -131,6 +131,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         spawner: tasks.spawner(),
         stop: tasks.stop(),
         checkpointing: false,
+        sent: None,
         settled: None,
     };
     tasks.spawn("keeper", async move {
@@ -174,6 +175,9 @@ struct Keeper {
     spawner: Spawner,
     stop: Stop,
     checkpointing: bool,
+    /// The record's revision on which the last write of another quorum was based; `None`: no record was seen yet. What a keeper
+    /// before this one sent may still arrive.
+    sent: Option<u64>,
     /// The last checkpoint as a standby.
     settled: Option<Moment>,
 }
@@ -271,6 +275,9 @@ impl Keeper {
             self.local.busy = None;
             self.local.forget_server();
             if finished.name == "fetch" {
+                if finished.failed.is_some() {
+                    self.local.fetch_failed();
+                }
                 // Until all is there the server goes on.
                 self.local.running = self.local.instance.adopt();
             }
@@ -317,6 +324,7 @@ impl Keeper {
         }
         let server = attend(&mut self.memory, &self.clock, self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
+        let server = self.with_sent(server, shared.record.as_ref());
         let phase = shared.record.as_ref().map(|kept| kept.value.phase);
         let wins = phase == Some(ReignPhase::Promoting { primary: self.local.options.node });
         let unexpected = wins && !self.local.wins;
@@ -336,6 +344,7 @@ impl Keeper {
             record: shared.record.clone(),
             docs: shared.docs.clone(),
             durable: self.local.own.durable(),
+            unfetched: self.local.is_unfetched(),
             stranded: self.local.is_stranded(shared.record.as_ref().map(|kept| kept.value.term)),
             server,
         };
@@ -380,6 +389,14 @@ impl Keeper {
         self.act(action).await
     }
 
+    /// The server, with whether a record of another quorum than that of `record` may be written already.
+    fn with_sent(&mut self, mut server: Server, record: Option<&crate::Kept<model::Record>>) -> Server {
+        if let (Server::Primary { sync, .. }, Some(record)) = (&mut server, record) {
+            sync.unsure = *self.sent.get_or_insert(record.revision) >= record.revision;
+        }
+        server
+    }
+
     /// A standby makes a checkpoint once in each term, when its primary has. From its last one on it keeps the log, and
     /// its slots would begin there if it were the next primary: then that is what a rewind from it copies.
     fn settle_log(&mut self, view: &View) -> Result<(), KeeperError> {
@@ -399,6 +416,10 @@ impl Keeper {
     async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {
         let written = match &action {
             Action::Write { record, revision, unchanged } => {
+                let now = self.shared.borrow().record.clone();
+                if now.is_none_or(|now| now.value.current() != record.current()) {
+                    self.sent = Some(*revision);
+                }
                 let write = shared::write(&self.store, &self.keys, record, *revision, unchanged);
                 attend(&mut self.memory, &self.clock, write).await?
             }
@@ -414,9 +435,9 @@ impl Keeper {
                 }
                 return Ok(Round::Acted);
             }
-            Action::Report { doc, record } => {
+            Action::Report { doc, record, own } => {
                 let node = self.local.options.node;
-                let report = shared::report(&self.store, &self.keys, node, doc, *record);
+                let report = shared::report(&self.store, &self.keys, node, doc, (*record, *own));
                 attend(&mut self.memory, &self.clock, report).await?
             }
             _ => {

@@ -213,15 +213,19 @@ pub(super) async fn write(
     put(store, keys.record(), record, compare).await
 }
 
-/// Writes the own document if the record is still at `revision`.
+/// Writes the own document if the record is still at `revision`, and the document at that of `own`: one that was sent before
+/// and was late would undo it.
 pub(super) async fn report(
     store: &Store,
     keys: &Keys,
     node: NodeId,
     doc: &NodeDoc,
-    revision: Revision,
+    (revision, own): (Revision, Revision),
 ) -> Result<Option<Revision>, StoreError> {
-    let compare = vec![Compare::Modified { key: keys.record(), revision }];
+    let compare = vec![
+        Compare::Modified { key: keys.record(), revision },
+        Compare::Modified { key: keys.node(node), revision: own },
+    ];
     put(store, keys.node(node), doc, compare).await
 }
 

@@ -127,7 +127,7 @@ impl Local {
         if !witness.started {
             return Ok(Server::Stopped { upstream, fresh });
         }
-        let sync = Sync { set: None, in_force: false };
+        let sync = Sync::default();
         if let Some(upstream) = upstream {
             // There is no way to one that has left the plan.
             let there = self.options.places.contains_key(&upstream.node);

@@ -9,10 +9,10 @@ impl World {
     /// The world after `change`.
     pub fn apply(&mut self, change: Move) {
         match change {
-            Move::Act(id) => self.look(id, true, self.judgement(id), true),
-            Move::Suspect(id) => {
-                self.look(id, true, Judgement { suspects: true, ..self.judgement(id) }, true)
+            Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Hurry(id) => {
+                self.look(id, true, self.judged(change, id), true);
             }
+            Move::Want(id) => self.want(id),
             Move::Miss(id) if self.missing.has(id) => self.missing = self.missing.without(id),
             Move::Miss(id) => {
                 self.budget.misses = self.budget.misses.saturating_sub(1);
@@ -29,13 +29,13 @@ impl World {
             Move::Do(id) => self.act(id, false),
             Move::Rest(id) => {
                 let before = self.record.as_ref().map_or(0, Record::unrest);
-                self.look(id, true, Judgement { rested: true, ..self.judgement(id) }, true);
+                self.look(id, true, self.judged(change, id), true);
                 let after = self.record.as_ref().map_or(0, Record::unrest);
                 self.unasked = self.unasked.saturating_sub(u32::from(after < before));
             }
             Move::Drop(id) => {
-                let seen = self.node(id).keeper.seen.clone();
-                self.node_mut(id).keeper = Keeper { seen, ..Keeper::default() };
+                let (seen, based) = (self.node(id).keeper.seen.clone(), self.record.clone());
+                self.node_mut(id).keeper = Keeper { seen, based, ..Keeper::default() };
             }
             Move::Feed(id) => self.feed(id),
             Move::Tear(id) => {
@@ -77,11 +77,32 @@ impl World {
         self.acknowledge();
     }
 
+    /// What the keeper of `id` makes of time in `change`.
+    pub(super) fn judged(&self, change: Move, id: NodeId) -> Judgement {
+        let usual = self.judgement(id);
+        match change {
+            Move::Suspect(_) => Judgement { suspects: true, ..usual },
+            Move::CallOff(_) => Judgement { handover_late: true, ..usual },
+            Move::Hurry(_) => Judgement { patience_over: false, ..usual },
+            Move::Rest(_) => Judgement { rested: true, ..usual },
+            _ => usual,
+        }
+    }
+
+    fn want(&mut self, id: NodeId) {
+        self.budget.wants -= 1;
+        if let Some(Record { phase: Phase::Serving { handover, .. }, .. }) = &mut self.record {
+            *handover = Some(id);
+        }
+        self.written();
+    }
+
     fn look(&mut self, id: NodeId, fresh: bool, judgement: Judgement, at_once: bool) {
         let pending = self.decide(id, fresh, &judgement);
         let stale = !fresh;
         let seen = if fresh { self.record.clone() } else { self.node(id).keeper.seen.clone() };
-        self.node_mut(id).keeper = Keeper { pending, stale, seen };
+        let Keeper { unfetched, based, .. } = self.node(id).keeper.clone();
+        self.node_mut(id).keeper = Keeper { pending, stale, seen, unfetched, based };
         if at_once {
             self.act(id, false);
         }
@@ -162,6 +183,15 @@ impl World {
         let (pending, stale) = (keeper.pending.take(), std::mem::take(&mut keeper.stale));
         let stale = stale && self.flaw != Flaw::BlindWrite;
         let Some(action) = pending else { return };
+        if let (Action::Write { record, .. }, Some(now)) = (&action, &self.record) {
+            let same = record.current() == now.current();
+            let based = if stale { self.node(id).keeper.seen.clone() } else { self.record.clone() };
+            let based = if same { None } else { based };
+            // Written as it is: what was sent before finds another revision.
+            if !(same && stale) {
+                self.node_mut(id).keeper.based = based;
+            }
+        }
         match action {
             Action::Write { record, .. } | Action::TakeOver { record, .. } if !stale => {
                 self.count(&record);
@@ -170,12 +200,11 @@ impl World {
                 {
                     self.past = before;
                 }
-                for node in &mut self.nodes {
-                    node.keeper.stale = node.keeper.pending.is_some();
-                }
+                self.written();
             }
             Action::Report { doc, .. } if !stale => {
                 self.docs.insert(id, doc);
+                self.nodes.iter_mut().for_each(|node| node.keeper.unfetched = false);
                 for node in &mut self.nodes {
                     if let Some(Action::Write { unchanged, .. }) = &node.keeper.pending {
                         node.keeper.stale |= unchanged.contains_key(&id);
@@ -186,6 +215,14 @@ impl World {
             Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
             }
             action => self.act_here(id, action, half),
+        }
+    }
+
+    /// The record has changed: what was decided by the one before is stale.
+    fn written(&mut self) {
+        for node in &mut self.nodes {
+            node.keeper.stale = node.keeper.pending.is_some();
+            node.keeper.unfetched = false;
         }
     }
 
@@ -229,11 +266,14 @@ impl World {
                 node.disk.slots = quorum.term;
                 if let Some(run) = &mut node.run {
                     run.stale_sync.insert(before);
+                    run.from = None;
                 }
             }
             Action::ConfirmSync => {
+                let end = node.disk.end();
                 if let Some(run) = &mut node.run {
                     run.stale_sync.clear();
+                    run.from = run.primary.then_some(end);
                 }
             }
             Action::Promote => self.promote(id),
@@ -288,6 +328,7 @@ impl World {
         let begins = witness.disk.from <= disk.end() || self.flaw == Flaw::FetchAnyhow;
         let still = witness.durable.promised == term && witness.disk.upstream.is_none();
         if !still || witness.disk.fresh.is_some() || witness.disk.state != State::Whole || !begins {
+            self.node_mut(id).keeper.unfetched = true;
             return;
         }
         let upto = u16::try_from(upto.0).unwrap_or(u16::MAX);

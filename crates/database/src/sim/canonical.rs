@@ -6,8 +6,8 @@
 
 use super::world::{Node, World};
 use crate::decide_unrest::{FLAP_POINTS, SHY_POINTS};
-use crate::{Action, Durable, Flaw, UNREST_MAX};
-use model::{Mode, NodeId, Nodes, Term};
+use crate::{Action, Durable, Flaw, UNREST_MAX, holds};
+use model::{Lsn, Mode, NodeId, Nodes, Term};
 
 impl World {
     /// Brings a world into its canonical form. What may happen to it and what it shows to be broken is what may happen to
@@ -28,8 +28,39 @@ impl World {
             let term = self.record.as_ref().map_or(0, |record| record.term);
             self.node_mut(id).forget_old(term);
         }
+        self.forget_from();
+        self.forget_based();
         self.forget_missing();
         self.forget_unrest();
+    }
+
+    /// What a write was based on is asked while the record is still that, of a primary that goes by another quorum of its term.
+    fn forget_based(&mut self) {
+        let current = self.record.as_ref().and_then(|record| record.current().copied());
+        let term = self.record.as_ref().map_or(0, |record| record.term);
+        for node in &mut self.nodes {
+            let other = node.disk.sync.is_some_and(|set| set.term == term && Some(set) != current);
+            if node.keeper.based != self.record || !other {
+                node.keeper.based = None;
+            }
+        }
+    }
+
+    /// Since when a quorum is in force is asked by the primary of the newest term alone, and only whether its members have all
+    /// that was there: once they have, they do for as long as that quorum is set, as what they have told only grows.
+    fn forget_from(&mut self) {
+        let term = self.record.as_ref().map_or(0, |record| record.term);
+        for node in &mut self.nodes {
+            let Some(run) = &mut node.run else { continue };
+            let Some((quorum, from)) = node.disk.sync.zip(run.from) else { continue };
+            let told = |id| run.told.get(&id).filter(|(told, _)| *told == term);
+            let held = holds(&quorum, Lsn(from.into()), |id| told(id).map(|(_, at)| Lsn(u64::from(*at))));
+            run.from = match quorum.term == term {
+                true if held => Some(0),
+                true => run.from,
+                false => None,
+            };
+        }
     }
 
     /// Points of unrest are read for two things: whether a node has so many that others are preferred, and whether all have

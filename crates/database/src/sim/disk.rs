@@ -130,14 +130,16 @@ impl Disk {
         self.from = self.end();
     }
 
-    /// Copies what the witness `source` has beyond the own log, up to `upto`. What is wrong with that, if something is.
-    /// Where the witness's log begins later than the own one ends, there is a hole that nothing shows: a wrong belief.
+    /// Copies what the witness `source` has beyond the own log, up to `upto`, without the history of a timeline that its log
+    /// has not reached. What is wrong with that, if something is. Where the witness's log begins later than the own one ends, there is a hole that nothing shows: a wrong belief.
     pub fn fetch(&mut self, source: &Disk, upto: u16) -> Option<&'static str> {
         let hole = source.from.saturating_sub(self.end());
+        let mut source = source.clone();
+        source.forget();
         while self.end() + hole < upto.min(source.end()) {
             if hole > 0 {
                 self.log.push(source.log[usize::from(self.end() + hole)]);
-            } else if let Some(fault) = self.feed(source) {
+            } else if let Some(fault) = self.feed(&source) {
                 return Some(fault);
             }
         }

@@ -123,7 +123,7 @@ enum Touch {
 const TOLD: usize = 2_000_000;
 const FREE: usize = usize::MAX;
 /// Parts of the budget.
-const PARTS: usize = 6;
+const PARTS: usize = 7;
 
 /// What is left of a budget, as a number, and which of them are at least as much.
 struct Left {
@@ -133,9 +133,10 @@ struct Left {
 
 impl Left {
     fn new(budget: &Budget) -> Left {
-        let Budget { writes, kills, delays, stale_looks, breaks, misses, losses, tears, terms: _ } = *budget;
+        let Budget { writes, kills, delays, stale_looks, breaks, misses, losses, tears, wants, terms: _ } =
+            *budget;
         assert_eq!((stale_looks, tears), (0, 0), "not explored exhaustively");
-        let most = [writes, kills, delays, misses, losses, breaks];
+        let most = [writes, kills, delays, misses, losses, breaks, wants];
         let mut left = Left { most, above: Vec::new() };
         let count = left.full() + 1;
         assert!(count <= 32, "one bit each");
@@ -459,7 +460,18 @@ impl Explorer {
         for change in moves {
             let mut outcomes = Vec::new();
             for labels in 0..self.labels.len() {
-                let touch = touches(&world, change);
+                let touch = match labels {
+                    0 => touches(&world, change),
+                    _ => {
+                        let there = &self.labels[labels].0;
+                        // What it does, as it decides under those numbers; whom others notice has the same number here.
+                        touches(&there.world(&world), relabelled(there, change)).map(|touch| match touch {
+                            Touch::Gone(_) => Touch::Gone(id),
+                            Touch::Told(_) => Touch::Told(id),
+                            touch => touch,
+                        })
+                    }
+                };
                 let after = self.after(packed, change, labels);
                 if outcomes.contains(&after) {
                     continue;
@@ -685,7 +697,8 @@ fn touches(world: &World, change: Move) -> Option<Touch> {
             return Some(Touch::Nothing);
         }
         Move::Kill(id) | Move::Lose(id) => return Some(Touch::Gone(id)),
-        Move::Act(id) | Move::Suspect(id) | Move::Do(id) => id,
+        Move::Want(_) => return Some(Touch::Written),
+        Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Do(id) => id,
         _ => return None,
     };
     match tell(world, change) {
@@ -715,10 +728,8 @@ fn touches(world: &World, change: Move) -> Option<Touch> {
 /// What a keeper does in `change`.
 fn tell(world: &World, change: Move) -> Option<Action> {
     match change {
-        Move::Act(id) | Move::Look(id) | Move::Break(id) => world.decide(id, true, &world.judgement(id)),
-        Move::Suspect(id) => {
-            let judgement = crate::Judgement { suspects: true, ..world.judgement(id) };
-            world.decide(id, true, &judgement)
+        Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Look(id) | Move::Break(id) => {
+            world.decide(id, true, &world.judged(change, id))
         }
         Move::Do(id) => world.node(id).keeper.pending.clone(),
         _ => None,
@@ -734,6 +745,7 @@ fn spends(world: &World, change: Move) -> usize {
         Move::Miss(id) if !world.missing.has(id) => 3,
         Move::Lose(_) => 4,
         Move::Break(_) => 5,
+        Move::Want(_) => 6,
         _ => FREE,
     }
 }
@@ -742,6 +754,9 @@ fn relabelled(labels: &Labels, change: Move) -> Move {
     match change {
         Move::Act(id) => Move::Act(labels.id(id)),
         Move::Suspect(id) => Move::Suspect(labels.id(id)),
+        Move::Want(id) => Move::Want(labels.id(id)),
+        Move::CallOff(id) => Move::CallOff(labels.id(id)),
+        Move::Hurry(id) => Move::Hurry(labels.id(id)),
         Move::Miss(id) => Move::Miss(labels.id(id)),
         Move::Look(id) => Move::Look(labels.id(id)),
         Move::LookBack(id) => Move::LookBack(labels.id(id)),

@@ -2,6 +2,9 @@
 //! still, whose answers come late. The rules, the memories and the servers are those of the product and of [`World`];
 //! only here there is a clock, because only here something rests on one.
 //!
+//! In a third of the schedules the file is changed meanwhile, from a quorum to a lease or back: each keeper starts again at a
+//! time of its own, and goes by the new mode from then on.
+//!
 //! What must hold at every moment, under [`Assumed`]: once a newer reign has served, nobody acknowledges in an older one;
 //! what a takeover loses was acknowledged in the last [`LEASE_LOSS_MS`] before the old primary's end; everything else is in
 //! every later primary. When faults stop, the database comes back by itself.
@@ -117,6 +120,12 @@ struct Site {
     docs: Docs,
     lease_revision: u64,
     pending: Option<Pending>,
+    /// The record's revision on which this keeper's last write of another quorum was based; `None`: it has just started.
+    sent: Option<u64>,
+    /// As this keeper reads the file.
+    mode: Mode,
+    /// When it starts again with another.
+    changes: Option<(u64, Mode)>,
     /// Until when the watchdog lets an open server live, by the node's own clock.
     watchdog: Option<Moment>,
     peer: Peer,
@@ -130,6 +139,8 @@ struct Play {
     assumed: Assumed,
     chance: Chance,
     world: World,
+    /// How it ends up.
+    last_mode: Mode,
     now: u64,
     revision: u64,
     record_revision: u64,
@@ -152,6 +163,7 @@ pub fn lease(seed: u64, flaw: Flaw, assumed: Assumed) -> Result<LeaseOutcome, Bo
     let mut play = Play::new(seed, flaw, assumed);
     play.run(PEACE_MS, false)?;
     play.writing = true;
+    play.change();
     play.run(DISASTERS_MS, true)?;
     play.heal();
     play.run(PEACE_MS, false)?;
@@ -164,7 +176,12 @@ impl Play {
         let mut chance = Chance::from_seed(seed);
         let budget = Budget { writes: u16::MAX, kills: u16::MAX, terms: u64::MAX, ..Budget::NOTHING };
         let mut world = World::new(2, Alone::Degrade, budget, flaw);
-        world.mode = Mode::Lease;
+        let changes = [Flaw::None, Flaw::ExchangeUnseen].contains(&flaw) && chance.chance(0.3);
+        let (first, last_mode) = match changes.then(|| chance.chance(0.5)) {
+            None => (Mode::Lease, Mode::Lease),
+            Some(true) => (Mode::Quorum, Mode::Lease),
+            Some(false) => (Mode::Lease, Mode::Quorum),
+        };
         world.unrest_max = u32::MAX;
         let site = |chance: &mut Chance| Site {
             offset: chance.below(1_000_000),
@@ -184,6 +201,9 @@ impl Play {
             docs: Docs::new(),
             lease_revision: 0,
             pending: None,
+            sent: None,
+            mode: first,
+            changes: None,
             watchdog: None,
             peer: Peer::default(),
             says: None,
@@ -196,6 +216,7 @@ impl Play {
             assumed,
             chance,
             world,
+            last_mode,
             now: 0,
             revision: 1,
             record_revision: 0,
@@ -208,6 +229,42 @@ impl Play {
             take_overs: 0,
             writing: false,
             told: VecDeque::new(),
+        }
+    }
+
+    /// Draws when each keeper starts again with the file as it will be.
+    fn change(&mut self) {
+        for site in self.sites.iter_mut().filter(|site| site.mode != self.last_mode) {
+            site.changes = Some((self.now + self.chance.below(DISASTERS_MS), self.last_mode));
+        }
+    }
+
+    /// A keeper starts again if it is time to.
+    fn start_again(&mut self, id: NodeId) {
+        let now = self.now;
+        let node = self.world.node(id);
+        // Without an answer awaited: nobody could tell of a primary that is open under a lease how long it has been.
+        let unawaited = node.disk.sync.is_some_and(|quorum| quorum.need == 0);
+        let leased = node.disk.open && unawaited && node.run.as_ref().is_some_and(|run| run.primary);
+        let site = self.site(id);
+        let Some((_, mode)) = site.changes.take_if(|(at, _)| now >= *at) else { return };
+        (site.mode, site.sent) = (mode, None);
+        (site.memory, site.lease, site.pending) = Default::default();
+        let watched = site.watchdog.is_some();
+        self.tell(format!("{id} starts again: {mode:?}"));
+        if mode == Mode::Lease && leased && !watched {
+            self.kill(id);
+        }
+    }
+
+    /// The watchdog of an earlier keeper goes when the record lets nobody take over by a lease any more.
+    fn relieve(&mut self, id: NodeId, view: &View) {
+        let record = view.record.as_ref().map(|kept| &kept.value);
+        let current = record
+            .and_then(Record::current)
+            .filter(|quorum| quorum.primary == id && quorum.term == view.durable.reign);
+        if current.is_some_and(|quorum| quorum.need > 0 || quorum.members.is_empty()) {
+            self.site(id).watchdog = None;
         }
     }
 
@@ -271,6 +328,7 @@ impl Play {
         for site in &mut self.sites {
             (site.keeper_until, site.machine_until, site.server_until) = (0, 0, 0);
             (site.store_until, site.stale_until, site.slow_until) = (0, 0, 0);
+            site.changes = site.changes.map(|(_, mode)| (0, mode));
         }
         self.tell("peace".to_owned());
     }
@@ -294,6 +352,7 @@ impl Play {
             _ => {
                 // The machine crashes: everything but its disk is gone for a while.
                 (site.memory, site.lease, site.watchdog, site.pending) = Default::default();
+                site.sent = None;
                 site.keeper_until = long;
                 self.kill(id);
             }
@@ -414,6 +473,10 @@ impl Play {
         if linked && their_server {
             site.peer.server_heard = Some(clock);
         }
+        if site.changes.is_some() {
+            self.start_again(id);
+        }
+        let site = self.site(id);
         if site.pending.is_some() {
             return self.carry(id);
         }
@@ -436,10 +499,14 @@ impl Play {
         let contact = self.sites[usize::from(Play::other(id).0) - 1].contact;
         let stands = self.server_stands(id);
         let site = self.site(id);
+        view.mode = site.mode;
         if now >= site.store_until && now >= site.stale_until {
             (site.record, site.docs, site.lease_revision) = (record, docs, lease);
         }
         (view.record, view.docs) = (site.record.clone(), site.docs.clone());
+        if let (Server::Primary { sync, .. }, Some(record)) = (&mut view.server, &view.record) {
+            sync.unsure = *site.sent.get_or_insert(record.revision) >= record.revision;
+        }
         if let Server::Primary { senders, .. } = &mut view.server
             && now > contact + SENDER_TIMEOUT_MS
         {
@@ -460,6 +527,9 @@ impl Play {
             self.site(id).server_until = now;
         }
         let view = self.view(id);
+        if view.mode == Mode::Quorum {
+            self.relieve(id, &view);
+        }
         let flaw = self.flaw;
         let (one, two) = (5 + self.chance.below(30), 5 + self.chance.below(30));
         // Half of them come just before the time is over: that shows a lease which is counted from its answer.
@@ -474,13 +544,21 @@ impl Play {
         }
         let peers = BTreeMap::from([(other, site.peer)]);
         let mut judgement = site.memory.judge(&view, &peers, clock);
-        judgement.lease = site.lease.judge(&view, site.lease_revision, clock, flaw);
+        if view.mode == Mode::Lease {
+            judgement.lease = site.lease.judge(&view, site.lease_revision, clock, flaw);
+        }
         let term = view.record.as_ref().map(|kept| kept.value.term);
         site.says = term.filter(|_| judgement.suspects);
         let Some((rule, action)) = choose_with(&view, &judgement, flaw) else { return };
         if let Action::Renew { .. } = action {
             site.lease.asks(clock);
         }
+        if let (Action::Write { record, revision, .. }, Some(now)) = (&action, &view.record)
+            && record.current() != now.value.current()
+        {
+            self.site(id).sent = Some(*revision);
+        }
+        let site = self.site(id);
         let at = now + one;
         let answer_at = at + two + if now < site.slow_until { late } else { 0 };
         let lease = site.lease_revision;

@@ -14,7 +14,8 @@ const MOVES: u32 = 400;
 const MOOD_MOVES: u32 = 25;
 /// Rounds of peace, each of which lets every node do all it can, before a cluster counts as stuck.
 const ROUNDS: u32 = 300;
-/// Rounds in one promotion before everybody gives it up, as [`crate::STUCK_MS`] does.
+/// Rounds in one promotion before everybody gives it up, as [`crate::STUCK_MS`] does, and in one wanted switch before it is
+/// called off, as [`crate::HANDOVER_MS`] does.
 const STUCK_ROUNDS: u32 = 30;
 
 /// What a schedule showed when nothing was wrong.
@@ -115,6 +116,7 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
         misses: 12,
         losses,
         tears: 20,
+        wants: 6,
         terms: u64::MAX,
     };
     let mut world = world(alone, budget);
@@ -224,7 +226,8 @@ impl Player {
             };
         }
         Some(match self.chance.below(1000) {
-            0..350 => Move::Act(id),
+            0..270 => Move::Act(id),
+            270..350 => Move::Hurry(id),
             350..358 => Move::Miss(id),
             358..360 => Move::Rest(id),
             360..400 => Move::Look(id),
@@ -234,7 +237,9 @@ impl Player {
             700..890 => Move::Hear(id, other),
             890..970 => Move::Write(id),
             970..990 => Move::Tear(id),
-            990..997 => Move::Break(id),
+            990..994 => Move::Break(id),
+            994..996 => Move::Want(id),
+            996 => Move::CallOff(id),
             997.. => Move::Lose(id),
         })
     }
@@ -246,7 +251,11 @@ impl Player {
         let linked = |one: NodeId, other: NodeId| one == other || !(self.cut.has(one) || self.cut.has(other));
         let idle = |id: NodeId| of(id).keeper.pending.is_none() && !self.frozen_keepers.has(id);
         match change {
-            Move::Act(id) | Move::Suspect(id) | Move::Rest(id) => idle(id) && !self.cut.has(id),
+            Move::Act(id) | Move::Suspect(id) | Move::Hurry(id) | Move::Rest(id) => {
+                idle(id) && !self.cut.has(id)
+            }
+            Move::Want(id) => world.may_want(id),
+            Move::CallOff(id) => world.may_call_off(id) && idle(id) && !self.cut.has(id),
             Move::Miss(id) => world.budget.misses > 0 || world.missing.has(id),
             Move::Look(id) => idle(id) && !self.cut.has(id) && world.budget.delays > 0,
             Move::LookBack(id) => idle(id) && world.budget.stale_looks > 0,
@@ -289,7 +298,9 @@ impl Player {
         for _ in 0..ROUNDS {
             let stuck = promoting >= STUCK_ROUNDS;
             promoting = match self.world.record.as_ref().map(|record| record.phase) {
-                Some(Phase::Promoting { .. }) if !stuck => promoting + 1,
+                Some(Phase::Promoting { .. } | Phase::Serving { handover: Some(_), .. }) if !stuck => {
+                    promoting + 1
+                }
                 _ => 0,
             };
             for id in ids.iter() {
@@ -312,8 +323,10 @@ impl Player {
 
     fn round(&mut self, id: NodeId, stuck: bool) -> Result<(), Box<Failure>> {
         let ids = self.world.ids();
-        if stuck {
-            self.apply(Move::Suspect(id))?;
+        let serves = self.world.record.as_ref().is_some_and(|r| matches!(r.phase, Phase::Serving { .. }));
+        let change = if serves { Move::CallOff(id) } else { Move::Suspect(id) };
+        if stuck && (!serves || self.may(change)) {
+            self.apply(change)?;
         }
         // Peace is long: what was too much is forgiven, bit by bit.
         let spent = |record: &Record| crate::is_spent(record, self.world.unrest_max);

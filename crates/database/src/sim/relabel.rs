@@ -108,7 +108,7 @@ impl Labels {
     }
 
     pub(super) fn node(&self, node: &Node) -> Node {
-        let Node { durable, keeper: Keeper { pending, stale, seen }, disk, run } = node;
+        let Node { durable, keeper: Keeper { pending, stale, seen, unfetched, based }, disk, run } = node;
         let Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from } = disk.clone();
         let upstream = upstream.map(|from| self.upstream(from));
         let sync = sync.map(|quorum| self.quorum(quorum));
@@ -118,6 +118,8 @@ impl Labels {
                 pending: pending.as_ref().map(|action| self.action(action)),
                 stale: *stale,
                 seen: seen.as_ref().map(|record| self.record(record)),
+                unfetched: *unfetched,
+                based: based.as_ref().map(|record| self.record(record)),
             },
             disk: Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from },
             run: run.as_ref().map(|run| self.run(run)),
@@ -125,7 +127,8 @@ impl Labels {
     }
 
     fn run(&self, run: &Run) -> Run {
-        let Run { primary, receiving, stale_sync, waiting, told, underway, checkpointed, torn } = run.clone();
+        let Run { primary, receiving, stale_sync, waiting, told, underway, checkpointed, from, torn } =
+            run.clone();
         Run {
             primary,
             receiving: receiving.map(|from| self.upstream(from)),
@@ -134,6 +137,7 @@ impl Labels {
             told: told.into_iter().map(|(id, told)| (self.id(id), told)).collect(),
             underway: underway.into_iter().map(|(id, told)| (self.id(id), told)).collect(),
             checkpointed,
+            from,
             torn,
         }
     }

@@ -28,6 +28,8 @@ pub struct Run {
     pub underway: BTreeMap<NodeId, (Term, u16)>,
     /// It has made a checkpoint since it was promoted.
     pub checkpointed: bool,
+    /// What was on a primary's disk when its quorum was confirmed.
+    pub from: Option<u16>,
     /// What it has received ends in half a record; the newest reign whose log that was. A start forgets it, and so does
     /// the next record from wherever.
     pub torn: Option<Term>,
@@ -42,6 +44,10 @@ pub struct Keeper {
     pub stale: bool,
     /// The record as it last saw it.
     pub seen: Option<Record>,
+    /// The record on which a write of another quorum was based, whatever became of it.
+    pub based: Option<Record>,
+    /// A copy from a witness came to nothing, and nothing was told since.
+    pub unfetched: bool,
 }
 
 /// One node.
@@ -76,6 +82,8 @@ pub struct Budget {
     pub losses: u16,
     /// Records of which only a part arrives.
     pub tears: u16,
+    /// Switches that somebody wants.
+    pub wants: u16,
     /// The highest term.
     pub terms: Term,
 }
@@ -91,6 +99,7 @@ impl Budget {
         misses: 0,
         losses: 0,
         tears: 0,
+        wants: 0,
         terms: 0,
     };
 }
@@ -102,6 +111,12 @@ pub enum Move {
     Act(NodeId),
     /// The same, and it takes the primary for dead.
     Suspect(NodeId),
+    /// Somebody wants this node to be the primary.
+    Want(NodeId),
+    /// A primary looks and acts, and takes a wanted switch for late.
+    CallOff(NodeId),
+    /// A keeper looks before others had the time to come forward, and acts.
+    Hurry(NodeId),
     /// From now on primaries take this node for missing, or no longer do.
     Miss(NodeId),
     /// A keeper looks, decides, and stands still.
@@ -232,6 +247,10 @@ impl World {
     }
 
     fn view(&self, id: NodeId, record: &Option<Record>) -> View {
+        let mut server = self.server(id);
+        if let Server::Primary { sync, .. } = &mut server {
+            sync.unsure = record.is_some() && self.node(id).keeper.based == *record;
+        }
         let docs: Docs =
             self.docs.iter().map(|(node, doc)| (*node, Kept { value: *doc, revision: 1 })).collect();
         View {
@@ -245,8 +264,9 @@ impl World {
             record: record.clone().map(|value| Kept { value, revision: 1 }),
             docs,
             durable: self.node(id).durable,
-            server: self.server(id),
+            server,
             stranded: false,
+            unfetched: self.node(id).keeper.unfetched,
         }
     }
 
@@ -278,7 +298,9 @@ impl World {
             (State::Half, _) => Server::Half,
             (State::Whole, None) => Server::Stopped { upstream: disk.upstream, fresh: disk.fresh },
             (State::Whole, Some(run)) => {
-                let sync = Sync { set: disk.sync, in_force: run.stale_sync.is_empty() };
+                let from = run.from.map(|from| Lsn(u64::from(from)));
+                let in_force = run.stale_sync.is_empty();
+                let sync = Sync { set: disk.sync, in_force, from, unsure: false };
                 if !run.primary {
                     let end = Some(Lsn(u64::from(disk.end() + self.torn(id))));
                     let receiving = run.receiving.is_some();
@@ -338,6 +360,9 @@ impl World {
 
     pub(super) fn moves_of_keeper(&self, id: NodeId, moves: &mut Vec<Move>) {
         let node = self.node(id);
+        if self.may_want(id) {
+            moves.push(Move::Want(id));
+        }
         if node.keeper.pending.is_some() {
             moves.extend([Move::Do(id), Move::Drop(id)]);
             return;
@@ -351,6 +376,9 @@ impl World {
             if self.budget.breaks > 0 && breaks_off(&action) {
                 moves.push(Move::Break(id));
             }
+        }
+        if self.may_call_off(id) {
+            moves.push(Move::CallOff(id));
         }
         let record = self.record.as_ref();
         let term = record.map_or(0, |record| record.term);
@@ -367,6 +395,19 @@ impl World {
         if self.budget.stale_looks > 0 && self.past.is_some() {
             moves.push(Move::LookBack(id));
         }
+    }
+
+    /// Whether somebody may ask for a switch to `id`: there is a primary, another one, and no switch under way.
+    pub(super) fn may_want(&self, id: NodeId) -> bool {
+        let phase = self.record.as_ref().map(|record| record.phase);
+        let serves = matches!(phase, Some(Phase::Serving { primary, handover: None }) if primary != id);
+        self.budget.wants > 0 && serves
+    }
+
+    /// Whether `id` is a primary that has been asked for a switch.
+    pub(super) fn may_call_off(&self, id: NodeId) -> bool {
+        let phase = self.record.as_ref().map(|record| record.phase);
+        matches!(phase, Some(Phase::Serving { primary, handover: Some(_) }) if primary == id)
     }
 
     pub(super) fn moves_of_server(&self, id: NodeId, moves: &mut Vec<Move>) {

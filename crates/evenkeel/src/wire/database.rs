@@ -180,10 +180,11 @@ pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) 
         let record = newest(mirror, board, name);
         snapshot.revision = snapshot.revision.max(record.map_or(0, |(_, revision)| revision));
         let record = record.map(|(record, _)| record);
-        let (primary, hold) = match record.map(|record| record.phase) {
-            Some(ReignPhase::Serving { primary, handover }) => (Some(primary), handover.is_some()),
-            Some(ReignPhase::Electing { .. } | ReignPhase::Promoting { .. }) | None => (None, false),
+        let primary = match record.map(|record| record.phase) {
+            Some(ReignPhase::Serving { primary, .. }) => Some(primary),
+            Some(ReignPhase::Electing { .. } | ReignPhase::Promoting { .. }) | None => None,
         };
+        let hold = record.is_some_and(Record::is_closing);
         let term = record.map_or(0, |record| record.term);
         let closed = |node| is_closed(mirror, board, &DataNode { database: name.clone(), node }, term);
         let places = places(planned, slot, &mirror.zones).unwrap_or_default();
