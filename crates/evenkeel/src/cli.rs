@@ -87,7 +87,7 @@ pub struct PlanArgs {
     /// Write the plan here as JSON
     #[arg(short, long, value_name = "PLAN")]
     pub output: Option<PathBuf>,
-    /// Consider this provider only: `aws`, `gcp` or `alicloud`
+    /// Consider this provider only, whatever the file names: `aws`, `gcp`, `alicloud`, or `local` for this machine
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
     /// Exit with 2 when the running system differs from the plan

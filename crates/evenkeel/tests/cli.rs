@@ -259,10 +259,83 @@ fn a_written_plan_is_whole_and_private() {
     folder.run(&["plan", shop(), "-o", "no/such/p.json"]).fails("the plan was not written", "no/such");
 }
 
+/// The first thing a newcomer reads and types. When prices change, so does the page.
+#[test]
+fn the_first_plan_of_the_readme_has_the_price_that_is_printed() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let page = fs::read_to_string(Path::new(root).join("README.md")).unwrap();
+    let file = "examples/shop/cloud.yaml";
+    assert!(page.contains(&format!("evenkeel plan {file} ")), "the command is not in the README");
+    let folder = Folder::new("readme");
+    let file = format!("{root}/{file}");
+    let told = folder.run(&["plan", &file]).code(0).data;
+    let head = told.lines().take(6).collect::<Vec<_>>().join("\n");
+    assert!(page.contains(&head), "README.md does not have\n{head}");
+    let usd = folder.run(&["plan", &file, "--json"]).code(0).json()["usd_month"].as_f64().unwrap();
+    assert!(usd > 100.0 && usd < 900.0, "{usd}");
+    // As docs/hosts.md says: on machines of one's own the zones have other names.
+    let local = folder.run(&["plan", &file, "--provider", "local"]).code(0).data;
+    assert!(local.starts_with("plan for shop: this machine, zones a b c\n"), "{local}");
+}
+
+#[test]
+fn a_region_that_nobody_sells_is_a_mistake_of_the_file_before_it_is_one_of_the_plan() {
+    let folder = Folder::new("regions");
+    let placed = |placement: &str| folder.file("x.yaml", format!("{SMALL}placement: {{ {placement} }}\n"));
+    placed("providers: [aws], regions: [eu-nowhere-9]");
+    for command in ["check", "plan", "up"] {
+        folder
+            .run(&[command, "x.yaml"])
+            .fails("error[E0212]: `aws` has no region `eu-nowhere-9`", "`eu-central`");
+    }
+    let found = folder.run(&["check", "x.yaml", "--json"]).code(1).json()["findings"][0].clone();
+    assert_eq!((&found["code"], &found["line"]), (&"E0212".into(), &5.into()), "{found}");
+    placed("regions: [europe-west3]");
+    folder.run(&["check", "x.yaml"]).code(0);
+    let told = folder.run(&["plan", "x.yaml", "--provider", "gcp"]).code(0);
+    assert!(told.data.contains("gcp europe-west3, zones europe-west3-a"), "{}", told.data);
+    folder
+        .run(&["plan", "x.yaml", "--provider", "aws"])
+        .fails("no prices for region `europe-west3`", "hint: `--provider gcp`");
+    // Prices that cannot be read are no reason not to run on this machine, where nothing is bought.
+    folder.file(".evenkeel/catalog.csv", "no prices");
+    folder.run(&["check", "x.yaml"]).code(0);
+    folder.run(&["plan", "x.yaml", "--provider", "gcp"]).fails("catalog.csv", "catalog update");
+}
+
+#[test]
+fn what_cannot_be_planned_is_told_with_the_way_out() {
+    let folder = Folder::new("hints");
+    folder.file("small.yaml", SMALL);
+    folder
+        .run(&["plan", "small.yaml", "--provider", "azure"])
+        .fails("no provider `azure`", "hint: name one of these");
+    folder.file("heavy.yaml", format!("{SMALL}    load: {{ peak: 1000000rps }}\n"));
+    for command in ["plan", "up", "simulate"] {
+        folder
+            .run(&[command, "heavy.yaml"])
+            .fails("`load.peak` of `web` is 1000000rps", "hint: raise `capacity:");
+    }
+    folder
+        .run(&["plan", "heavy.yaml", "--what-if", "load x2"])
+        .fails("at most 1000", "hint: raise `capacity:");
+    let help = folder.run(&["plan", "--help"]).code(0).data;
+    assert!(help.contains("or `local` for this machine"), "{help}");
+    assert!(folder.run(&["plan", "small.yaml", "--provider", "local"]).code(0).data.contains("this machine"));
+    folder.file("mysql.yaml", format!("{SMALL}databases: {{ db: {{ engine: mysql:8 }} }}\n"));
+    folder
+        .run(&["check", "mysql.yaml"])
+        .fails("`mysql:8` is not a database engine", "hint: write `postgres:15`");
+}
+
 #[test]
 fn every_code_has_a_page() {
     let folder = Folder::new("explain");
     assert!(folder.run(&["explain", "E0107"]).code(0).data.contains("E0107"));
+    let json = folder.run(&["explain", "e0212", "--json"]).code(0).json();
+    assert_eq!((&json["kind"], &json["code"]), (&"explain".into(), &"E0212".into()), "{json}");
+    assert_eq!(json["title"], "a region that none of the providers has");
+    assert!(json["page"].as_str().is_some_and(|page| page.starts_with("# E0212: ")), "{json}");
     folder.run(&["explain", "E9999"]).fails("`E9999` is not an error code", "hint:");
     folder.run(&["explain", "../../secret"]).fails("is not an error code", "hint:");
 }
@@ -340,6 +413,13 @@ fn a_plan_becomes_a_folder_for_terraform_and_secrets_that_are_in_none_of_its_fil
     for file in fs::read_dir(folder.0.join("aws")).unwrap() {
         assert!(!fs::read_to_string(file.unwrap().path()).unwrap().contains(secret));
     }
+
+    let told = folder
+        .run(&["--state", "run/state", "export", "terraform", cloud(), "--provider", "aws", "-o", "a/b"])
+        .code(0);
+    let page = fs::read_to_string(folder.0.join("a/b/README.md")).unwrap();
+    assert!(page.contains("./upload.sh ../../run/state path/to"), "{}\n{page}", told.talk);
+    assert!(folder.0.join("a/b/../../run/state/identity/authority.pem").exists());
 
     let stdout = folder.run(&["export", "terraform", cloud(), "--provider", "aws"]).code(0);
     let document: serde_json::Value = serde_json::from_str(&stdout.data).unwrap();

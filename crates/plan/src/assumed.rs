@@ -93,8 +93,13 @@ fn exactness(exactness: Exactness) -> Option<String> {
 fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer) -> Vec<String> {
     let mut all = vec![
         format!(
-            "{} {} has {} zones ({})",
-            offer.provider, offer.region, offer.zones, offer.zones_source.document
+            "this plan uses {}: `placement.zones` allows {}, and {} {} has {} ({})",
+            counted(chosen.zones),
+            app.placement.zones,
+            offer.provider,
+            offer.region,
+            offer.zones,
+            offer.zones_source.document
         ),
         "each service has machines of its own; only x86-64 types without burst credits are used".to_owned(),
     ];
@@ -118,6 +123,10 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer) -> Vec<String>
     all.push("traffic is not counted: how large answers are is not known".to_owned());
     all.push("the provider's load balancer is taken as never down".to_owned());
     all
+}
+
+fn counted(zones: u32) -> String {
+    if zones == 1 { "1 zone".to_owned() } else { format!("{zones} zones") }
 }
 
 /// What the file asks for and this version does not look at.

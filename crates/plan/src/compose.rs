@@ -7,8 +7,10 @@ use crate::catalog::{Catalog, Machine, Price, Source, Unit};
 use crate::chance::{Answer, Application};
 use crate::database;
 use crate::ground::Ground;
+use crate::missed;
 use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
+use crate::render::{cents, minutes, percent_up};
 use crate::risk::risks;
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::Survive;
@@ -16,6 +18,9 @@ use crate::{PlanError, Planned, Terms};
 
 /// Relative slack when an availability is compared with what was asked: rounding must not decide.
 pub(crate) const SLACK: f64 = 1e-9;
+
+/// Names of zones of this machine.
+pub(crate) const LOCAL_LETTERS: &str = "abcdefghi";
 
 /// A plan counts as safer when it spares at least this share of the downtime.
 const SAFER: f64 = 1e-3;
@@ -56,7 +61,11 @@ pub(crate) fn markets<'a>(
             let mut places: Vec<&str> = offers.map(|offer| offer.place.as_str()).collect();
             places.sort_unstable();
             places.dedup();
-            Err(PlanError::UnknownRegion { region: home.0.clone(), known: places.join(" ") })
+            let elsewhere = catalog.regions.iter().filter(|offer| offer.is(home));
+            let mut elsewhere: Vec<&str> = elsewhere.map(|offer| offer.provider.as_str()).collect();
+            elsewhere.dedup();
+            let (region, known, elsewhere) = (home.0.clone(), places.join(" "), elsewhere.join(" "));
+            Err(PlanError::UnknownRegion { region, known, elsewhere })
         }
         _ => Ok(here),
     }
@@ -241,7 +250,7 @@ fn compose(
     let (provider, region) = (chosen.market.provider().to_owned(), chosen.market.region().to_owned());
     let lines = lines(app, chosen, terms);
     let letters = match chosen.market {
-        Market::Local => "abcdefghi",
+        Market::Local => LOCAL_LETTERS,
         Market::Cloud(offer) => &offer.letters,
     };
     let zones = zone_names(&provider, &region, letters, chosen.zones);
@@ -285,7 +294,7 @@ fn compose(
 }
 
 /// `a b c` on this machine; `eu-central-1a` or `europe-west3-a` in a cloud.
-fn zone_names(provider: &str, region: &str, letters: &str, zones: u32) -> Vec<ZoneName> {
+pub(crate) fn zone_names(provider: &str, region: &str, letters: &str, zones: u32) -> Vec<ZoneName> {
     let letters = letters.chars().take(zones as usize);
     let name = |letter: char| match provider {
         "local" => letter.to_string(),
@@ -403,12 +412,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
         let why = short(&plan.causes, asked.downtime_min_year());
         missed.push(format!("availability {asked} was asked, {} is reached: {why}", plan.availability));
     }
-    if survive == Survive::Zone && chosen.zones == 1 {
-        missed.push("`survive: [zone]` was asked, and there is one zone".to_owned());
-    }
-    if objectives.survive.contains(&model::Scope::Region) {
-        missed.push("`survive: [region]` was asked, and this version plans one region".to_owned());
-    }
+    missed.extend(missed::by_zones(space.app, survive == Survive::Zone, chosen.zones));
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
         let size = choice.size;
         if size.base > size.replicas {
@@ -419,11 +423,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
         }
     }
     missed.extend(database::missed(space.app, chosen.zones, &space.assumptions));
-    let usd = plan.usd_month;
-    if let Some(budget) = objectives.budget.filter(|budget| usd > *budget) {
-        let over = Money(usd.0 - budget.0);
-        missed.push(format!("the budget is {budget} USD/month, and this costs {usd}, {over} more"));
-    }
+    missed.extend(missed::by_price(space.app, plan.usd_month));
     missed
 }
 
@@ -472,16 +472,18 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
         let saved =
             availability(chosen.down).downtime_min_year() - availability(candidate.down).downtime_min_year();
         let more = bill(space.app, &candidate).0 - bill(space.app, chosen).0;
-        let price = if is_local(&candidate) {
-            let replicas = candidate.cost.0 - chosen.cost.0;
-            format!("{replicas} more {}", if replicas == 1 { "replica" } else { "replicas" })
-        } else {
-            format!("{} USD/month more", Money(more))
+        let price = match (is_local(&candidate), more) {
+            (true, _) => {
+                let replicas = candidate.cost.0 - chosen.cost.0;
+                format!("{replicas} more {}", if replicas == 1 { "replica" } else { "replicas" })
+            }
+            (false, 0) => "the same price".to_owned(),
+            (false, more) => format!("{} USD/month more", cents(Money(more).usd())),
         };
         found.push(reject(
             space,
             &candidate,
-            format!("next safer: {saved:.1} minutes a year less for {price}"),
+            format!("next safer: {} minutes a year less for {price}", minutes(saved)),
         ));
     }
     found
@@ -509,8 +511,10 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
     if let Some(first) = plan.causes.first() {
         let all = plan.availability.downtime_min_year();
         why.push(format!(
-            "most downtime comes from {}: {:.1} of {all:.1} minutes a year",
-            first.name, first.min_year
+            "most downtime comes from {}: {} of {} minutes a year",
+            first.name,
+            minutes(first.min_year),
+            minutes(all)
         ));
         if first.name == "bad deploys" {
             why.push("no machine or zone buys that off; fewer or shorter bad deploys do".to_owned());
@@ -519,7 +523,7 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
     if !is_local(chosen) && plan.feasible {
         why.push(match plan.certificate.gap {
             0.0 => "nothing cheaper in the catalogue meets every objective".to_owned(),
-            gap => format!("the search was cut short: something up to {:.1}% cheaper may exist", gap * 100.0),
+            gap => format!("the search was cut short: something up to {} cheaper may exist", percent_up(gap)),
         });
     }
     why

@@ -1,9 +1,29 @@
 //! What `plan --json` prints.
 
-use model::Plan;
+use model::{Plan, PlannedDatabase};
 use serde_json::{Value, json};
 
 use crate::proof::Proof;
+
+/// Version of the form.
+pub(crate) const FORMAT: u64 = 1;
+
+/// A version of a service or database.
+pub(crate) fn hex(version: u64) -> String {
+    format!("{version:016x}")
+}
+
+/// One of `databases`.
+pub(crate) fn database(planned: &PlannedDatabase) -> Value {
+    json!({
+        "name": planned.database.name,
+        "engine": format!("postgres:{}", planned.database.postgres),
+        "mode": planned.mode,
+        "nodes": planned.nodes,
+        "storage_bytes": planned.database.storage.0,
+        "version": hex(planned.version),
+    })
+}
 
 /// The object of DESIGN section 5, with the format's version and more beside it. With a `proof`, the certificate has it for
 /// [`crate::verify`]. `solve_ms`: how long planning took, in milliseconds; a number that is not finite becomes `null`.
@@ -24,19 +44,10 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
             "name": planned.service.name,
             "replicas": planned.replicas,
             "needed_at_peak": planned.needed_at_peak,
-            "version": format!("{:016x}", planned.version),
+            "version": hex(planned.version),
         })
     });
-    let databases = plan.databases.iter().map(|planned| {
-        json!({
-            "name": planned.database.name,
-            "engine": format!("postgres:{}", planned.database.postgres),
-            "mode": planned.mode,
-            "nodes": planned.nodes,
-            "storage_bytes": planned.database.storage.0,
-            "version": format!("{:016x}", planned.version),
-        })
-    });
+    let databases = plan.databases.iter().map(database);
     let rejected = plan.rejected.iter().map(|other| {
         json!({
             "name": other.name,
@@ -47,7 +58,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
     });
     json!({
         "kind": "plan",
-        "format_version": 1,
+        "format_version": FORMAT,
         "app": plan.app,
         "number": plan.number.0,
         "provider": plan.provider,

@@ -22,6 +22,7 @@ mod explain;
 mod ground;
 mod html;
 mod json;
+mod missed;
 mod odds;
 mod proof;
 mod render;
@@ -44,7 +45,7 @@ pub use chance::{Outage, Tier, Together, series, together, too_few};
 pub use change::{Change, ChangeError, FORMS, changes};
 pub use explain::{
     Cheapest, End, Explained, Frontier, Part, Placed, Reasons, Rung, Sensitivity, Speed, Worth, explain,
-    reasons,
+    faster, reasons, with_speeds,
 };
 pub use html::html;
 pub use json::to_json;
@@ -119,6 +120,20 @@ pub enum PlanError {
         region: String,
         /// The regions that would be right.
         known: String,
+        /// Providers that are not asked and have it, with spaces between them.
+        elsewhere: String,
+    },
+    /// More replicas than are planned would carry the load.
+    #[error(
+        "`load.peak` of `{service}` is {peak}, and a replica carries {each:.3}/s; at most {REPLICAS_MAX} are planned"
+    )]
+    TooMuch {
+        /// The service.
+        service: String,
+        /// Its load at peak.
+        peak: String,
+        /// Requests a second of one replica.
+        each: f64,
     },
     /// No machine type is large enough for one replica.
     #[error(
@@ -143,6 +158,48 @@ pub enum PlanError {
         /// Its writing transactions.
         writes: String,
     },
+}
+
+impl PlanError {
+    /// The way out, when there is one that the error does not say itself.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let said = |text: &str| Some(text.to_owned());
+        match self {
+            PlanError::Absurd { .. } => said("docs/reference/file.md says what each key of the file may be"),
+            PlanError::UnknownProvider { .. } => said(
+                "name one of these with `--provider`; without the flag `placement.providers` of the file holds",
+            ),
+            PlanError::Price { .. } => {
+                said("`evenkeel catalog update --from FILE` lays a right one over it, with its source")
+            }
+            PlanError::EmptyCatalogue => said("`evenkeel catalog update --from FILE` lays prices over it"),
+            PlanError::UnknownRegion { elsewhere, .. } if elsewhere.is_empty() => said(
+                "`evenkeel catalog list` has every region with its prices, and the places that stand for several",
+            ),
+            PlanError::UnknownRegion { elsewhere, .. } => {
+                let first = elsewhere.split(' ').next().unwrap_or_default();
+                Some(format!(
+                    "`--provider {first}` has it; or write a place that several providers share in `placement.regions`, \
+                     such as `eu-central`"
+                ))
+            }
+            PlanError::TooMuch { .. } => said(
+                "raise `capacity: { rps_per_cpu: .. }` to what a load test showed, or `resources.cpus` of a replica; or is \
+                 the load written in the wrong unit?",
+            ),
+            PlanError::TooLarge { service, .. } => Some(format!(
+                "ask for less in `resources` of `{service}`, or allow more in `placement`; `evenkeel catalog list --region R` \
+                 has every machine type"
+            )),
+            PlanError::DatabaseTooLarge { database, .. } => Some(format!(
+                "lower `writes` of `{database}`, or allow more in `placement`; `evenkeel catalog list --region R` has every \
+                 machine type"
+            )),
+            // What is too large or out of its range says so itself.
+            PlanError::Model(_) => None,
+        }
+    }
 }
 
 /// The cheapest plan that meets every objective of `app`, or the nearest to it with `feasible = false` and

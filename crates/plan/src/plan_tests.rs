@@ -220,7 +220,7 @@ fn a_plan_for_a_cloud_reads_well() {
                 % of organisations had a major one in 3 years), for 2 h (0.5 to 8; assumed: a restore)
               - no automatic replacement of machines is counted
               - a year has 8,766 h, a month on a bill 730 h
-              - gcp europe-west3 has 3 zones
+              - this plan uses 3 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
                 (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
               - each service has machines of its own; only x86-64 types without burst credits are used
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
@@ -337,7 +337,7 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
     check(
         &|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None }),
         expect![
-            "`load.peak` of `web` is 1000000000rps at 150.000 requests/s a replica; at most 1000 replicas are planned"
+            "`load.peak` of `web` is 1000000000rps, and a replica carries 150.000/s; at most 1000 are planned"
         ],
     );
     check(
@@ -346,9 +346,7 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
     );
     check(
         &|app| app.services[0].rps_per_cpu = Some(1e-300),
-        expect![
-            "`load.peak` of `web` is 400rps at 0.000 requests/s a replica; at most 1000 replicas are planned"
-        ],
+        expect!["`load.peak` of `web` is 400rps, and a replica carries 0.000/s; at most 1000 are planned"],
     );
     check(
         &|app| app.services[0].scale.target = Some(Rate(f64::NEG_INFINITY)),
@@ -390,6 +388,66 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
         &|app| app.objectives.budget = Some(Money(-1)),
         expect!["`objectives.budget` is negative; it must be at least 0 USD/month"],
     );
+}
+
+/// `at most 0.00` would read as if it were small, where the model knows of no way to it at all.
+#[test]
+fn a_risk_that_nothing_leads_to_is_told_as_that() {
+    let mut plan = made(&crate::change::tests::shop_with_a_database());
+    let risk = |objective: &str, per_year: f64| model::Risk {
+        objective: objective.to_owned(),
+        per_year,
+        in_a_year: per_year,
+        bound: true,
+    };
+    plan.risks =
+        vec![risk("rpo: { zone: 0s }", 0.0), risk("rpo: { node: 0s }", 2e-5), risk("rto: { zone: 1m }", 0.2)];
+    let page = render(&plan, 100, false);
+    let told = page.split("\n\n").find(|part| part.starts_with("recovery objectives missed")).unwrap();
+    expect![[r#"
+        recovery objectives missed, times a year
+                  0  rpo: { zone: 0s }  (no failure that is assumed leads to it)
+             2.0e-5  rpo: { node: 0s }  (in 2.0e-3 % of years, at most)
+               0.20  rto: { zone: 1m }  (in 20.00 % of years, at most)"#]]
+    .assert_eq(told);
+}
+
+#[test]
+fn the_zones_of_a_plan_and_those_of_the_file_cannot_be_taken_for_each_other() {
+    let mut app = cloud();
+    app.placement.providers = vec!["alicloud".into()];
+    let plan = made(&app);
+    let told = plan.assumed.iter().find(|line| line.contains("placement.zones")).unwrap();
+    let used = plan.zones.len();
+    assert!(
+        told.starts_with(&format!(
+            "this plan uses {used} zones: `placement.zones` allows 3, and alicloud eu-central-1 has 2 ("
+        )),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_cannot_be_planned_names_the_way_out() {
+    let check = |change: &dyn Fn(&mut App), way_out: &str| {
+        let mut app = cloud();
+        change(&mut app);
+        let error = plan(&app, &options()).unwrap_err();
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains(way_out), "{error}: {hint}");
+    };
+    check(&|app| app.placement.regions = vec![Region("moon".into())], "`evenkeel catalog list`");
+    check(
+        &|app| {
+            app.placement.providers = vec!["aws".into()];
+            app.placement.regions = vec![Region("europe-west3".into())];
+        },
+        "`--provider gcp` has it",
+    );
+    check(&|app| app.placement.providers = vec!["azure".into()], "`--provider`");
+    check(&|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None }), "rps_per_cpu");
+    check(&|app| app.services[0].resources.memory = Bytes(u64::MAX), "less in `resources` of `web`");
+    check(&|app| app.placement.zones = 0, "docs/reference/file.md");
 }
 
 #[test]

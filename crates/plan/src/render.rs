@@ -106,6 +106,16 @@ pub(crate) fn minutes(minutes: f64) -> String {
     if minutes != 0.0 && minutes < 0.05 { format!("{minutes:.1e}") } else { format!("{minutes:.1}") }
 }
 
+/// US dollars with their cents. What is not nothing is not told as nothing.
+pub(crate) fn cents(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.005 { "under 0.01".to_owned() } else { format!("{usd:.2}") }
+}
+
+/// How much cheaper something may be, in percent with one digit behind the point: rounded up, as it is a bound.
+pub(crate) fn percent_up(share: f64) -> String {
+    format!("{:.1}%", (share * 1e3 - 1e-9).ceil() / 10.0)
+}
+
 fn summary(page: &mut Page, plan: &Plan) {
     let asked = &plan.objectives;
     let verdict = if plan.feasible { page.paint(GREEN, "yes") } else { page.paint(RED, "no") };
@@ -200,6 +210,10 @@ fn risks(page: &mut Page, plan: &Plan) {
     }
     page.head("recovery objectives missed, times a year");
     for risk in &plan.risks {
+        if risk.per_year == 0.0 {
+            page.line(&format!("  {:>9}  {}  (no failure that is assumed leads to it)", 0, risk.objective));
+            continue;
+        }
         let bound = if risk.bound { ", at most" } else { "" };
         page.line(&format!(
             "  {:>9}  {}  (in {} % of years{bound})",
@@ -223,11 +237,11 @@ fn bill(page: &mut Page, plan: &Plan) {
             format!("{}, {}", line.source, line.date)
         };
         page.line(&format!(
-            "  {:>10}  {} x {} at {:.2}",
-            line.usd_month.to_string(),
+            "  {:>10}  {} x {} at {}",
+            cents(line.usd_month.usd()),
             line.quantity,
             line.item,
-            line.unit_usd
+            cents(line.unit_usd)
         ));
         page.item(&format!("price: {dated}"));
     }
@@ -360,5 +374,19 @@ fn bill_changes(text: &mut String, old: &[PlanLine], new: &[PlanLine]) {
             }
             _ => Ok(()),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_nothing_is_not_told_as_nothing() {
+        let told: Vec<String> = [0.0, 1e-6, 0.004, 0.006, 1.0].into_iter().map(cents).collect();
+        assert_eq!(told, ["0.00", "under 0.01", "under 0.01", "0.01", "1.00"]);
+        // A bound is rounded up: "up to 0.0 % cheaper" would be a promise.
+        let told: Vec<String> = [1e-9, 0.0001, 0.001, 0.0011, 0.5].into_iter().map(percent_up).collect();
+        assert_eq!(told, ["0.1%", "0.1%", "0.1%", "0.2%", "50.0%"]);
     }
 }

@@ -189,10 +189,9 @@ fn need(service: &Service, assumed: &mut Vec<String>) -> Result<Need, PlanError>
     let load = service.load.map(|load| Carried { peak: load.peak.0, each: carries, is_target });
     let need = Need { load, min: service.scale.min, max: service.scale.max.min(REPLICAS_MAX) };
     match (need.peak(1.0), service.load) {
-        (None, Some(load)) => Err(PlanError::Absurd {
-            what: format!("`load.peak` of `{name}` is {} at {carries:.3} requests/s a replica", load.peak),
-            rule: "at most 1000 replicas are planned",
-        }),
+        (None, Some(load)) => {
+            Err(PlanError::TooMuch { service: name.to_string(), peak: load.peak.to_string(), each: carries })
+        }
         _ => Ok(need),
     }
 }

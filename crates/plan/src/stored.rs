@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use crate::Planned;
 use crate::chance::{Answer, Application, ChanceError, Stateful};
-
-/// Version of the form that [`crate::to_json`] writes.
-const FORMAT: u64 = 1;
+use crate::json::FORMAT;
 
 /// Relative difference between the availability that a stored plan states and that of its model. Both were computed by
 /// the same formula, so more than rounding means that one of them was changed.

@@ -39,12 +39,9 @@ pub(crate) fn stack(layout: &Layout<'_>) -> Stack {
     }
     if let Some(entry) = &layout.entry {
         match entry.layer {
-            Layer::Application if layout.zones.len() > 1 => {
+            Layer::Application => {
                 stack.variable("certificate", "id of the certificate that the entry shows to clients", None);
                 self::entry(layout, entry, &mut stack);
-            }
-            Layer::Application => {
-                stack.not_made.push((entry.line, "an application load balancer needs two zones".to_owned()))
             }
             Layer::Network => stack.not_made.push((
                 entry.line,

@@ -53,6 +53,12 @@ pub enum ExportError {
         /// The port.
         port: u16,
     },
+    /// The balancer that would be the entry spans two zones at least.
+    #[error(
+        "the entry cannot be made: an application load balancer of Alibaba Cloud needs two zones, and the plan has one, so \
+         nobody could reach the application"
+    )]
+    OneZone,
     /// Two entries would be the balancer's on one port.
     #[error("port {port} of the application is also what the balancer listens on for another one")]
     PortTwice {
@@ -77,6 +83,10 @@ impl ExportError {
             ExportError::TooMany { .. } => "split the application, or ask for less",
             ExportError::NoMachine => "the file needs a service",
             ExportError::OwnAddress { .. } => "write `listen: \"0.0.0.0:PORT\"` in `ingress`",
+            ExportError::OneZone => {
+                "write `survive: [zone]` in `objectives` to have it planned over two zones or more, in a region that has them \
+                 (`evenkeel catalog list --provider alicloud`); or try `--provider aws` or `--provider gcp`"
+            }
             ExportError::PortTwice { .. } => "let the entry listen on another port in `ingress`",
         }
     }

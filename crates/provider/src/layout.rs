@@ -30,6 +30,8 @@ pub struct Options {
     pub prepared_image: bool,
     /// Name of the user's file in its folder, `evenkeel.yaml`.
     pub file: String,
+    /// Where the state folder is as seen from the folder of the files, `../.evenkeel`: its secrets are uploaded.
+    pub state: String,
     /// The version that exports, for the files' heads.
     pub version: String,
 }
@@ -329,7 +331,11 @@ fn entry(plan: &Plan, items: &[Item], notes: &mut Vec<String>) -> Result<Option<
     if plan.ingress.is_empty() {
         return Ok(None);
     }
-    if layer == Layer::Application && plan.zones.len() < 2 && plan.provider == "aws" {
+    let too_few = layer == Layer::Application && plan.zones.len() < 2;
+    if too_few && plan.provider == "alicloud" {
+        return Err(ExportError::OneZone);
+    }
+    if too_few && plan.provider == "aws" {
         layer = Layer::Network;
         notes.push(
             "an application load balancer needs two zones: a network load balancer of about the same price stands in, which \

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::bill::{Item, Layer};
+use crate::boot;
 use crate::cloudformation::Template;
 use crate::export::{Export, Extra, LineMade};
 use crate::layout::{self, Layout};
@@ -45,7 +46,7 @@ pub(crate) fn terraform(layout: &Layout<'_>, stack: Stack) -> Export {
     }
     files.insert("upload.sh".to_owned(), stack.upload.clone());
     let mut export = told(layout, &stack);
-    files.insert("README.md".to_owned(), readme(layout, &export, TERRAFORM));
+    files.insert("README.md".to_owned(), readme(layout, &export, &asked(&stack), TERRAFORM));
     export.files = files;
     export.whole = text(&whole);
     export
@@ -57,7 +58,7 @@ pub(crate) fn cloudformation(layout: &Layout<'_>, template: Template) -> Export 
     let whole = text(&template.document(&head(layout)));
     export.files.insert("template.json".to_owned(), whole.clone());
     export.files.insert("upload.sh".to_owned(), template.stack.upload.clone());
-    let page = readme(layout, &export, CLOUDFORMATION);
+    let page = readme(layout, &export, &asked(&template.stack), CLOUDFORMATION);
     export.files.insert("README.md".to_owned(), page);
     export.whole = whole;
     export
@@ -161,8 +162,9 @@ fn general(layout: &Layout<'_>, stack: &Stack) -> Vec<String> {
 }
 
 const TERRAFORM: &str = "\
-1. `terraform init`, then `terraform apply`: it asks for the variables and shows what it would make.
-2. `./upload.sh ../.evenkeel path/to/evenkeel path/to/application`: machines wait for what it uploads. The secrets of this
+1. `terraform init`, then `terraform apply`: it asks for each variable below that has no default, unless `terraform.tfvars` here
+   gives it (`bucket_suffix = \"..\"`), and shows what it would make.
+2. `./upload.sh @STATE@ path/to/evenkeel path/to/application`: machines wait for what it uploads. The secrets of this
    run are in the state folder's `identity`, which `evenkeel export` made if it was missing; they are in no file here, in no
    user data and not in Terraform's state, and arrive through the private bucket, which machines read by their own role.
 3. Point your domain to `terraform output entry`.
@@ -175,8 +177,8 @@ since all of them would stop at once. Disks of databases, and buckets, are kept 
 
 const CLOUDFORMATION: &str = "\
 1. `aws cloudformation deploy --template-file template.json --stack-name NAME --capabilities CAPABILITY_NAMED_IAM
-   --parameter-overrides Image=ami-.. BucketSuffix=.. Certificate=arn:..`; a template above 51,200 bytes needs `--s3-bucket` too.
-2. `STACK=NAME ./upload.sh ../.evenkeel path/to/evenkeel path/to/application`: machines wait for what it uploads. The secrets
+   --parameter-overrides @PARAMETERS@`, with the parameters below; a template above 51,200 bytes needs `--s3-bucket` too.
+2. `STACK=NAME ./upload.sh @STATE@ path/to/evenkeel path/to/application`: machines wait for what it uploads. The secrets
    of this run are in the state folder's `identity`, which `evenkeel export` made if it was missing; they are in no file here
    and in no user data, and arrive through the private bucket, which machines read by their own role.
 3. Point your domain to the stack's output `Entry`.
@@ -184,13 +186,54 @@ const CLOUDFORMATION: &str = "\
 Disks of databases, and buckets, outlive the stack (`DeletionPolicy: Retain`).
 ";
 
-fn readme(layout: &Layout<'_>, export: &Export, steps: &str) -> String {
+/// A variable of Terraform, or a parameter of CloudFormation.
+struct Asked<'s> {
+    name: &'s str,
+    about: String,
+    default: Option<String>,
+}
+
+/// What whoever applies the files must or may say; what must be said first.
+fn asked(stack: &Stack) -> Vec<Asked<'_>> {
+    // Terraform's words are lower-case, CloudFormation's are not.
+    let text = |body: &Value, words: [&str; 2]| {
+        words.into_iter().find_map(|word| body.get(word)).and_then(Value::as_str).map(str::to_owned)
+    };
+    let mut all: Vec<Asked<'_>> = stack
+        .variables
+        .iter()
+        .map(|(name, body)| Asked {
+            name,
+            about: text(body, ["description", "Description"]).unwrap_or_default(),
+            default: text(body, ["default", "Default"]),
+        })
+        .collect();
+    all.sort_by_key(|asked| asked.default.is_some());
+    all
+}
+
+fn readme(layout: &Layout<'_>, export: &Export, asked: &[Asked<'_>], steps: &str) -> String {
     let plan = layout.plan;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let state = layout.options.state.as_str();
+    let state = if state.chars().all(plain) { state.to_owned() } else { boot::quoted(state) };
+    let given: Vec<String> = asked
+        .iter()
+        .filter(|asked| asked.default.is_none())
+        .map(|asked| format!("{}=..", asked.name))
+        .collect();
+    let steps = steps.replace("@STATE@", &state).replace("@PARAMETERS@", &given.join(" "));
     let mut page = format!(
         "# {}\n\n{} USD a month by the plan's bill.\n\n## What to do\n\n{steps}",
         head(layout),
         plan.usd_month
     );
+    page.push_str("\n## What is asked\n\n| name | what | default |\n|---|---|---|\n");
+    for Asked { name, about, default } in asked {
+        let default =
+            default.as_ref().map_or_else(|| "none: yours to give".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(page, "| `{name}` | {about} | {default} |");
+    }
     page.push_str("\n## The bill, and what is made of it\n\n| line | USD a month | made | not applied by evenkeel |\n|---|---|---|---|\n");
     for line in &export.lines {
         let made = line.resources.join(", ");

@@ -54,6 +54,7 @@ codes! {
     ENGINE_VERSION = "E0209",
     NAME_TAKEN = "E0210",
     WITNESS = "E0211",
+    REGION = "E0212",
     SLOW_PROBE = "W0301",
     LATER_VARIABLE = "W0302",
     IMAGE = "W0303",

@@ -4,6 +4,7 @@
 mod assume;
 mod database;
 mod ingress;
+mod region;
 mod service;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use crate::codes;
 use crate::field::{Presence, Shape};
 use crate::finding::{Found, Span, quoted, short};
 use crate::parts::Parts;
+use crate::region::Regions;
 use crate::suggest;
 use crate::table;
 
@@ -34,6 +36,7 @@ pub(crate) struct Lower<'c, 'f> {
     found: &'f mut Found,
     root: &'c Checked,
     parts: Parts,
+    regions: &'f Regions<'f>,
     not_run: BTreeSet<String>,
     defaults: Vec<String>,
     /// Services that `ingress` names.
@@ -52,11 +55,12 @@ enum Place<'n> {
 }
 
 /// Lowers the whole file.
-pub(crate) fn lower(root: &Checked, parts: Parts, found: &mut Found) -> Lowered {
+pub(crate) fn lower(root: &Checked, parts: Parts, regions: &Regions<'_>, found: &mut Found) -> Lowered {
     let mut lower = Lower {
         found,
         root,
         parts,
+        regions,
         not_run: BTreeSet::new(),
         defaults: Vec::new(),
         reached: BTreeSet::new(),
@@ -80,6 +84,7 @@ impl<'c> Lower<'c, '_> {
         let services: Vec<_> = root.map("services").iter().map(|named| self.service(named, zones)).collect();
         let services: Option<Vec<_>> = services.into_iter().collect();
         let databases = self.databases(root);
+        self.regions_are_sold(root);
         self.jobs(root);
         let ingress = self.ingress(root);
         if self.found.has_errors() {

@@ -147,7 +147,7 @@ pub(crate) static PLACEMENT: Shape = Shape {
         Field::fixed(
             "providers",
             Kind::List(&PROVIDERS),
-            ("", "this machine, with emulated zones"),
+            ("", "this machine unless `--provider` names one"),
             "Providers it may run on; none: this machine.",
         )
         .aliases(&["provider", "cloud", "clouds"]),
@@ -161,8 +161,8 @@ pub(crate) static PLACEMENT: Shape = Shape {
         Field::fixed(
             "zones",
             Kind::Integer { min: 1, max: 9 },
-            ("3", "a majority is left when any one is lost"),
-            "How many zones to spread over.",
+            ("3", "at most; a majority is left when any one is lost"),
+            "How many zones to spread over; in a cloud no more than these, and fewer where that is cheaper.",
         )
         .aliases(&["zone", "azs", "availability_zones"]),
         Field::optional("residency", Kind::List(&RESIDENCY), "Where data may be kept, as country or `EU`.")
@@ -469,7 +469,8 @@ static DATABASES: MapOf = MapOf {
 };
 pub(crate) static DATABASE: Shape = Shape {
     fields: &[
-        Field::required("engine", Kind::Text(&POSTGRES), "Program and major version; `postgres:15` is run."),
+        Field::required("engine", Kind::Text(&POSTGRES), "Program and major version; `postgres:15` is run.")
+            .hint("write `postgres:15`; a database of another kind is yours to run, and its address goes into `environment`"),
         Field::fixed(
             "storage",
             Kind::Bytes { min: GIB, max: 64 * TIB },
@@ -537,7 +538,8 @@ static BACKUP: Shape = Shape::of(&[
 static CACHES: MapOf =
     MapOf { key: &NAME, item: Field::optional("*", Kind::Table(&CACHE), "One cache."), min: 0, max: 20 };
 static CACHE: Shape = Shape::of(&[
-    Field::required("engine", Kind::Text(&REDIS), "Program and major version."),
+    Field::required("engine", Kind::Text(&REDIS), "Program and major version.")
+        .hint("write `redis:7` or `valkey:8`"),
     Field::required("memory", Kind::Bytes { min: 16 * MIB, max: 4 * TIB }, "Memory of one shard."),
     Field::optional("shards", Kind::Integer { min: 1, max: 100 }, "How many parts the keys are split into."),
     Field::optional("replicas", Kind::Integer { min: 0, max: 8 }, "Copies of each shard in other zones."),

@@ -7,5 +7,6 @@ mod generate;
 mod hostile;
 mod messages;
 mod pages;
+mod regions;
 mod values;
 mod whole;

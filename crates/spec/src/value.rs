@@ -361,6 +361,7 @@ impl<'t, 'f> Checker<'t, 'f> {
             let slashed = format!("/{text}");
             (text.len() <= format.max && format.accepts(&slashed)).then(|| format!("write `{slashed}`"))
         });
+        let hint = hint.or_else(|| field.hint.map(str::to_owned));
         self.found.error(&codes::BAD_FORM, span, message).maybe_hint(hint);
         None
     }

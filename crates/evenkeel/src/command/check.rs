@@ -10,13 +10,15 @@ use spec::Reading;
 
 use crate::exit::{self, hinted};
 use crate::say;
+use crate::wire::prices;
+use crate::wire::site::Site;
 
 /// A file above this size is refused by `spec`; one byte more is read so that `spec` can say so.
 const READ_MAX: u64 = (1 << 20) + 1;
 
 /// Reports every mistake of the file.
-pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let (reading, text) = read(path)?;
+pub fn run(path: &Path, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
+    let (reading, text) = read(path, site)?;
     if json {
         say::data(format_args!("{}\n", spec::to_json(&reading)))?;
     } else {
@@ -28,20 +30,28 @@ pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if reading.app.is_some() { ExitCode::SUCCESS } else { ExitCode::from(exit::ERROR) })
 }
 
-/// Prints the page of an error code.
-pub fn explain(code: &str) -> anyhow::Result<ExitCode> {
+/// Prints the page of an error code, which is Markdown; in JSON beside its code and title.
+pub fn explain(code: &str, json: bool) -> anyhow::Result<ExitCode> {
     let page = spec::explain(code).ok_or_else(|| {
         hinted(
             format!("`{code}` is not an error code"),
             "a code looks like `E0107`; `evenkeel check` prints it with each mistake",
         )
     })?;
-    say::data(page)?;
+    if json {
+        let title = page.lines().next().and_then(|head| head.split_once(": ")).map(|(_, title)| title);
+        let object = serde_json::json!({
+            "kind": "explain", "format_version": 1, "code": code.to_ascii_uppercase(), "title": title, "page": page,
+        });
+        say::data(format_args!("{object}\n"))?;
+    } else {
+        say::data(page)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads the file; mistakes in it are in the reading, not in the error.
-pub fn read(path: &Path) -> anyhow::Result<(Reading, String)> {
+pub fn read(path: &Path, site: &Site) -> anyhow::Result<(Reading, String)> {
     let file = std::fs::File::open(path).map_err(|error| {
         let way_out =
             "name the file: `evenkeel COMMAND FILE`; `examples/shop/evenkeel.yaml` is one to start from";
@@ -51,7 +61,7 @@ pub fn read(path: &Path) -> anyhow::Result<(Reading, String)> {
     file.take(READ_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read `{}`", path.display()))?;
-    let reading = spec::read_bytes(&bytes, &path.display().to_string());
+    let reading = spec::read_bytes(&bytes, &path.display().to_string(), &|| prices::regions(site));
     Ok((reading, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -63,8 +73,8 @@ pub fn show(reading: &Reading, text: &str, path: &Path) {
 }
 
 /// The application of a file without mistakes, and the folder its programs are looked up from.
-pub fn app(path: &Path) -> anyhow::Result<(App, Reading, PathBuf)> {
-    let (reading, text) = read(path)?;
+pub fn app(path: &Path, site: &Site) -> anyhow::Result<(App, Reading, PathBuf)> {
+    let (reading, text) = read(path, site)?;
     show(&reading, &text, path);
     let Some(app) = reading.app.clone() else {
         anyhow::bail!("`{}` has mistakes", path.display());

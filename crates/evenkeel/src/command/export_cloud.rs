@@ -27,7 +27,7 @@ pub enum Tool {
 
 /// Plans, and makes files of the plan.
 pub fn run(tool: Tool, args: &CloudArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
-    let (app, reading, _) = check::app(&args.file.file)?;
+    let (app, reading, _) = check::app(&args.file.file, site)?;
     // CloudFormation is of AWS alone: among several clouds the plan is that one's.
     let several = app.placement.providers.iter().any(|name| name == "aws");
     let only = (tool == Tool::Cloudformation && several).then_some("aws");
@@ -39,7 +39,7 @@ pub fn run(tool: Tool, args: &CloudArgs, site: &Site, json: bool) -> anyhow::Res
         say::talk("hint: `evenkeel plan` shows what would meet the objectives");
         return Ok(ExitCode::from(exit::INFEASIBLE));
     }
-    let options = options(args);
+    let options = options(args, site)?;
     let made = match tool {
         Tool::Terraform => provider::terraform(&plan, &options),
         Tool::Cloudformation => provider::cloudformation(&plan, &options),
@@ -54,7 +54,7 @@ pub fn run(tool: Tool, args: &CloudArgs, site: &Site, json: bool) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-fn options(args: &CloudArgs) -> Options {
+fn options(args: &CloudArgs, site: &Site) -> anyhow::Result<Options> {
     let ports = Ports {
         units: (engine::PORT_FIRST, engine::PORT_FIRST + (engine::PORT_COUNT - 1)),
         data_front: database::FRONT_PORT,
@@ -64,12 +64,14 @@ fn options(args: &CloudArgs) -> Options {
     };
     let name =
         args.file.file.file_name().map_or_else(|| "evenkeel.yaml".into(), |name| name.to_string_lossy());
-    Options {
+    let folder = args.output.as_deref().unwrap_or(Path::new("."));
+    Ok(Options {
         ports,
         prepared_image: args.prepared_image,
         file: name.into_owned(),
+        state: exported::seen_from(folder, site.root())?.display().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
+    })
 }
 
 /// Writes the files, and makes the secrets that the upload takes along.

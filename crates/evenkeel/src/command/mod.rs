@@ -33,8 +33,8 @@ use crate::wire::site::Site;
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let site = Site::at(&cli.state)?;
     match cli.command {
-        Command::Check(file) => check::run(&file.file, cli.json),
-        Command::Explain { code } => check::explain(&code),
+        Command::Check(file) => check::run(&file.file, &site, cli.json),
+        Command::Explain { code } => check::explain(&code, cli.json),
         Command::Plan(args) => plan::run(&args, &site, cli.json),
         Command::Simulate(args) => simulate::run(&args, &site, cli.json),
         Command::Catalog(action) => catalog::run(&action, &site, cli.json),

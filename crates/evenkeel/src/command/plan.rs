@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use model::{App, Plan};
-use plan::{Explained, Planned, Terms};
+use plan::{Explained, PlanError, Planned, Speed, Terms};
 
 use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
@@ -22,7 +22,7 @@ use super::{block_on, check, what_if};
 
 /// Shows the plan, and against a running system the difference.
 pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
-    let (app, reading, _) = check::app(&args.file.file)?;
+    let (app, reading, _) = check::app(&args.file.file, site)?;
     let started = Instant::now();
     let options = options(&app, args.provider.as_deref(), site)?;
     let today = prices::date(SystemTime::now());
@@ -34,9 +34,12 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
         return what_if::run(&app, &options, &terms, args, json);
     }
     let mut planned = if args.why || args.html.is_some() {
-        Made::Explained(plan::explain(&app, &options, &terms, &today)?)
+        Made::Explained(plan::explain(&app, &options, &terms, &today).map_err(no_plan)?)
+    } else if json {
+        Made::Plain(plan::certified_on(&app, &options, &terms).map_err(no_plan)?, Vec::new())
     } else {
-        Made::Plain(plan::certified_on(&app, &options, &terms)?)
+        let (planned, speeds) = plan::with_speeds(&app, &options, &terms).map_err(no_plan)?;
+        Made::Plain(planned, speeds)
     };
     let solve_ms = started.elapsed().as_secs_f64() * 1e3;
     let running = running(site)?;
@@ -55,22 +58,30 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
 
 /// A plan, with its reasons when somebody asked for them.
 enum Made {
-    Plain(Planned),
+    Plain(Planned, Vec<Speed>),
     Explained(Explained),
 }
 
 impl Made {
     fn planned(&mut self) -> &mut Planned {
         match self {
-            Made::Plain(planned) => planned,
+            Made::Plain(planned, _) => planned,
             Made::Explained(explained) => &mut explained.planned,
         }
     }
 
     fn parts(&self) -> (&Planned, Option<&Explained>) {
         match self {
-            Made::Plain(planned) => (planned, None),
+            Made::Plain(planned, _) => (planned, None),
             Made::Explained(explained) => (&explained.planned, Some(explained)),
+        }
+    }
+
+    /// What would be the cheapest if machines that nobody measured are faster.
+    fn speeds(&self) -> &[Speed] {
+        match self {
+            Made::Plain(_, speeds) => speeds,
+            Made::Explained(explained) => &explained.reasons.speeds,
         }
     }
 
@@ -140,6 +151,9 @@ fn show(
     let terminal = std::io::stdout().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     say::data(plan::render(&planned.plan, width(), colour))?;
+    if let Some(faster) = plan::faster(planned, made.speeds()) {
+        say::data(format_args!("\n{faster}\n"))?;
+    }
     if let Some(explained) = explained.filter(|_| args.why) {
         say::data(plan::reasons(explained, width(), colour))?;
     }
@@ -191,7 +205,7 @@ fn verify(
 fn verified_text(shown: &plan::Verified) -> String {
     let cheapest = match shown.gap {
         0.0 => "nothing in the space is cheaper".to_owned(),
-        gap => format!("something up to {:.2}% cheaper may exist", gap * 100.0),
+        gap => format!("something up to {:.2}% cheaper may exist", (gap * 1e4 - 1e-9).ceil() / 100.0),
     };
     let terms = match &shown.terms.pessimistic {
         Some(today) => format!(
@@ -223,7 +237,7 @@ fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json:
 
 /// The plan of `app` for one provider, or the cheapest of those of the file.
 pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Plan> {
-    Ok(plan::plan(app, &options(app, provider, site)?)?)
+    plan::plan(app, &options(app, provider, site)?).map_err(no_plan)
 }
 
 /// The plan for `app` on this machine, whatever providers it names: `up` emulates their zones.
@@ -233,7 +247,15 @@ pub fn make_local(app: &App) -> anyhow::Result<Plan> {
     app.placement.regions.clear();
     // Nothing is bought for this machine.
     let options = plan::Options { catalog: plan::Catalog::default(), provider: None };
-    Ok(plan::plan(&app, &options)?)
+    plan::plan(&app, &options).map_err(no_plan)
+}
+
+/// Why there is no plan, with the way out.
+pub fn no_plan(error: PlanError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => hinted(error.to_string(), hint),
+        None => error.into(),
+    }
 }
 
 fn running(site: &Site) -> anyhow::Result<Option<Plan>> {

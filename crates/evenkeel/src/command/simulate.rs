@@ -101,9 +101,9 @@ fn subject(path: &Path, site: &Site) -> anyhow::Result<Playable> {
         return Playable::read(&stored)
             .map_err(|error| hinted(format!("`{shown}` cannot be played: {error}"), way_out(&error)));
     }
-    let (app, ..) = check::app(path)?;
+    let (app, ..) = check::app(path, site)?;
     let options = plan::Options { catalog: prices::catalog_for(&app, None, site)?, provider: None };
-    let planned = plan::certified(&app, &options)?;
+    let planned = plan::certified(&app, &options).map_err(super::plan::no_plan)?;
     Playable::of(&planned)
         .map_err(|error| hinted(format!("the plan of `{shown}` cannot be played: {error}"), way_out(&error)))
 }

@@ -39,7 +39,7 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 /// Starts the application, or changes a running one.
 pub fn run(args: &UpArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let (plan, options) = prepare(args)?;
+    let (plan, options) = prepare(args, site)?;
     if !plan.feasible {
         for missed in &plan.missed {
             say::talk(format_args!("error: {missed}"));
@@ -74,7 +74,7 @@ pub fn supervise(args: &UpArgs, site: &Site) -> anyhow::Result<ExitCode> {
         .with_ansi(false)
         .log_internal_errors(false)
         .try_init();
-    let (_, options) = prepare(args)?;
+    let (_, options) = prepare(args, site)?;
     // A session of its own: closing the terminal must not end it. Fails only for a group's leader, which has one.
     let _ = rustix::process::setsid();
     block_on(async {
@@ -86,8 +86,8 @@ pub fn supervise(args: &UpArgs, site: &Site) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(args: &UpArgs) -> anyhow::Result<(Plan, Options)> {
-    let (mut app, reading, base) = check::app(&args.file.file)?;
+fn prepare(args: &UpArgs, site: &Site) -> anyhow::Result<(Plan, Options)> {
+    let (mut app, reading, base) = check::app(&args.file.file, site)?;
     if !spec::Parts::BUILT.databases {
         // `check` has said that they are not run; a plan in force must not hold what nobody runs.
         app.databases.clear();

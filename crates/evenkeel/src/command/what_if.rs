@@ -10,6 +10,8 @@ use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
 use crate::say;
 
+use super::plan::no_plan;
+
 /// Prints what changes from the plan of `app` to that of the changed one.
 ///
 /// # Errors
@@ -22,13 +24,13 @@ pub fn run(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let changes = changes(args)?;
-    let before = plan::certified_on(app, options, terms)?.plan;
+    let before = plan::certified_on(app, options, terms).map_err(no_plan)?.plan;
     let (mut changed, mut options, mut terms) = (app.clone(), options.clone(), terms.clone());
     for change in &changes {
         change.make(&mut changed, &mut options, &mut terms)?;
     }
     let words = words(&changes);
-    let after = plan::certified_on(&changed, &options, &terms);
+    let after = plan::certified_on(&changed, &options, &terms).map_err(no_plan);
     let after = after.with_context(|| format!("there is no plan with `{words}`"))?.plan;
     if json {
         say::data(format_args!("{}\n", told(&changes, &before, &after)))?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,39 @@ pub fn write(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<
     }
     let sums = files.iter().map(|(name, text)| (name.clone(), provider::check_sum(text))).collect();
     write_whole(&folder.join(LIST), &serde_json::to_vec_pretty(&Written { format_version: 1, files: sums })?)
+}
+
+/// The way from `folder` to `to`, neither of which need be there: `../.evenkeel`. Two that share nothing but the root are better
+/// told by the whole path.
+///
+/// # Errors
+/// When there is no current folder.
+pub fn seen_from(folder: &Path, to: &Path) -> anyhow::Result<PathBuf> {
+    let (from, to) = (settled(folder)?, settled(to)?);
+    let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
+    if shared <= 1 {
+        return Ok(to);
+    }
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(to.components().skip(shared)).collect();
+    Ok(if way.as_os_str().is_empty() { PathBuf::from(".") } else { way })
+}
+
+/// `path` from the root, without links as far as it is there, and without `..`: a shell that is in a folder goes up from where
+/// that really is.
+fn settled(path: &Path) -> anyhow::Result<PathBuf> {
+    let whole = std::path::absolute(path).context("there is no current folder")?;
+    let mut settled = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => drop(settled.pop()),
+            part => settled.push(part),
+        }
+        if let Ok(real) = fs::canonicalize(&settled) {
+            settled = real;
+        }
+    }
+    Ok(settled)
 }
 
 fn read(folder: &Path) -> anyhow::Result<Option<Written>> {

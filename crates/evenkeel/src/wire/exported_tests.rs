@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::write;
+use super::{seen_from, write};
 
 struct Folder(PathBuf);
 
@@ -80,4 +80,25 @@ fn a_list_that_leads_out_of_the_folder_is_not_followed() {
     fs::create_dir_all(&folder.0).unwrap();
     fs::write(folder.0.join("exported.json"), "{\"format_version\":1,\"files\":{\"../x\":\"0\"}}").unwrap();
     folder.refuses(&[("main.tf.json", "2")], "is no file of ours");
+}
+
+#[test]
+fn the_state_folder_is_found_from_the_folder_of_the_files() {
+    let folder = Folder::new("seen");
+    let at = |name: &str| folder.0.join(name);
+    fs::create_dir_all(at("real/cloud")).unwrap();
+    std::os::unix::fs::symlink(at("real/cloud"), at("link")).unwrap();
+    for (from, to, way) in [
+        ("cloud", ".evenkeel", "../.evenkeel"),
+        ("cloud/aws", ".evenkeel", "../../.evenkeel"),
+        ("cloud", "cloud/state", "state"),
+        ("cloud", "other/../.evenkeel", "../.evenkeel"),
+        ("cloud", "cloud", "."),
+        // A shell in the link is in what it leads to.
+        ("link", ".evenkeel", "../../.evenkeel"),
+    ] {
+        assert_eq!(seen_from(&at(from), &at(to)).unwrap(), Path::new(way), "{to} from {from}");
+    }
+    // Folders without anything in common.
+    assert_eq!(seen_from(&at("cloud"), Path::new("/nowhere/state")).unwrap(), Path::new("/nowhere/state"));
 }

@@ -39,6 +39,18 @@ pub fn catalog_for(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Re
     if local { Ok(Catalog::default()) } else { catalog(site) }
 }
 
+/// Every region that a file may name. None, so that names are not judged, when the catalogue cannot be read: whoever plans
+/// with it is told so, and whoever runs on this machine needs no prices.
+pub fn regions(site: &Site) -> Vec<spec::KnownRegion> {
+    let Ok(catalog) = catalog(site) else { return Vec::new() };
+    let known = |offer: &plan::RegionOffer| spec::KnownRegion {
+        provider: offer.provider.clone(),
+        id: offer.region.clone(),
+        place: offer.closed.is_none().then(|| offer.place.clone()),
+    };
+    catalog.regions.iter().chain(&catalog.unpriced).map(known).collect()
+}
+
 /// Checks `from` and keeps a copy of it in the state folder; nothing changes when one line is wrong.
 ///
 /// # Errors

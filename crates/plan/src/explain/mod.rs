@@ -21,7 +21,7 @@ use crate::{Options, PlanError, Planned, Terms};
 pub use frontier::{Frontier, Rung};
 pub use place::{Part, Placed};
 pub use sensitivity::{End, Sensitivity, Speed};
-pub use text::reasons;
+pub use text::{faster, reasons};
 pub use worth::Worth;
 
 /// A plan and what is to be said about it.
@@ -82,6 +82,18 @@ pub fn explain(app: &App, options: &Options, terms: &Terms, today: &str) -> Resu
     };
     let places = place::places(app, &best);
     Ok(Explained { planned: best.planned, places, reasons })
+}
+
+/// As [`crate::certified_on`], with what would be the cheapest if machines that nobody measured are faster than they are
+/// taken to be: two more searches. None for a plan that misses an objective.
+///
+/// # Errors
+/// As [`crate::plan`].
+pub fn with_speeds(app: &App, options: &Options, terms: &Terms) -> Result<(Planned, Vec<Speed>), PlanError> {
+    let ground = Ground::new(app, options, terms)?;
+    let best = compose::best(&ground, &ground.space()?, &options.catalog)?;
+    let speeds = if best.planned.plan.feasible { sensitivity::speeds(&ground, &best)? } else { Vec::new() };
+    Ok((best.planned, speeds))
 }
 
 /// The cheapest of `space`, compared with the plan.

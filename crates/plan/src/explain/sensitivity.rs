@@ -55,6 +55,13 @@ pub struct Speed {
     pub cheapest: Option<Cheapest>,
 }
 
+impl Speed {
+    /// The cheapest plan when it is cheaper than one for `own` US dollars a month by more than rounding.
+    pub(crate) fn cheaper(&self, own: f64) -> Option<&Cheapest> {
+        self.cheapest.as_ref().filter(|other| !other.same && own - other.usd_month >= 0.005)
+    }
+}
+
 impl Sensitivity {
     /// How far the downtime moves between the ends, minutes a year.
     #[must_use]

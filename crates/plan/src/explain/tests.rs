@@ -24,9 +24,9 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
         expect![[r#"
 
             what each objective costs
-              - `availability: 99.950%` costs 0.00 USD/month
-              - `the reserve for a zone` costs 0.00 USD/month
-              - `rto: { zone: 1m }` costs 0.00 USD/month
+              - `availability: 99.950%` costs nothing: the cheapest plan without it costs as much
+              - `the reserve for a zone` costs nothing: the cheapest plan without it costs as much
+              - `rto: { zone: 1m }` costs nothing: the cheapest plan without it costs as much
               - `regions: [eu-central]` costs 100.06 USD/month (else gcp us-east4, 3 zones: web x5 on 3
                 n4-standard-2, api x2 on 2 n4-standard-2, db x3 on 3 n4-standard-2)
 
@@ -196,6 +196,27 @@ fn machines_that_nobody_measured_are_told_about_when_they_would_win() {
     let mut app = cloud();
     app.placement.providers = vec!["aws".into()];
     assert!(explain(&app, &measured, &Terms::default(), TODAY).unwrap().reasons.speeds.is_empty());
+}
+
+#[test]
+fn whoever_does_not_ask_why_is_told_when_a_faster_machine_would_win() {
+    let (app, terms) = (shop_with_a_database(), Terms::default());
+    let (planned, mut speeds) = with_speeds(&app, &options(), &terms).unwrap();
+    let explained = explained(&app);
+    assert_eq!((&planned, &speeds), (&explained.planned, &explained.reasons.speeds));
+    assert_eq!(faster(&planned, &speeds), None, "nothing is cheaper at either figure");
+    let mut cheaper = |level: usize, less: f64| {
+        let other = speeds[level].cheapest.as_mut().unwrap();
+        (other.same, other.usd_month) = (false, planned.plan.usd_month.usd() - less);
+        faster(&planned, &speeds)
+    };
+    assert_eq!(cheaper(0, 0.001), None, "rounding is no reason");
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 561.84 USD/month at the high: `--why` names it"].assert_eq(&cheaper(1, 100.0).unwrap());
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 611.84 USD/month at the mid, 561.84 USD/month at the high: `--why` names it"].assert_eq(&cheaper(0, 50.0).unwrap());
+    // Where nothing keeps every objective there is no winner.
+    let mut dear = app.clone();
+    dear.objectives.budget = Some(Money::from_usd(1.0));
+    assert!(with_speeds(&dear, &options(), &terms).unwrap().1.is_empty());
 }
 
 fn robust() -> Terms {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Cheapest, End, Explained, Frontier, Sensitivity, Speed};
-use crate::render::{Page, minutes};
+use crate::Planned;
+use crate::render::{Page, cents, minutes};
 
 /// Assumptions that move less than this many minutes a year, and change no winner, are told together.
 const SMALL_MIN: f64 = 0.05;
@@ -16,7 +17,10 @@ pub fn reasons(explained: &Explained, width: usize, colour: bool) -> String {
     let worth = reasons.worth.iter().map(|worth| {
         let price = match explained.planned.plan.provider.as_str() {
             "local" => "nothing on this machine".to_owned(),
-            _ => format!("{:.2} USD/month", worth.usd_month),
+            _ if worth.usd_month.abs() < 5e-7 => {
+                "nothing: the cheapest plan without it costs as much".to_owned()
+            }
+            _ => format!("{} USD/month", cents(worth.usd_month)),
         };
         let instead =
             if worth.without.same { String::new() } else { format!(" (else {})", worth.without.name) };
@@ -122,15 +126,30 @@ fn prices(rows: &[Sensitivity]) -> Vec<String> {
 
 fn speeds(rows: &[Speed], explained: &Explained) -> Vec<String> {
     let own = explained.planned.plan.usd_month.usd();
-    let told = |row: &Speed| match &row.cheapest {
-        Some(other) if !other.same && own - other.usd_month >= 0.005 => {
+    let told = |row: &Speed| match (row.cheaper(own), &row.cheapest) {
+        (Some(other), _) => {
             format!(
                 "with their {} figure another would be the cheapest, {:.2} USD/month: {}",
                 row.level, other.usd_month, other.name
             )
         }
-        Some(_) => format!("with their {} figure nothing is cheaper than this plan", row.level),
-        None => format!("with their {} figure nothing keeps every objective", row.level),
+        (None, Some(_)) => format!("with their {} figure nothing is cheaper than this plan", row.level),
+        (None, None) => format!("with their {} figure nothing keeps every objective", row.level),
     };
     rows.iter().map(told).collect()
+}
+
+/// One line for those who did not ask why: that another plan would be the cheapest, if machines that nobody measured are as
+/// fast as the middle, or the best, of their CPU. `None`: none would.
+#[must_use]
+pub fn faster(planned: &Planned, speeds: &[Speed]) -> Option<String> {
+    let own = planned.plan.usd_month.usd();
+    let cheaper = speeds
+        .iter()
+        .filter_map(|row| Some(format!("{:.2} USD/month at the {}", row.cheaper(own)?.usd_month, row.level)));
+    let cheaper: Vec<String> = cheaper.collect();
+    let what = "machines that nobody measured are planned with at the low figure of their CPU";
+    (!cheaper.is_empty()).then(|| {
+        format!("{what}; another plan would be the cheapest, {}: `--why` names it", cheaper.join(", "))
+    })
 }

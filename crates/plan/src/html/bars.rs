@@ -65,8 +65,10 @@ pub(super) fn risks(plan: &Plan) -> String {
         .risks
         .iter()
         .map(|risk| {
-            let bound = if risk.bound { "at most " } else { "" };
-            let times = if risk.per_year < 0.005 && risk.per_year > 0.0 {
+            let bound = if risk.bound && risk.per_year > 0.0 { "at most " } else { "" };
+            let times = if risk.per_year == 0.0 {
+                "0".to_owned()
+            } else if risk.per_year < 0.005 {
                 format!("{:.0e}", risk.per_year)
             } else {
                 format!("{:.2}", risk.per_year)

@@ -64,7 +64,7 @@ fn tiles(plan: &Plan) -> String {
     let used = asked.availability.and_then(|asked| share(down, asked.downtime_min_year()));
     html.push_str(&tile("minutes down a year", &minutes(down), &under, used));
     if let Some(risk) = plan.risks.iter().max_by(|a, b| a.in_a_year.total_cmp(&b.in_a_year)) {
-        let bound = if risk.bound { "at most " } else { "" };
+        let bound = if risk.bound && risk.in_a_year > 0.0 { "at most " } else { "" };
         let percent = format!("{bound}{} %", percent(risk.in_a_year));
         html.push_str(&tile("of years miss a recovery objective", &percent, &risk.objective, None));
     }

@@ -2,6 +2,7 @@
 
 use super::{escaped, sentence};
 use crate::explain::Explained;
+use crate::render::percent_up;
 
 pub(super) fn words(explained: &Explained) -> String {
     let plan = &explained.planned.plan;
@@ -102,7 +103,7 @@ fn foot(explained: &Explained) -> String {
         (false, _) => "Nothing in this space keeps every objective.".to_owned(),
         (true, 0.0) => "Nothing cheaper in this space keeps every objective.".to_owned(),
         (true, gap) => {
-            format!("Something up to {:.1} % cheaper may exist: the search was cut short.", gap * 100.0)
+            format!("Something up to {} cheaper may exist: the search was cut short.", percent_up(gap))
         }
     };
     format!(

@@ -3,11 +3,13 @@
 //! Promise: a plan is accepted only when every topology of the space, listed anew from the file and the catalogue, is
 //! shown to hold nothing cheaper, by bounds that are computed anew, and when the plan costs and keeps what it says. What is
 //! shared is named here: `model`, the catalogue's reader, the priors, and of the availability model the chain of the
-//! databases ([`crate::chance::Stateful`], [`crate::chance::Group`]), which has tests and a simulation of its own.
+//! databases ([`crate::chance::Stateful`], [`crate::chance::Group`]), which has tests and a simulation of its own. So are names and
+//! words, of which no price and no choice depends: zones, nodes, versions, and the sentences about what is missed.
 //!
 //! Entry point: [`verify`].
 
 mod cover;
+mod derived;
 mod plan;
 mod rules;
 mod space;
@@ -79,6 +81,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     covered(&places, &proof)?;
     let best = plan::incumbent(&rules, &catalog, &proof)?;
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
+    derived::derived(&rules, &proof, best.as_ref(), stored)?;
     let fewest = places.iter().map(|(_, zones)| rules.misses(*zones)).min().unwrap_or(0);
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
     let mut cover = Cover::new(&rules, cost, fewest);

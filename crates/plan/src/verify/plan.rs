@@ -96,7 +96,16 @@ fn databases<'a>(
     Ok(found)
 }
 
-impl Best<'_> {
+impl<'a> Best<'a> {
+    /// The region; `None`: this machine.
+    pub(super) fn offer(&self) -> Option<&'a RegionOffer> {
+        self.place.0
+    }
+
+    pub(super) fn zones(&self) -> u32 {
+        self.place.1
+    }
+
     fn is_as(&self, claimed: &Incumbent) -> Result<(), Refused> {
         if (self.cost - claimed.micro_usd).abs() as f64 > ALMOST_ONE {
             let why = format!("it costs {} USD/month, not {}", Money(self.cost), Money(claimed.micro_usd));
@@ -150,7 +159,7 @@ pub(super) fn stored(
     Ok(())
 }
 
-fn near(place: &str, value: Option<f64>, own: f64, within: f64) -> Result<(), Refused> {
+pub(super) fn near(place: &str, value: Option<f64>, own: f64, within: f64) -> Result<(), Refused> {
     match value {
         Some(value) if (value - own).abs() <= within => Ok(()),
         Some(value) => Err(refuse(place, format!("it is {value}, and {own} is what follows"))),

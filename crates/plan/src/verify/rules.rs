@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use model::{App, Database, Mode, Scope, Service};
+use model::{App, Database, Mode, Money, Scope, Service};
 
 use super::{ROUNDING, Refused, refuse};
 use crate::catalog::Machine;
@@ -12,6 +12,7 @@ use crate::chance::{
 };
 use crate::proof::{Proof, Stated};
 use crate::search_space::{REFERENCE_COREMARK, RPS_PER_CPU, SPARE_MAX};
+use crate::{database, missed};
 
 /// What the file asks for, as the space understands it.
 pub(super) struct Rules<'a> {
@@ -128,6 +129,14 @@ impl<'a> Rules<'a> {
         let one_zone = zones == 1 && self.app.objectives.survive.contains(&Scope::Zone);
         let with_it = if one_zone { self.app.databases.len() } else { 0 };
         self.misses_asked(zones) + with_it + usize::from(by_default)
+    }
+
+    /// What a plan over so many zones at this price must say that it misses.
+    pub(super) fn missed(&self, zones: u32, usd: Money) -> Vec<String> {
+        let mut missed = missed::by_zones(self.app, self.zone, zones);
+        missed.extend(database::missed(self.app, zones, &self.assumptions));
+        missed.extend(missed::by_price(self.app, usd));
+        missed
     }
 
     /// How many objectives of the file the databases miss over so many zones.

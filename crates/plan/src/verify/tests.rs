@@ -197,6 +197,25 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("a line left out", |stored| drop(stored["lines"].as_array_mut().unwrap().remove(0))),
     ("the verdict", |stored| stored["feasible"] = json!(false)),
+    ("the version of the form", |stored| stored["format_version"] = json!(2)),
+    ("another kind of object", |stored| stored["kind"] = json!("what_if")),
+    ("another application", |stored| stored["app"] = json!("store")),
+    ("a plan that calls itself robust", |stored| stored["robust"] = json!(true)),
+    ("the minutes down a year", |stored| scale(&mut stored["downtime_min_year"], 0.5)),
+    ("no minutes down a year", |stored| stored["downtime_min_year"] = json!(null)),
+    ("what is missed", |stored| stored["missed"] = json!(["the budget is 1.00 USD/month"])),
+    ("nothing said of what is missed", |stored| stored["missed"] = json!(null)),
+    ("the name of a zone", |stored| stored["zones"][0] = json!("eu-central-1z")),
+    ("the version of a service", |stored| stored["services"][0]["version"] = json!("0123456789abcdef")),
+    ("the name of a database", |stored| stored["databases"][0]["name"] = json!("store")),
+    ("the engine of a database", |stored| stored["databases"][0]["engine"] = json!("postgres:16")),
+    ("the mode of a database", |stored| stored["databases"][0]["mode"] = json!("lease")),
+    ("the storage of a database", |stored| stored["databases"][0]["storage_bytes"] = json!(1)),
+    ("the version of a database", |stored| stored["databases"][0]["version"] = json!("0123456789abcdef")),
+    ("a node in another zone", |stored| {
+        stored["databases"][0]["nodes"][0]["zone"] = stored["zones"][1].clone();
+    }),
+    ("a database left out", |stored| stored["databases"] = json!([])),
 ];
 
 #[test]
@@ -285,7 +304,24 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         the price of a line with its sum: the bill: it is 834.1862799999998, and 946.62526 is what follows
         a price moved from one line to another: the line `ecs.c7.large for web`: it is 55.96949, and 56.21949 is what follows
         a line left out: the bill: it is 721.7472999999999, and 946.62526 is what follows
-        the verdict: `feasible`: the objectives and the plan do not agree with it"#]].assert_eq(&reasons.join("\n"));
+        the verdict: `feasible`: the objectives and the plan do not agree with it
+        the version of the form: `format_version`: it is 2, and 1 is what follows
+        another kind of object: `kind`: it is "what_if", and "plan" is what follows
+        another application: `app`: it is "store", and "shop" is what follows
+        a plan that calls itself robust: `robust`: it is true, and false is what follows
+        the minutes down a year: `downtime_min_year`: it is 53.81731241448032, and 107.63462482896064 is what follows
+        no minutes down a year: `downtime_min_year`: it is missing
+        what is missed: `missed`: it is ["the budget is 1.00 USD/month"], and [] is what follows
+        nothing said of what is missed: `missed`: it is missing
+        the name of a zone: `zones`: it is ["eu-central-1z","ap-southeast-1b","ap-southeast-1c"], and ["ap-southeast-1a","ap-southeast-1b","ap-southeast-1c"] is what follows
+        the version of a service: `version` of service `web`: it is "0123456789abcdef", and "d25a6b30b8848440" is what follows
+        the name of a database: `name` of database `db`: it is "store", and "db" is what follows
+        the engine of a database: `engine` of database `db`: it is "postgres:16", and "postgres:15" is what follows
+        the mode of a database: `mode` of database `db`: it is "lease", and "quorum" is what follows
+        the storage of a database: `storage_bytes` of database `db`: it is 1, and 53687091200 is what follows
+        the version of a database: `version` of database `db`: it is "0123456789abcdef", and "4e51e8bdb43c637f" is what follows
+        a node in another zone: `nodes` of database `db`: it is [{"name":"db-1","zone":"ap-southeast-1b"},{"name":"db-2","zone":"ap-southeast-1b"},{"name":"db-3","zone":"ap-southeast-1c"}], and [{"name":"db-1","zone":"ap-southeast-1a"},{"name":"db-2","zone":"ap-southeast-1b"},{"name":"db-3","zone":"ap-southeast-1c"}] is what follows
+        a database left out: `databases`: it has other databases than the file"#]].assert_eq(&reasons.join("\n"));
 }
 
 #[test]
@@ -332,6 +368,27 @@ fn a_dearer_plan_is_refused_even_when_it_agrees_with_itself() {
     }
     let refused = verify(&app, &options(), &dear).unwrap_err().to_string();
     assert!(refused.contains("cheaper"), "{refused}");
+}
+
+/// A plan that is the cheapest and misses something must say what.
+#[test]
+fn a_plan_over_its_budget_must_admit_it_in_its_own_words() {
+    let mut app = app();
+    app.objectives.budget = Some(model::Money::from_usd(10.0));
+    let whole = stored(&app);
+    assert!(whole["feasible"] == false && whole["certificate"]["proof"]["incumbent"].is_object());
+    verify(&app, &options(), &whole).unwrap();
+    for missed in [json!([]), json!(["the budget is 10.00 USD/month, and this costs 10.01, 0.01 more"])] {
+        let mut changed = whole.clone();
+        changed["missed"] = missed;
+        assert_eq!(verify(&app, &options(), &changed).unwrap_err().place, "`missed`");
+    }
+    // Where nothing keeps every objective there is nothing to compute it from, but something must be said.
+    app.objectives.availability = "99.9999%".parse().ok();
+    let mut whole = stored(&app);
+    verify(&app, &options(), &whole).unwrap();
+    whole["missed"] = json!([]);
+    assert_eq!(verify(&app, &options(), &whole).unwrap_err().place, "`missed`");
 }
 
 #[test]

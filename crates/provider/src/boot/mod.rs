@@ -43,7 +43,7 @@ pub(crate) fn head(layout: &Layout<'_>, machine: &Machine, bucket: &str, role: &
 }
 
 /// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

@@ -45,7 +45,8 @@ pub const CLOUDS: [(&str, &str, &[&str], Bill<'_>); 3] = [
 
 pub fn options() -> Options {
     let ports = Ports { units: (20_000, 29_999), data_front: 6432, server: 15432, keeper: 16432, each: 100 };
-    Options { ports, prepared_image: false, file: "evenkeel.yaml".to_owned(), version: "0.1.0".to_owned() }
+    let (file, state, version) = ("evenkeel.yaml".to_owned(), "../.evenkeel".to_owned(), "0.1.0".to_owned());
+    Options { ports, prepared_image: false, file, state, version }
 }
 
 /// `text` planned for this machine, and moved to a cloud.
@@ -101,7 +102,9 @@ pub fn variants() -> Vec<(String, Plan, Options)> {
         add("no entry", FILE, zones, &inner, false);
         add("a prepared image and no entry", FILE, zones, &inner, true);
         add("two zones", FILE, &zones[..2], bill, false);
-        add("one zone", FILE, &zones[..1], bill, false);
+        // Alibaba Cloud has no entry for one zone, see `refused.rs`.
+        let one = if provider == "alicloud" { &inner } else { bill };
+        add("one zone", FILE, &zones[..1], one, false);
         add("a long name that begins with a digit", &named, zones, bill, false);
         add("an entry for one host", &hosts, zones, bill, false);
         add("two ports", &ports, zones, bill, false);

@@ -5,6 +5,7 @@
 mod fixture;
 mod open;
 mod program;
+mod readme;
 mod refused;
 mod schema;
 mod scripts;

@@ -63,6 +63,19 @@ fn google_clouds_balancer_needs_fronts_that_listen_on_every_address() {
 }
 
 #[test]
+fn alibaba_clouds_balancer_needs_two_zones_and_an_application_needs_an_entry() {
+    let (provider, region, zones, bill) = CLOUDS[2];
+    let error = "the entry cannot be made: an application load balancer of Alibaba Cloud needs two zones, and the plan has one, \
+                 so nobody could reach the application";
+    check(&plan_of(FILE, provider, region, &zones[..1], bill), error, "survive: [zone]");
+    // Two zones are enough, and whoever listens to nobody needs no entry.
+    provider::terraform(&plan_of(FILE, provider, region, &zones[..2], bill), &options()).unwrap();
+    let mut closed = plan_of(FILE, provider, region, &zones[..1], bill);
+    closed.ingress.clear();
+    provider::terraform(&closed, &options()).unwrap();
+}
+
+#[test]
 fn cloudformation_is_of_aws_alone() {
     let found = provider::cloudformation(&plan("gcp"), &options()).unwrap_err();
     assert_eq!(found.to_string(), "the plan is for `gcp`, and CloudFormation is of AWS alone");

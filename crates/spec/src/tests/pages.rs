@@ -48,6 +48,7 @@ fn each_code_is_seen_in_a_test_of_messages() {
     let seen = concat!(
         include_str!("databases.rs"),
         include_str!("messages.rs"),
+        include_str!("regions.rs"),
         include_str!("values.rs"),
         include_str!("hostile.rs"),
         include_str!("whole.rs")

@@ -300,17 +300,17 @@ fn every_default_is_said_with_its_reason() {
     defaults(
         "name: shop\nservices: { web: { command: [a, \"${port}\"] } }",
         expect![[r#"
-        `placement`: no providers (this machine, with emulated zones), no regions (any region will do), zones 3 (a majority is left when any one is lost)
-        `services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)
-        `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough)
-        `services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)
-        `services.web.scale.min`: 2 (`ingress` reaches it, so one replica in each of two zones)
-        `services.web.scale.max`: 4 (twice `min`, so that a doubled load is carried)
-        `services.web.deploy`: strategy rolling (the only way), max_unavailable 0 (a successor is healthy before a replica goes), drain 30s (most requests are over by then)
-        `ingress`: `:8080` to `web` (the first service that can be reached, on each zone's own address)
-        web: 2 to 4, Tcp every 1s
-        8080 any false host None -> web
-    "#]],
+            `placement`: no providers (this machine unless `--provider` names one), no regions (any region will do), zones 3 (at most; a majority is left when any one is lost)
+            `services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)
+            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough)
+            `services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)
+            `services.web.scale.min`: 2 (`ingress` reaches it, so one replica in each of two zones)
+            `services.web.scale.max`: 4 (twice `min`, so that a doubled load is carried)
+            `services.web.deploy`: strategy rolling (the only way), max_unavailable 0 (a successor is healthy before a replica goes), drain 30s (most requests are over by then)
+            `ingress`: `:8080` to `web` (the first service that can be reached, on each zone's own address)
+            web: 2 to 4, Tcp every 1s
+            8080 any false host None -> web
+        "#]],
     );
 }
 
@@ -351,7 +351,7 @@ fn defaults_follow_what_the_file_says() {
     defaults(
         &format!("name: s\nplacement: {{ providers: [aws], regions: [eu-west] }}\n{services}{ingress}"),
         expect![[r#"
-            `placement`: zones 3 (a majority is left when any one is lost)
+            `placement`: zones 3 (at most; a majority is left when any one is lost)
             `services.worker.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
             `services.worker.scale.min`: 1 (`ingress` does not reach it)
             `services.worker.scale.max`: 2 (twice `min`, so that a doubled load is carried)
@@ -377,15 +377,15 @@ fn defaults_follow_what_the_file_says() {
     defaults(
         "name: s\nservices: { web: { command: [a] } }\ningress: []",
         expect![[r#"
-        `placement`: no providers (this machine, with emulated zones), no regions (any region will do), zones 3 (a majority is left when any one is lost)
-        `services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)
-        `services.web.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
-        `services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)
-        `services.web.scale.min`: 1 (`ingress` does not reach it)
-        `services.web.scale.max`: 2 (twice `min`, so that a doubled load is carried)
-        `services.web.deploy`: strategy rolling (the only way), max_unavailable 0 (a successor is healthy before a replica goes), drain 30s (most requests are over by then)
-        web: 1 to 2, Running every 1s
-    "#]],
+            `placement`: no providers (this machine unless `--provider` names one), no regions (any region will do), zones 3 (at most; a majority is left when any one is lost)
+            `services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)
+            `services.web.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
+            `services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)
+            `services.web.scale.min`: 1 (`ingress` does not reach it)
+            `services.web.scale.max`: 2 (twice `min`, so that a doubled load is carried)
+            `services.web.deploy`: strategy rolling (the only way), max_unavailable 0 (a successor is healthy before a replica goes), drain 30s (most requests are over by then)
+            web: 1 to 2, Running every 1s
+        "#]],
     );
 }
 
@@ -399,7 +399,7 @@ fn line_ends_marks_and_encodings_do_not_matter_or_are_said() {
         assert_eq!(plain.app, other.app);
         assert_eq!(told(&plain.findings), told(&other.findings));
     }
-    let said = |bytes: &[u8]| told(&read_bytes(bytes, "a").findings);
+    let said = |bytes: &[u8]| told(&read_bytes(bytes, "a", &Vec::new).findings);
     expect!["E0002 error 3: byte 0xE9 is not UTF-8 here"]
         .assert_eq(&said(b"name: shop\nservices:\n  caf\xe9: {}\n"));
     expect!["E0002 error 1: the file is UTF-16, not UTF-8"].assert_eq(&said(b"\xff\xfen\0a\0m\0e\0"));
@@ -424,7 +424,7 @@ fn for_programs_a_reading_is_one_object() {
     expect![[r#"
         {
           "defaults": [
-            "`placement`: no providers (this machine, with emulated zones), no regions (any region will do), zones 3 (a majority is left when any one is lost)",
+            "`placement`: no providers (this machine unless `--provider` names one), no regions (any region will do), zones 3 (at most; a majority is left when any one is lost)",
             "`services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)",
             "`services.web.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)",
             "`services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)",
