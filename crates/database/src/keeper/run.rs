@@ -356,13 +356,7 @@ impl Keeper {
         self.peers.say(term.filter(|_| judgement.suspects));
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
-        // The heir of a wanted switch knows its term before it begins.
-        let heir = Some(self.local.options.node);
-        if let Some(kept) = &view.record
-            && matches!(kept.value.phase, ReignPhase::Serving { handover, .. } if handover == heir)
-        {
-            self.local.prepare_slots(kept.value.term + 1, &self.spawner)?;
-        }
+        self.prepare_for_handover(&view)?;
         let chosen = known.then(|| choose(&view, &judgement)).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
@@ -387,6 +381,17 @@ impl Keeper {
         }
         self.in_vain = Some(action.clone());
         self.act(action).await
+    }
+
+    /// The heir of a wanted switch knows its term before it begins.
+    fn prepare_for_handover(&mut self, view: &View) -> Result<(), KeeperError> {
+        let heir = Some(self.local.options.node);
+        match &view.record {
+            Some(kept) if matches!(kept.value.phase, ReignPhase::Serving { handover, .. } if handover == heir) => {
+                self.local.prepare_slots(kept.value.term + 1, &self.spawner)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The server, with whether a record of another quorum than that of `record` may be written already.

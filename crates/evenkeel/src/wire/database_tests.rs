@@ -50,6 +50,13 @@ fn a_front_leads_to_the_primary_that_serves_and_holds_while_there_is_none() {
         &[],
         expect![[r#"
             revision 40
+            db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4"#]],
+    );
+    check_served(
+        &at("term 4 closing 2 to 1"),
+        &[],
+        expect![[r#"
+            revision 40
             db 127.0.1.1:6432 -> 127.0.2.1:15434 term 4 hold"#]],
     );
     check_served(

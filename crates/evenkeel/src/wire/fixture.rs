@@ -105,20 +105,26 @@ pub fn data_node(name: &str) -> DataNode {
     DataNode { database: DatabaseName::new(database).unwrap(), node: NodeId(node.parse().unwrap()) }
 }
 
-/// A record of three nodes: `serving 1`, `serving 1 to 2`, `electing`, `promoting 2`. Each of the other two counts, and
-/// one of them must have a write.
+/// A record of three nodes: `serving 1`, `serving 1 to 2`, `closing 1 to 2`, `electing`, `promoting 2`. Each of the other two
+/// counts, of a closing one the heir alone, and one of them must have a write.
 pub fn record(term: u64, phase: &[&str]) -> Record {
     let id = |text: &str| NodeId(text.parse().unwrap());
+    let closing = phase.first() == Some(&"closing");
     let (phase, primary) = match phase {
         ["serving", node] => (ReignPhase::Serving { primary: id(node), handover: None }, id(node)),
-        ["serving", node, "to", to] => {
+        ["serving" | "closing", node, "to", to] => {
             (ReignPhase::Serving { primary: id(node), handover: Some(id(to)) }, id(node))
         }
         ["promoting", node] => (ReignPhase::Promoting { primary: id(node) }, id(node)),
         ["electing"] => (ReignPhase::Electing { preferred: None }, NodeId(1)),
         other => panic!("what is {other:?}?"),
     };
-    let members = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != primary).collect();
+    let heir = closing.then_some(phase).and_then(|phase| match phase {
+        ReignPhase::Serving { handover, .. } => handover,
+        _ => None,
+    });
+    let counts = |node: &NodeId| heir.map_or(*node != primary, |heir| *node == heir);
+    let members = [1, 2, 3].map(NodeId).into_iter().filter(counts).collect();
     let quorums = vec![Quorum { primary, term, members, need: 1 }];
     Record { term, phase, quorums, history: Vec::new(), unrest: BTreeMap::new() }
 }
