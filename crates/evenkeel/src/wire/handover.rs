@@ -163,7 +163,10 @@ pub fn news(planned: &PlannedDatabase, order: &Order, record: &Record) -> News {
     match record.phase {
         ReignPhase::Serving { primary, handover } if term == order.term && primary == order.from => {
             match handover {
-                Some(_) => News::Under(format!("`{}` ends its sessions", named(planned, primary))),
+                Some(_) if record.is_closing() => {
+                    News::Under(format!("`{}` ends its sessions", named(planned, primary)))
+                }
+                Some(heir) => News::Under(format!("writes wait for `{}` alone", named(planned, heir))),
                 None => News::CalledOff,
             }
         }

@@ -117,7 +117,8 @@ fn whoever_waits_hears_each_step_and_the_end() {
             News::CalledOff => "called off".to_owned(),
         }
     };
-    assert_eq!(hear("term 4 serving 1 to 2"), "`db-1` ends its sessions");
+    assert_eq!(hear("term 4 serving 1 to 2"), "writes wait for `db-2` alone");
+    assert_eq!(hear("term 4 closing 1 to 2"), "`db-1` ends its sessions");
     assert_eq!(hear("term 5 electing"), "term 5: every node reports how far its log reaches");
     assert_eq!(hear("term 5 promoting 2"), "term 5: `db-2` is being promoted");
     assert_eq!(hear("term 5 serving 2"), "done 2 5");
