@@ -38,6 +38,11 @@ pub struct Step {
 /// and from nobody at all.
 #[must_use]
 pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
+    // Nobody is named while nobody is awaited: in a lease's record those who are may stand in for the primary.
+    let nobody = Quorum { members: Nodes::NONE, need: 0, ..*now };
+    if now.need == 0 && *now != nobody {
+        return Some(Step { to: nobody, record_first: true });
+    }
     // Blocked writes wait for those that count now; whoever comes back first may be one of them.
     if wanted.is_empty() && alone == Alone::Block {
         return None;
@@ -46,17 +51,14 @@ pub fn step(now: &Quorum, wanted: Nodes, alone: Alone) -> Option<Step> {
     let surplus = now.members.minus(wanted).iter().next();
     let lacking = wanted.minus(now.members).iter().next();
     let with = |members, need| Quorum { members, need, ..*now };
-    // While nobody is awaited nobody is named either: in a lease's record those may stand in for the primary, and another node
-    // may go by a lease already.
     if now.need == 0 {
-        let to = if wanted.is_empty() { with(Nodes::NONE, 0) } else { with(wanted, 1) };
-        return (to != *now).then_some(Step { to, record_first: wanted.is_empty() });
+        return (!wanted.is_empty()).then(|| Step { to: with(wanted, 1), record_first: false });
     }
     if now.members.minus(now.members.minus(wanted)).len() < now.need {
         // Too few of those that count are left: no smaller set of them would ever hold what was acknowledged.
         let to = match lacking {
             Some(node) => with(now.members.with(node), now.need),
-            None if now.need == 1 => with(Nodes::NONE, 0),
+            None if now.need == 1 => nobody,
             None => with(now.members, now.need - 1),
         };
         return Some(Step { to, record_first: true });

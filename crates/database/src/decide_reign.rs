@@ -227,7 +227,7 @@ pub(crate) fn hand_over(scene: &Scene<'_>) -> Option<Action> {
     // One that does not count may be about to throw its log away.
     let counts = scene.leased() || now.members.has(heir);
     let pointless = heir == primary || !with_data(scene, scene.view.nodes).has(heir) || !counts;
-    if pointless || scene.judgement.handover_late {
+    if pointless || scene.judgement.missing.has(heir) || scene.judgement.handover_late {
         let phase = Phase::Serving { primary, handover: None };
         return scene.write(Record { phase, ..record.clone() }, Nodes::NONE);
     }
@@ -256,12 +256,20 @@ pub(crate) fn quorum(scene: &Scene<'_>) -> Option<Action> {
     let flushed = |node: NodeId| throne.flushed(node, record.term);
     // Neither who is missing nor who has left the plan.
     let staying = now.members.minus(scene.judgement.missing).minus(now.members.minus(scene.view.nodes));
-    let joining: Nodes = fit.filter(holding).filter(|node| bridges(scene, *node, staying, flushed)).collect();
+    let present =
+        fit.filter(holding).fold(staying, |those, node| match bridges(scene, node, those, flushed) {
+            true => those.with(node),
+            false => those,
+        });
+    let joining = present.minus(staying);
+    // Where there is no other node in the plan, none is waited for.
+    let single = scene.view.nodes.without(scene.me()).is_empty();
+    let alone = if single { Alone::Degrade } else { scene.view.alone };
     let next_step = match scene.leased() {
         // Commits go on being awaited until there is a lease, and a watchdog that counts it.
         true if now.need > 0 && !scene.judgement.lease.held => None,
         true => lease::step(now, lease::wanted(scene, staying, joining)),
-        false => step(now, staying.iter().chain(joining.iter()).collect(), scene.view.alone),
+        false => step(now, present, alone),
     };
     let Some(step) = next_step else {
         return settle_sync(scene, throne.sync, now);

@@ -372,3 +372,30 @@ fn a_quorum_that_may_be_in_the_record_is_not_exchanged_for_another() {
     assert!(matches!(choose(true), crate::Action::Write { record, .. } if *record == kept), "as it is");
     assert_eq!(choose(false), crate::Action::SetSync(now));
 }
+
+/// The standbys have left the plan: no name is waited for that will never stream again, whatever the file says of one that is away.
+#[test]
+fn a_primary_that_is_alone_in_the_plan_waits_for_nobody() {
+    let world = crate::sim::calm(World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None));
+    let primary = world.record.as_ref().and_then(Record::primary).unwrap();
+    let mut view = world.view_of(primary);
+    let judgement = crate::Judgement { missing: view.nodes.without(primary), ..crate::Judgement::default() };
+    assert_eq!(super::choose(&view, &judgement), None, "those of the plan are waited for");
+    view.nodes = Nodes::NONE.with(primary);
+    let Some((_, crate::Action::Write { record, .. })) = super::choose(&view, &judgement) else { panic!() };
+    assert_eq!((record.current().unwrap().members, record.current().unwrap().need), (Nodes::NONE, 0));
+}
+
+/// The record of a lease names who may stand in. Before commits wait, which may take long, nobody may.
+#[test]
+fn from_a_lease_to_a_quorum_nobody_is_named_first() {
+    let lease = Quorum { primary: NodeId(1), term: 3, members: nodes(&[2]), need: 0 };
+    let nobody = Quorum { members: Nodes::NONE, ..lease };
+    for (wanted, alone) in
+        [(nodes(&[2]), Alone::Block), (Nodes::NONE, Alone::Block), (nodes(&[2]), Alone::Degrade)]
+    {
+        assert_eq!(step(&lease, wanted, alone), Some(Step { to: nobody, record_first: true }));
+    }
+    let waits = Quorum { members: nodes(&[2]), need: 1, ..lease };
+    assert_eq!(step(&nobody, nodes(&[2]), Alone::Block), Some(Step { to: waits, record_first: false }));
+}

@@ -85,7 +85,13 @@ impl Local {
             Action::Promote => self.promote().await?,
             Action::Open => self.set_open(true)?,
             Action::Close => self.close().await?,
-            Action::Fetch { node, term, upto } => return self.lack(*node, *term, *upto).map(Some),
+            Action::Fetch { node, term, upto } => {
+                let lack = self.lack(*node, *term, *upto);
+                if lack.is_err() {
+                    self.fetch_failed();
+                }
+                return lack.map(Some);
+            }
             // A witness's alone.
             Action::Anew(_) => {}
             // The store's, not this node's.

@@ -465,6 +465,10 @@ impl Keeper {
         match written {
             Some(revision) => {
                 self.in_vain = None;
+                // What was sent on an older record is dead, and a picture that is older than this does not show it.
+                if matches!(action, Action::Write { .. }) {
+                    self.sent = Some(revision.saturating_sub(1));
+                }
                 self.see(revision).await;
             }
             // Somebody was faster: what they wrote is about to come.

@@ -471,7 +471,7 @@ async fn feed(
         let record = status.borrow_and_update().record.clone();
         if let Some(record) = record {
             let (primary, hold) = match record.phase {
-                ReignPhase::Serving { primary, handover } => (servers.get(&primary), handover.is_some()),
+                ReignPhase::Serving { primary, .. } => (servers.get(&primary), record.is_closing()),
                 _ => (None, true),
             };
             let served =
