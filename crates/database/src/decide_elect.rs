@@ -95,8 +95,8 @@ fn ahead(scene: &Scene<'_>, one: Position, other: Position) -> bool {
     if scene.has(Flaw::LengthAlone) { one.lsn > other.lsn } else { one > other }
 }
 
-/// Whoever sees that there is a winner says so. Its own end it need not have told: the same write tells it, and each write
-/// is waited for.
+/// Whoever sees that there is a winner says so. Its own end it need not have told: the write rests on the revision of its
+/// document, and a winner whose log ends elsewhere by then corrects the record before it promotes.
 pub(crate) fn elect(scene: &Scene<'_>) -> Option<Action> {
     let scene = &match own_end(scene) {
         Some(end) => scene.with_own_end(end),
