@@ -69,7 +69,8 @@ pub enum Flaw {
     TakeOverBlind,
     /// Lease mode: a lease is taken for over as soon as its owner's time is.
     TakeOverEarly,
-    /// A quorum takes the place of one that the record may have already. (Seen where a database changes its mode.)
+    /// A quorum takes the place of one that the record may have already. (Seen where a database changes its mode; without that in
+    /// one of some 80,000 schedules with late writes.)
     ExchangeUnseen,
     /// Lease mode: a standby takes over however far it is behind.
     TakeOverAnybody,

@@ -28,7 +28,7 @@ pub use disk::{Disk, Entry, State};
 
 pub use timed::{Gap, Pace, Timed};
 
-pub use world::{Budget, Keeper, Move, Node, Run, World};
+pub use world::{Budget, Flight, Keeper, Move, Node, Run, World};
 
 #[cfg(test)]
 mod canonical;

@@ -1,7 +1,7 @@
 //! What moves and actions do to a world.
 
 use super::disk::{Disk, Entry, State};
-use super::world::{Keeper, Move, Node, Run, World};
+use super::world::{Flight, Keeper, Move, Node, Run, World};
 use crate::{Action, Flaw, Judgement, Upstream};
 use model::{Lsn, NodeId, Quorum, Record, ReignPhase as Phase, Term};
 
@@ -34,8 +34,23 @@ impl World {
                 self.unasked = self.unasked.saturating_sub(u32::from(after < before));
             }
             Move::Drop(id) => {
-                let (seen, based) = (self.node(id).keeper.seen.clone(), self.record.clone());
-                self.node_mut(id).keeper = Keeper { seen, based, ..Keeper::default() };
+                let Keeper { seen, flight, .. } = self.node(id).keeper.clone();
+                let based = self.record.clone();
+                self.node_mut(id).keeper = Keeper { seen, based, flight, ..Keeper::default() };
+            }
+            Move::Send(id) => {
+                self.budget.flights -= 1;
+                self.look(id, true, self.judgement(id), false);
+                self.base(id);
+                let keeper = &mut self.node_mut(id).keeper;
+                keeper.flight = keeper.pending.take().map(|action| Flight { action, stale: false });
+            }
+            Move::Land(id) => {
+                if let Some(Flight { action, stale }) = self.node_mut(id).keeper.flight.take()
+                    && (!stale || self.flaw == Flaw::BlindWrite)
+                {
+                    self.store(id, action);
+                }
             }
             Move::Feed(id) => self.feed(id),
             Move::Tear(id) => {
@@ -65,7 +80,9 @@ impl World {
             }
             Move::Lose(id) => {
                 self.budget.losses -= 1;
-                *self.node_mut(id) = Node::default();
+                let flight = self.node_mut(id).keeper.flight.take();
+                *self.node_mut(id) =
+                    Node { keeper: Keeper { flight, ..Keeper::default() }, ..Node::default() };
                 self.gone(id);
             }
             Move::Break(id) => {
@@ -101,8 +118,8 @@ impl World {
         let pending = self.decide(id, fresh, &judgement);
         let stale = !fresh;
         let seen = if fresh { self.record.clone() } else { self.node(id).keeper.seen.clone() };
-        let Keeper { unfetched, based, .. } = self.node(id).keeper.clone();
-        self.node_mut(id).keeper = Keeper { pending, stale, seen, unfetched, based };
+        let Keeper { unfetched, based, flight, .. } = self.node(id).keeper.clone();
+        self.node_mut(id).keeper = Keeper { pending, stale, seen, unfetched, based, flight };
         if at_once {
             self.act(id, false);
         }
@@ -177,23 +194,40 @@ impl World {
         }
     }
 
+    /// What the keeper of `id` is about to write is based on the record as it saw it.
+    fn base(&mut self, id: NodeId) {
+        let Keeper { pending, stale, seen, .. } = &self.node(id).keeper;
+        let stale = *stale && self.flaw != Flaw::BlindWrite;
+        let (Some(Action::Write { record, .. }), Some(now)) = (pending, &self.record) else { return };
+        let same = record.current() == now.current();
+        let based = if stale { seen.clone() } else { self.record.clone() };
+        // Written as it is: what was sent before finds another revision.
+        if !(same && stale) {
+            self.node_mut(id).keeper.based = if same { None } else { based };
+        }
+    }
+
     /// Carries out what `id` has decided; `half`: a copy breaks off.
     fn act(&mut self, id: NodeId, half: bool) {
+        self.base(id);
         let keeper = &mut self.node_mut(id).keeper;
         let (pending, stale) = (keeper.pending.take(), std::mem::take(&mut keeper.stale));
         let stale = stale && self.flaw != Flaw::BlindWrite;
-        let Some(action) = pending else { return };
-        if let (Action::Write { record, .. }, Some(now)) = (&action, &self.record) {
-            let same = record.current() == now.current();
-            let based = if stale { self.node(id).keeper.seen.clone() } else { self.record.clone() };
-            let based = if same { None } else { based };
-            // Written as it is: what was sent before finds another revision.
-            if !(same && stale) {
-                self.node_mut(id).keeper.based = based;
+        match pending {
+            None => {}
+            Some(action @ (Action::Write { .. } | Action::TakeOver { .. } | Action::Report { .. }))
+                if !stale =>
+            {
+                self.store(id, action);
             }
+            Some(action) => self.act_here(id, action, half),
         }
+    }
+
+    /// What the keeper of `id` wrote is in the store.
+    fn store(&mut self, id: NodeId, action: Action) {
         match action {
-            Action::Write { record, .. } | Action::TakeOver { record, .. } if !stale => {
+            Action::Write { record, .. } | Action::TakeOver { record, .. } => {
                 self.count(&record);
                 let before = self.record.replace(*record);
                 if before.as_ref().map(|record| record.term) != self.record.as_ref().map(|record| record.term)
@@ -202,27 +236,36 @@ impl World {
                 }
                 self.written();
             }
-            Action::Report { doc, .. } if !stale => {
+            Action::Report { doc, .. } => {
                 self.docs.insert(id, doc);
-                self.nodes.iter_mut().for_each(|node| node.keeper.unfetched = false);
+                let rests = |action: &Action| match action {
+                    Action::Write { unchanged, .. } => unchanged.contains_key(&id),
+                    _ => false,
+                };
                 for node in &mut self.nodes {
-                    if let Some(Action::Write { unchanged, .. }) = &node.keeper.pending {
-                        node.keeper.stale |= unchanged.contains_key(&id);
-                    }
+                    let Keeper { pending, stale, unfetched, flight, .. } = &mut node.keeper;
+                    *unfetched = false;
+                    *stale |= pending.as_ref().is_some_and(rests);
+                    flight.iter_mut().for_each(|flight| flight.stale |= rests(&flight.action));
                 }
+                // Its own document is at another revision now.
+                let Keeper { pending, stale, flight, .. } = &mut self.node_mut(id).keeper;
+                *stale |= matches!(pending, Some(Action::Report { .. }));
+                flight
+                    .iter_mut()
+                    .for_each(|flight| flight.stale |= matches!(flight.action, Action::Report { .. }));
             }
-            // The lease is a matter of time, of which there is none here.
-            Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
-            }
-            action => self.act_here(id, action, half),
+            _ => {}
         }
     }
 
     /// The record has changed: what was decided by the one before is stale.
     fn written(&mut self) {
         for node in &mut self.nodes {
-            node.keeper.stale = node.keeper.pending.is_some();
-            node.keeper.unfetched = false;
+            let Keeper { pending, stale, unfetched, flight, .. } = &mut node.keeper;
+            *stale = pending.is_some();
+            *unfetched = false;
+            flight.iter_mut().for_each(|flight| flight.stale = true);
         }
     }
 
@@ -299,9 +342,10 @@ impl World {
             Action::Clone(from) | Action::Rewind(from) | Action::Anew(from) => {
                 self.remake(id, from, &action, half)
             }
-            Action::Start => {}
+            // Stale, so refused. The lease is a matter of time, of which there is none here.
             Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
             }
+            Action::Start => {}
         }
     }
 

@@ -4,7 +4,7 @@
 //! record arrives in parts and commits are kept by a quorum: [`World::settle`] refuses budgets with `stale_looks` or
 //! `tears`, and lease mode.
 
-use super::world::{Node, World};
+use super::world::{Keeper, Node, World};
 use crate::decide_unrest::{FLAP_POINTS, SHY_POINTS};
 use crate::{Action, Durable, Flaw, UNREST_MAX, holds};
 use model::{Lsn, Mode, NodeId, Nodes, Term};
@@ -76,8 +76,11 @@ impl World {
             record.unrest.clear();
         }
         for node in &mut self.nodes {
-            if let Some(Action::Write { record, .. }) = &mut node.keeper.pending {
-                record.unrest.clear();
+            let Keeper { pending, flight, .. } = &mut node.keeper;
+            for action in pending.iter_mut().chain(flight.iter_mut().map(|flight| &mut flight.action)) {
+                if let Action::Write { record, .. } = action {
+                    record.unrest.clear();
+                }
             }
         }
     }
@@ -96,6 +99,7 @@ impl World {
             keeper.pending = None;
         }
         keeper.stale &= compares && keeper.pending.is_some();
+        keeper.flight.take_if(|flight| flight.stale && !blind);
     }
 
     /// A node that has to promise a term does nothing else before, except to end a primary; nobody but its own keeper

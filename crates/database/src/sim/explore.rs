@@ -123,7 +123,7 @@ enum Touch {
 const TOLD: usize = 2_000_000;
 const FREE: usize = usize::MAX;
 /// Parts of the budget.
-const PARTS: usize = 7;
+const PARTS: usize = 8;
 
 /// What is left of a budget, as a number, and which of them are at least as much.
 struct Left {
@@ -133,10 +133,11 @@ struct Left {
 
 impl Left {
     fn new(budget: &Budget) -> Left {
-        let Budget { writes, kills, delays, stale_looks, breaks, misses, losses, tears, wants, terms: _ } =
-            *budget;
+        let Budget {
+            writes, kills, delays, stale_looks, breaks, misses, losses, tears, wants, flights, ..
+        } = *budget;
         assert_eq!((stale_looks, tears), (0, 0), "not explored exhaustively");
-        let most = [writes, kills, delays, misses, losses, breaks, wants];
+        let most = [writes, kills, delays, misses, losses, breaks, wants, flights];
         let mut left = Left { most, above: Vec::new() };
         let count = left.full() + 1;
         assert!(count <= 32, "one bit each");
@@ -693,12 +694,12 @@ impl Explorer {
 /// What others notice of `change`, if it depends on the record, the documents and its own node alone; else `None`.
 fn touches(world: &World, change: Move) -> Option<Touch> {
     let id = match change {
-        Move::Quit(_) | Move::Hear(..) | Move::Miss(_) | Move::Look(_) | Move::Write(_) => {
+        Move::Quit(_) | Move::Hear(..) | Move::Miss(_) | Move::Look(_) | Move::Send(_) | Move::Write(_) => {
             return Some(Touch::Nothing);
         }
         Move::Kill(id) | Move::Lose(id) => return Some(Touch::Gone(id)),
         Move::Want(_) => return Some(Touch::Written),
-        Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Do(id) => id,
+        Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Do(id) | Move::Land(id) => id,
         _ => return None,
     };
     match tell(world, change) {
@@ -728,10 +729,14 @@ fn touches(world: &World, change: Move) -> Option<Touch> {
 /// What a keeper does in `change`.
 fn tell(world: &World, change: Move) -> Option<Action> {
     match change {
-        Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Look(id) | Move::Break(id) => {
-            world.decide(id, true, &world.judged(change, id))
-        }
+        Move::Act(id)
+        | Move::Suspect(id)
+        | Move::CallOff(id)
+        | Move::Look(id)
+        | Move::Send(id)
+        | Move::Break(id) => world.decide(id, true, &world.judged(change, id)),
         Move::Do(id) => world.node(id).keeper.pending.clone(),
+        Move::Land(id) => world.node(id).keeper.flight.as_ref().map(|flight| flight.action.clone()),
         _ => None,
     }
 }
@@ -746,6 +751,7 @@ fn spends(world: &World, change: Move) -> usize {
         Move::Lose(_) => 4,
         Move::Break(_) => 5,
         Move::Want(_) => 6,
+        Move::Send(_) => 7,
         _ => FREE,
     }
 }
@@ -762,6 +768,8 @@ fn relabelled(labels: &Labels, change: Move) -> Move {
         Move::LookBack(id) => Move::LookBack(labels.id(id)),
         Move::Do(id) => Move::Do(labels.id(id)),
         Move::Drop(id) => Move::Drop(labels.id(id)),
+        Move::Send(id) => Move::Send(labels.id(id)),
+        Move::Land(id) => Move::Land(labels.id(id)),
         Move::Feed(id) => Move::Feed(labels.id(id)),
         Move::Tear(id) => Move::Tear(labels.id(id)),
         Move::Quit(id) => Move::Quit(labels.id(id)),

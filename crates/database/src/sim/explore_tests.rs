@@ -125,6 +125,7 @@ const ONE: Budget = Budget { writes: 1, terms: 1, ..Budget::NOTHING };
 fn two_explorations_see_the_same_worlds() {
     compare(2, Budget { writes: 2, kills: 1, delays: 1, misses: 1, ..ONE });
     compare(2, Budget { wants: 1, delays: 1, ..ONE });
+    compare(2, Budget { kills: 1, flights: 1, ..ONE });
     compare(3, Budget { writes: 0, ..ONE });
 }
 
@@ -154,6 +155,17 @@ fn explore_three_nodes_one_switch() {
     explore(3, Budget { wants: 1, misses: 1, ..ONE });
     explore(3, Budget { wants: 1, writes: 0, terms: 2, ..ONE });
     explore(2, Budget { wants: 1, terms: 2, kills: 1, ..ONE });
+}
+
+/// A keeper gives up a write and goes on; it arrives all the same.
+#[test]
+#[ignore = "minutes"]
+fn explore_three_nodes_one_late_write() {
+    explore(3, Budget { flights: 1, ..ONE });
+    explore(3, Budget { flights: 1, kills: 1, ..ONE });
+    explore(3, Budget { flights: 1, misses: 1, ..ONE });
+    explore(3, Budget { flights: 1, wants: 1, ..ONE });
+    explore_from(&start_with_witness(Budget { flights: 1, ..ONE }, Flaw::None));
 }
 
 #[test]
@@ -215,6 +227,10 @@ const WORLDS: &[(bool, Budget)] = &[
     (false, Budget { terms: 2, ..ONE }),
     (true, Budget { terms: 2, ..ONE }),
     (false, Budget { kills: 1, misses: 1, ..ONE }),
+    (false, Budget { flights: 1, ..ONE }),
+    (false, Budget { flights: 1, misses: 1, ..ONE }),
+    (false, Budget { flights: 1, misses: 2, ..ONE }),
+    (true, Budget { flights: 1, ..ONE }),
 ];
 
 /// What is broken by `flaw` in that world, and in how many moves.

@@ -55,10 +55,17 @@ impl fmt::Display for Failure {
         let mut world = self.start.clone();
         for (number, change) in self.trace.iter().enumerate() {
             let told = match change {
-                Move::Act(id) | Move::Suspect(id) | Move::Rest(id) | Move::Look(id) | Move::Break(id) => {
-                    world.decide(*id, true, &world.judgement(*id))
-                }
+                Move::Act(id)
+                | Move::Suspect(id)
+                | Move::Rest(id)
+                | Move::Look(id)
+                | Move::Send(id)
+                | Move::Break(id) => world.decide(*id, true, &world.judgement(*id)),
                 Move::Do(id) | Move::Drop(id) => world.nodes[usize::from(id.0) - 1].keeper.pending.clone(),
+                Move::Land(id) => {
+                    let flight = &world.nodes[usize::from(id.0) - 1].keeper.flight;
+                    flight.as_ref().map(|flight| flight.action.clone())
+                }
                 _ => None,
             };
             let idle = matches!(change, Move::Act(_)) && told.is_none();
@@ -117,6 +124,7 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
         losses,
         tears: 20,
         wants: 6,
+        flights: 20,
         terms: u64::MAX,
     };
     let mut world = world(alone, budget);
@@ -216,6 +224,9 @@ impl Player {
         if node.keeper.pending.is_some() && self.chance.chance(0.3) {
             return Some(if self.chance.chance(0.7) { Move::Do(id) } else { Move::Drop(id) });
         }
+        if node.keeper.flight.is_some() && self.chance.chance(0.1) {
+            return Some(Move::Land(id));
+        }
         if self.busy && self.chance.chance(0.4) {
             return led.map(Move::Write);
         }
@@ -230,7 +241,8 @@ impl Player {
             270..350 => Move::Hurry(id),
             350..358 => Move::Miss(id),
             358..360 => Move::Rest(id),
-            360..400 => Move::Look(id),
+            360..390 => Move::Look(id),
+            390..400 => Move::Send(id),
             400..410 => Move::LookBack(id),
             410..650 => Move::Feed(id),
             650..700 => Move::Quit(id),
@@ -264,6 +276,11 @@ impl Player {
                 let able = idle(id) && !self.cut.has(id) && world.budget.breaks > 0;
                 able && world.decide(id, true, &judgement).is_some_and(|action| breaks_off(&action))
             }
+            Move::Send(id) => {
+                let action = world.decide(id, true, &world.judgement(id));
+                idle(id) && !self.cut.has(id) && action.is_some_and(|action| world.may_send(id, &action))
+            }
+            Move::Land(id) => of(id).keeper.flight.is_some(),
             // What was sent to the store arrives, even from one that is cut off now.
             Move::Do(id) | Move::Drop(id) => of(id).keeper.pending.is_some() && !self.frozen_keepers.has(id),
             Move::Feed(id) => {

@@ -3,7 +3,7 @@
 //! Everything that names a node is taken apart here, so that a new field is not forgotten.
 
 use super::disk::Disk;
-use super::world::{Keeper, Node, Run, World};
+use super::world::{Flight, Keeper, Node, Run, World};
 use crate::{Action, Upstream};
 use model::{Lease, NodeId, Nodes, Quorum, Record, Reign, ReignPhase as Phase};
 
@@ -108,7 +108,9 @@ impl Labels {
     }
 
     pub(super) fn node(&self, node: &Node) -> Node {
-        let Node { durable, keeper: Keeper { pending, stale, seen, unfetched, based }, disk, run } = node;
+        let Node { durable, keeper, disk, run } = node;
+        let Keeper { pending, stale, seen, unfetched, based, flight } = keeper;
+        let flies = |Flight { action, stale }: &Flight| Flight { action: self.action(action), stale: *stale };
         let Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from } = disk.clone();
         let upstream = upstream.map(|from| self.upstream(from));
         let sync = sync.map(|quorum| self.quorum(quorum));
@@ -120,6 +122,7 @@ impl Labels {
                 seen: seen.as_ref().map(|record| self.record(record)),
                 unfetched: *unfetched,
                 based: based.as_ref().map(|record| self.record(record)),
+                flight: flight.as_ref().map(flies),
             },
             disk: Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from },
             run: run.as_ref().map(|run| self.run(run)),

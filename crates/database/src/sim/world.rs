@@ -48,6 +48,17 @@ pub struct Keeper {
     pub based: Option<Record>,
     /// A copy from a witness came to nothing, and nothing was told since.
     pub unfetched: bool,
+    /// What it sent to the store and has heard nothing of: it may still arrive, whatever the keeper does meanwhile.
+    pub flight: Option<Flight>,
+}
+
+/// A write of the record or of a document on its way to the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flight {
+    /// What is written.
+    pub action: Action,
+    /// Something it compares with has changed since: it will be refused.
+    pub stale: bool,
 }
 
 /// One node.
@@ -84,6 +95,8 @@ pub struct Budget {
     pub tears: u16,
     /// Switches that somebody wants.
     pub wants: u16,
+    /// Writes that are given up and arrive all the same, late.
+    pub flights: u16,
     /// The highest term.
     pub terms: Term,
 }
@@ -100,6 +113,7 @@ impl Budget {
         losses: 0,
         tears: 0,
         wants: 0,
+        flights: 0,
         terms: 0,
     };
 }
@@ -130,6 +144,10 @@ pub enum Move {
     Do(NodeId),
     /// It crashes before it acts, or what it sent is lost.
     Drop(NodeId),
+    /// A keeper looks, sends a write to the store, hears nothing of it and goes on.
+    Send(NodeId),
+    /// What it sent arrives.
+    Land(NodeId),
     /// The server's receiver connects, or the next record arrives.
     Feed(NodeId),
     /// A part of the next record arrives: a large one, that reaches further than several others.
@@ -363,6 +381,9 @@ impl World {
         if self.may_want(id) {
             moves.push(Move::Want(id));
         }
+        if node.keeper.flight.is_some() {
+            moves.push(Move::Land(id));
+        }
         if node.keeper.pending.is_some() {
             moves.extend([Move::Do(id), Move::Drop(id)]);
             return;
@@ -370,6 +391,9 @@ impl World {
         let judgement = self.judgement(id);
         if let Some(action) = self.decide(id, true, &judgement) {
             moves.push(Move::Act(id));
+            if self.may_send(id, &action) {
+                moves.push(Move::Send(id));
+            }
             if self.budget.delays > 0 {
                 moves.push(Move::Look(id));
             }
@@ -395,6 +419,12 @@ impl World {
         if self.budget.stale_looks > 0 && self.past.is_some() {
             moves.push(Move::LookBack(id));
         }
+    }
+
+    /// Whether `id` may do `action` by a write that is given up and not yet there. One on its way is enough.
+    pub(super) fn may_send(&self, id: NodeId, action: &Action) -> bool {
+        let writes = matches!(action, Action::Write { .. } | Action::Report { .. });
+        self.budget.flights > 0 && writes && self.node(id).keeper.flight.is_none()
     }
 
     /// Whether somebody may ask for a switch to `id`: there is a primary, another one, and no switch under way.
