@@ -1,6 +1,5 @@
 //! One connection to the server over its Unix socket, without a task of its own: it is driven while a statement is
-//! under way, so that its warnings are at hand when the statement ends. That a commit was not replicated is such a
-//! warning (hazard 5).
+//! under way.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,19 +9,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, Config, Connection, Error, NoTls, SimpleQueryMessage, Socket};
 
 use super::server::millis;
 use super::{Class, Instance, InstanceError, KEEPER};
-
-/// Warnings kept of one statement.
-const WARNINGS_MAX: usize = 8;
 
 /// A connection.
 pub(super) struct Session {
     client: Client,
     connection: Connection<Socket, NoTlsStream>,
-    warnings: Vec<String>,
     over: bool,
     /// Statements that it has planned.
     planned: Vec<&'static str>,
@@ -43,20 +38,14 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Lets the connection read and write what it can, and keeps the warnings.
+/// Lets the connection read and write what it can.
 fn drive(
     connection: &mut Connection<Socket, NoTlsStream>,
-    warnings: &mut Vec<String>,
     over: &mut bool,
     context: &mut Context<'_>,
 ) -> Result<(), Error> {
     while !*over {
         match connection.poll_message(context) {
-            Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
-                if notice.severity() == "WARNING" && warnings.len() < WARNINGS_MAX {
-                    warnings.push(notice.message().to_owned());
-                }
-            }
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(error))) => {
                 *over = true;
@@ -75,33 +64,32 @@ pub(super) type Rows = Vec<Vec<Option<String>>>;
 impl Session {
     /// Whether the other side has not ended it meanwhile, as far as that has arrived.
     async fn lives(&mut self) -> bool {
-        let Session { connection, warnings, over, .. } = self;
-        poll_fn(|context| Poll::Ready(drive(connection, warnings, over, context).is_ok() && !*over)).await
+        let Session { connection, over, .. } = self;
+        poll_fn(|context| Poll::Ready(drive(connection, over, context).is_ok() && !*over)).await
     }
 
     async fn answer(&mut self, question: Question<'_>) -> Result<Rows, Error> {
         let (name, sql) = match question {
-            Question::Text(sql) => return self.ask(sql).await.map(|(rows, _)| rows),
+            Question::Text(sql) => return self.ask(sql).await,
             Question::Planned { name, sql } => (name, sql),
         };
         if !self.planned.contains(&name) {
             self.ask(&format!("PREPARE {name} AS {sql}")).await?;
             self.planned.push(name);
         }
-        self.ask(&format!("EXECUTE {name}")).await.map(|(rows, _)| rows)
+        self.ask(&format!("EXECUTE {name}")).await
     }
 
-    /// Runs statements; returns the rows, and the warnings.
-    pub(super) async fn ask(&mut self, sql: &str) -> Result<(Rows, Vec<String>), Error> {
-        let Session { client, connection, warnings, over, .. } = self;
-        warnings.clear();
+    /// Runs statements; returns the rows.
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Rows, Error> {
+        let Session { client, connection, over, .. } = self;
         let mut query = pin!(client.simple_query(sql));
         let answer = poll_fn(|context| {
             // Polled first, so that the request is in the queue before the connection looks.
             if let Poll::Ready(done) = query.as_mut().poll(context) {
                 return Poll::Ready(done);
             }
-            match drive(connection, warnings, over, context) {
+            match drive(connection, over, context) {
                 Ok(()) => query.as_mut().poll(context),
                 Err(error) => Poll::Ready(Err(error)),
             }
@@ -112,7 +100,7 @@ impl Session {
                 rows.push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
             }
         }
-        Ok((rows, std::mem::take(&mut self.warnings)))
+        Ok(rows)
     }
 }
 
@@ -145,7 +133,7 @@ impl Instance {
         let socket = self.sockets().to_owned();
         let connected = config.connect(NoTls).await;
         let (client, connection) = connected.map_err(|cause| InstanceError::Connect { socket, cause })?;
-        Ok(Session { client, connection, warnings: Vec::new(), over: false, planned: Vec::new() })
+        Ok(Session { client, connection, over: false, planned: Vec::new() })
     }
 
     /// Runs statements on the kept connection, or on a new one when that has ended. Whatever interrupts it, the next

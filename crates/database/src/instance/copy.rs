@@ -92,9 +92,6 @@ impl Instance {
             format!("CREATE DATABASE \"{application}\" OWNER \"{application}\""),
             "REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC".to_owned(),
             format!("GRANT CONNECT ON DATABASE postgres TO {REWIND}"),
-            "CREATE SCHEMA evenkeel".to_owned(),
-            "CREATE TABLE evenkeel.term (term bigint PRIMARY KEY, node text NOT NULL, at timestamptz NOT NULL)"
-                .to_owned(),
         ]
         .map(|statement| format!("{statement};\n"))
         .concat()

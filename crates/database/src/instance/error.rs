@@ -119,20 +119,6 @@ pub enum InstanceError {
         /// Unknown when it may yet come to pass.
         class: Class,
     },
-    /// The server said "committed", and warned that no standby may have it. That is no acknowledgement.
-    #[error("`{what}` was committed here and perhaps nowhere else: {says}")]
-    LocalOnly {
-        /// What.
-        what: &'static str,
-        /// The warning.
-        says: String,
-    },
-    /// Another node has already written this term.
-    #[error("term {term} was written by another node")]
-    TermTaken {
-        /// Which.
-        term: u64,
-    },
     /// An answer that is not understood.
     #[error("cannot understand {what}: {why}")]
     Garbled {
@@ -154,7 +140,6 @@ impl InstanceError {
             InstanceError::Program { class, .. }
             | InstanceError::Sql { class, .. }
             | InstanceError::Late { class, .. } => *class,
-            InstanceError::LocalOnly { .. } => Class::Unknown,
             // A full disk is emptied, a descriptor comes back; but whether a write is on the disk is not known.
             InstanceError::File { what: "write" | "sync" | "rename", .. } => Class::Unknown,
             _ => Class::Permanent,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use model::UnitName;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 
@@ -16,8 +15,6 @@ const PROMOTED_LOOK: Duration = Duration::from_millis(5);
 const GONE_WITHIN: Duration = Duration::from_millis(200);
 /// Sessions, and what else writes without being asked.
 const WRITERS: &str = "backend_type IN ('client backend', 'autovacuum worker')";
-/// As whom a term is written, so that a later writer can end one that still waits.
-const TERM_WRITER: &str = "evenkeel-term";
 
 impl Instance {
     /// Promotes a standby and returns when it writes. What it has received is replayed first; the new timeline begins
@@ -69,67 +66,6 @@ impl Instance {
         match timeout(within, work).await {
             Ok(done) => done.map(drop),
             Err(_) => Err(late(what, within, Class::Transient)),
-        }
-    }
-
-    /// Writes that `node` is the primary of `term`; returns when as many standbys have it as commits wait for. This
-    /// is the proof that a new primary can acknowledge.
-    ///
-    /// Written again it waits again: a row that is already here may be so on this node alone, so it is updated, never
-    /// skipped. A success that comes with a warning is none (hazard 5).
-    ///
-    /// # Errors
-    /// [`InstanceError::LocalOnly`] and [`InstanceError::Late`]: unknown, the row is here and nothing is known of the
-    /// standbys. [`InstanceError::TermTaken`]. [`InstanceError::Sql`], [`InstanceError::Connect`].
-    pub async fn write_term(
-        &self,
-        term: u64,
-        node: &UnitName,
-        within: Duration,
-    ) -> Result<(), InstanceError> {
-        const WHAT: &str = "write the term";
-        // The name is a DNS label, so it needs no escape. One that an earlier call left waiting holds the row's lock.
-        let end_others = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{TERM_WRITER}' \
-             AND usename = '{KEEPER}' AND pid <> pg_backend_pid()"
-        );
-        let write = format!(
-            "INSERT INTO evenkeel.term AS t (term, node, at) VALUES ({term}, '{node}', now()) \
-             ON CONFLICT (term) DO UPDATE SET at = excluded.at WHERE t.node = excluded.node RETURNING 1"
-        );
-        let work = async {
-            let mut session = self.connect(TERM_WRITER).await?;
-            let failed = |cause| {
-                let class = class_of(&cause, true);
-                InstanceError::Sql { what: WHAT, cause, class }
-            };
-            session.ask(&end_others).await.map_err(failed)?;
-            session.ask(&write).await.map_err(failed)
-        };
-        match timeout(within, work).await {
-            Ok(Ok((_, warnings))) if !warnings.is_empty() => {
-                Err(InstanceError::LocalOnly { what: WHAT, says: warnings.join("; ") })
-            }
-            Ok(Ok((rows, _))) if rows.is_empty() => Err(InstanceError::TermTaken { term }),
-            Ok(done) => done.map(drop),
-            // The connection is closed; its backend goes on waiting for the standbys, so it may yet succeed.
-            Err(_) => Err(late(WHAT, within, Class::Unknown)),
-        }
-    }
-
-    /// The highest term in the data, and its node; on a standby, of what it has replayed.
-    ///
-    /// # Errors
-    /// As [`Instance::observe`].
-    pub async fn last_term(&self, within: Duration) -> Result<Option<(u64, String)>, InstanceError> {
-        let sql = "SELECT term, node FROM evenkeel.term ORDER BY term DESC LIMIT 1";
-        let rows = self.kept("read the term", sql, false, within).await?;
-        let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        match <[Option<String>; 2]>::try_from(row) {
-            Ok([Some(term), Some(node)]) if term.parse::<u64>().is_ok() => {
-                Ok(term.parse().ok().map(|term| (term, node)))
-            }
-            _ => Err(InstanceError::Garbled { what: "the term", why: "it is no number".to_owned() }),
         }
     }
 
