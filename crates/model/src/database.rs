@@ -8,7 +8,7 @@ use crate::{Bytes, DatabaseName, Rate, UnitName, ZoneName};
 /// One of `databases`: PostgreSQL over the zones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Database {
-    /// Its key in the file; also the name of the database inside PostgreSQL.
+    /// Its key in the file. Inside PostgreSQL the database is called after the application.
     pub name: DatabaseName,
     /// Major version of PostgreSQL, from `engine`.
     pub postgres: u16,

@@ -32,7 +32,7 @@ pub struct Receiver {
 }
 
 /// A connection over which a standby, or a base backup, is sent WAL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// Its process.
     pub pid: u32,
@@ -54,6 +54,9 @@ pub struct Sender {
     pub replayed: Option<Lsn>,
     /// When it connected, in milliseconds since 1970.
     pub since_unix_ms: u64,
+    /// When the other side sent its last answer, in microseconds since 1970 **by its clock**.
+    #[serde(default)]
+    pub replied_unix_us: Option<i64>,
 }
 
 /// A place in the log that is kept for a standby.
@@ -108,6 +111,9 @@ pub struct Observation {
     pub senders: Vec<Sender>,
     /// Sessions that are not the keeper's.
     pub clients: u32,
+    /// `synchronous_standby_names`, as this session goes by it.
+    #[serde(default)]
+    pub awaits: String,
     /// Roles and databases that would not wait for standbys.
     pub lowered: Vec<LoweredCommit>,
     /// Its replication slots.
@@ -182,13 +188,15 @@ const LOOK: &str = "WITH q AS MATERIALIZED (SELECT pg_is_in_recovery() AS r), \
   'senders', (SELECT coalesce(json_agg(json_build_object('pid', pid, 'user', usename, 'name', application_name, \
     'address', host(client_addr), 'state', state, 'sync_priority', sync_priority, 'sync_state', sync_state, \
     'flushed', flush_lsn, 'replayed', replay_lsn, \
-    'since_unix_ms', (extract(epoch FROM backend_start) * 1000)::bigint) ORDER BY pid), '[]'::json) \
+    'since_unix_ms', (extract(epoch FROM backend_start) * 1000)::bigint, \
+    'replied_unix_us', (extract(epoch FROM reply_time) * 1000000)::bigint) ORDER BY pid), '[]'::json) \
     FROM pg_stat_replication WHERE state IS NOT NULL), \
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, \
     'lost', wal_status IS NOT DISTINCT FROM 'lost', 'restart', restart_lsn) ORDER BY slot_name), '[]'::json) \
     FROM pg_replication_slots), \
   'clients', (SELECT count(*) FROM pg_stat_activity \
     WHERE backend_type = 'client backend' AND usename IS DISTINCT FROM '{KEEPER}'), \
+  'awaits', current_setting('synchronous_standby_names'), \
   'lowered', (SELECT coalesce(json_agg(json_build_object('database', datname, 'role', rolname, \
     'value', split_part(one, '=', 2)) ORDER BY datname, rolname), '[]'::json) \
     FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS one \
@@ -235,11 +243,7 @@ impl Instance {
         let work = async {
             let mut session: Session = self.connect("evenkeel-check").await?;
             let answer = session.ask(sql).await;
-            answer.map(|(rows, _)| rows).map_err(|cause| InstanceError::Sql {
-                what,
-                cause,
-                class: Class::Transient,
-            })
+            answer.map_err(|cause| InstanceError::Sql { what, cause, class: Class::Transient })
         };
         let late = || InstanceError::Late { what, within_ms: millis(within), class: Class::Transient };
         timeout(within, work).await.unwrap_or_else(|_| Err(late()))

@@ -11,6 +11,7 @@ use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
 use super::note::{self, Note};
 use super::options::{KeeperOptions, NodePlace, node_of};
+use super::replies::Replies;
 use super::slots::Prepared;
 use super::status::{KeeperStatus, ServerState, Standing};
 use super::witness::Witness;
@@ -44,6 +45,8 @@ const READ_LOOKS: u32 = 10;
 const RENEW_LOOKS: u32 = 50;
 /// See [`RENEW_LOOKS`].
 const RENEW_PAUSE: Duration = Duration::from_millis(5);
+/// A session reads new settings a moment after the postmaster has. What is still otherwise then, somebody else has set.
+const READ_WITHIN: Duration = Duration::from_millis(300);
 
 /// The node's server, its settings and the keeper's file.
 pub(super) struct Local {
@@ -83,6 +86,9 @@ pub(super) struct Local {
     pub prepared: Option<Prepared>,
     /// Since when nobody uses a slot.
     pub slots_away: BTreeMap<String, Instant>,
+    replies: Replies,
+    /// Since when the server awaits others than those that were confirmed.
+    awaits_others: Option<Instant>,
     /// Nothing is received from the primary of this term, since when.
     unfed: Option<(Term, Instant)>,
     /// The primary of this term has no longer the log that is needed next.
@@ -142,6 +148,8 @@ impl Local {
             no_fetch_before: None,
             prepared: None,
             slots_away: BTreeMap::new(),
+            replies: Replies::default(),
+            awaits_others: None,
             unfed: None,
             stranded: None,
             witness: is_witness.then(|| Witness::new(goes_on)),
@@ -343,6 +351,8 @@ impl Local {
                     self.end().await?;
                     return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
                 }
+                self.replies.look(&seen.senders, Instant::now());
+                self.watch_awaited(&seen)?;
                 let server = self.server_of(&seen)?;
                 self.watch_slots(&seen);
                 let streams = seen.receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming");
@@ -490,10 +500,28 @@ impl Local {
             let (unit, term) = sender.name.rsplit_once("-t")?;
             let node = node_of(&model::UnitName::new(unit).ok()?)?;
             let known = self.options.places.get(&node).is_some_and(|place| place.unit.as_str() == unit);
-            let streams = known && sender.state == "streaming";
+            let streams = known && sender.state == "streaming" && self.replies.answers(sender);
             streams.then_some((node, Sender { term: term.parse().ok()?, flush: sender.flushed? }))
         };
         seen.senders.iter().filter_map(named).collect()
+    }
+
+    /// Somebody may have changed behind the keeper's back whom commits wait for: then the quorum is not in force until it is
+    /// confirmed again, which writes the settings anew.
+    fn watch_awaited(&mut self, seen: &Observation) -> Result<(), KeeperError> {
+        let confirmed = self.in_force && !seen.in_recovery;
+        if !confirmed || seen.awaits == self.acks(self.own.quorum.as_ref())?.value() {
+            self.awaits_others = None;
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now.duration_since(*self.awaits_others.get_or_insert(now)) < READ_WITHIN {
+            return Ok(());
+        }
+        let node = self.options.unit();
+        tracing::warn!(%node, awaits = %seen.awaits, "somebody else changed whom commits wait for; mending it");
+        (self.in_force, self.in_force_from, self.awaits_others) = (false, None, None);
+        Ok(())
     }
 
     fn watch_slots(&mut self, seen: &Observation) {
@@ -510,6 +538,8 @@ impl Local {
         let mut notes = Vec::new();
         notes.extend(free.zip(total).and_then(|(free, total)| note::of_disk(free, total)));
         let Some(seen) = &self.last else { return notes };
+        // Standbys have the same catalogs: said once.
+        notes.extend(seen.lowered.iter().filter(|_| !seen.in_recovery).map(Note::lowered));
         for slot in &seen.slots {
             if slot.lost {
                 notes.push(Note::SlotLost { slot: slot.name.clone() });

@@ -12,6 +12,7 @@ mod lease;
 mod local;
 mod note;
 mod options;
+mod replies;
 mod run;
 mod shared;
 mod slots;

@@ -5,6 +5,8 @@ use std::fmt;
 use model::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::instance::LoweredCommit;
+
 /// Less free than this, and PostgreSQL cannot make its next segment of log: one segment.
 const FULL: u64 = 16 * 1024 * 1024;
 /// A node receives nothing before this much is free: else it would fill up and end within seconds, again and again, and
@@ -43,6 +45,24 @@ pub enum Note {
         /// The slot.
         slot: String,
     },
+    /// Commits of a role or in a database do not wait for a standby, as somebody has set.
+    Lowered {
+        /// Whose.
+        whose: String,
+        /// The value of `synchronous_commit`.
+        value: String,
+    },
+}
+
+impl Note {
+    /// Of a setting that was found.
+    pub(super) fn lowered(found: &LoweredCommit) -> Note {
+        let LoweredCommit { database, role, value } = found;
+        let role = role.as_ref().map(|role| format!("role `{role}`"));
+        let database = database.as_ref().map(|database| format!("database `{database}`"));
+        let whose = role.into_iter().chain(database).collect::<Vec<_>>().join(" in ");
+        Note::Lowered { whose, value: value.clone() }
+    }
 }
 
 impl fmt::Display for Note {
@@ -59,6 +79,11 @@ impl fmt::Display for Note {
                 "nobody comes for slot `{slot}` since {} s; {} of log are kept for it",
                 away_ms / 1_000,
                 Bytes(*kept_bytes)
+            ),
+            Note::Lowered { whose, value } => write!(
+                f,
+                "commits of {whose} do not wait for a standby (`synchronous_commit` is `{value}`) and can be lost in a \
+                 failover: `ALTER ... RESET synchronous_commit`"
             ),
             Note::SlotLost { slot } => {
                 write!(f, "slot `{slot}` is lost: its standby was away for too much log and is copied anew")

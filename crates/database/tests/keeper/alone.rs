@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use database::keeper::Note;
 use model::{WarningKind, WhenAlone};
 
 use super::failover::{count, is, write};
@@ -41,6 +42,77 @@ async fn when_the_last_standby_dies_writes_wait_and_somebody_is_told_within_five
     site.calm().await;
     assert_eq!(site.primary().unwrap().0, primary, "a needless election");
     is(count(&site).await, 7);
+    site.end().await;
+}
+
+/// Their connections look as ever; PostgreSQL gives one up after 5 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_both_standbys_stand_still_somebody_is_told_within_five_seconds_too() {
+    let Some(site) = Site::three("standbys that stand still").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, before) = site.primary().unwrap();
+    let standbys = site.others(primary);
+    standbys.iter().for_each(|standby| site.freeze_server(*standby));
+    let froze = Instant::now();
+    site.until("a warning", |site| site.warnings(primary) == [WarningKind::NoStandby]).await;
+    println!("MEASURED standbys frozen: told after {:?}", froze.elapsed());
+    assert!(froze.elapsed() < TOLD_WITHIN, "told after {:?}", froze.elapsed());
+    standbys.iter().for_each(|standby| site.thaw_server(*standby));
+    site.until("no warning", |site| site.warnings(primary).is_empty()).await;
+    write(&site, 5, 8).await;
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
+    is(count(&site).await, 8);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_degrade_writes_go_on_when_both_standbys_stand_still() {
+    let Some(site) = Site::three_that("degrade, frozen", WhenAlone::Degrade).await else { return };
+    write(&site, 0, 5).await;
+    let (primary, _) = site.primary().unwrap();
+    let standbys = site.others(primary);
+    standbys.iter().for_each(|standby| site.freeze_server(*standby));
+    let froze = Instant::now();
+    write(&site, 5, 6).await;
+    println!("MEASURED degrade, standbys frozen: first write alone after {:?}", froze.elapsed());
+    assert!(froze.elapsed() < TOLD_WITHIN + Duration::from_secs(2), "after {:?}", froze.elapsed());
+    standbys.iter().for_each(|standby| site.thaw_server(*standby));
+    site.calm().await;
+    is(count(&site).await, 6);
+    site.end().await;
+}
+
+/// Somebody with all rights sets, behind the keeper's back, that no commit waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sets_that_nobody_is_awaited_is_put_right_and_who_sets_it_for_a_role_is_told_of() {
+    let Some(site) = Site::three("settings behind the back").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, before) = site.primary().unwrap();
+    let client = site.client(primary).await.unwrap();
+    site.superuser(primary, "ALTER SYSTEM SET synchronous_standby_names = ''").await;
+    site.superuser(primary, "SELECT pg_reload_conf()").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let standbys = site.others(primary);
+    standbys.iter().for_each(|standby| site.freeze_server(*standby));
+    let insert = tokio::spawn(async move { client.execute("INSERT INTO t VALUES (5)", &[]).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!insert.is_finished(), "acknowledged with nobody else having it");
+    standbys.iter().for_each(|standby| site.thaw_server(*standby));
+    insert.await.unwrap().unwrap();
+    site.calm().await;
+    assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
+
+    let told =
+        |site: &Site| site.status(primary).notes.iter().any(|note| matches!(note, Note::Lowered { .. }));
+    assert!(!told(&site));
+    site.superuser(primary, "ALTER ROLE shop SET synchronous_commit = off").await;
+    site.until("a note", told).await;
+    let note = site.status(primary).notes[0].to_string();
+    assert!(note.contains("role `shop`") && note.contains("`off`"), "{note}");
+    site.superuser(primary, "ALTER ROLE shop RESET synchronous_commit").await;
+    site.until("no note", |site| !told(site)).await;
+    is(count(&site).await, 6);
     site.end().await;
 }
 

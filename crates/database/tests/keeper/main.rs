@@ -8,4 +8,5 @@ mod failover;
 mod lease;
 mod room;
 mod site;
+mod wanted;
 mod witness;

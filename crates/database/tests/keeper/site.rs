@@ -422,6 +422,19 @@ impl Site {
         self.simulated.cut(away);
     }
 
+    /// The shared record as it is in the store.
+    pub async fn saved_record(&self) -> Vec<u8> {
+        let key = Keys::new(&self.planned.database.name).record();
+        self.store.get(&key).await.unwrap().unwrap().value
+    }
+
+    /// Somebody puts `value` in its place, whatever is there.
+    pub async fn restore_record(&self, value: Vec<u8>) {
+        let key = Keys::new(&self.planned.database.name).record();
+        let then = vec![Op::Put { key, value, lease: None }];
+        assert!(self.store.txn(Txn { compare: vec![], then }).await.unwrap().done);
+    }
+
     /// Asks for a switch, as `evenkeel failover` does.
     pub async fn hand_over(&self, to: NodeId) {
         let key = Keys::new(&self.planned.database.name).record();
