@@ -12,8 +12,13 @@ pub fn render(status: &Status, consoles: &[String], colour: bool) -> String {
     let mut out = String::new();
     head(&mut out, status);
     grid(&mut out, status, colour);
-    let troubled = status.units.iter().filter(|unit| !unit.healthy && !unit.detail.is_empty());
-    for unit in troubled {
+    // Of a database's node its term, its vote, its lag, and what its keeper wants to be known.
+    let of_database = |unit: &&UnitStatus| {
+        status.databases.iter().any(|database| database.name.as_str() == unit.service.as_str())
+    };
+    let told =
+        status.units.iter().filter(|unit| !unit.detail.is_empty() && (!unit.healthy || of_database(unit)));
+    for unit in told {
         let _ = writeln!(out, "  {}: {}", unit.name, unit.detail);
     }
     if let Some(verdict) = status.drills.first() {

@@ -76,6 +76,9 @@ fn a_database_without_a_standby_is_warned_of_above_everything_else() {
                       zone a (up)             zone b (up)             zone c (up)
             data      ● data-a ready
             db        ● db-1 primary          ● db-2 standby          ● db-3 standby
+              db-1: term 4
+              db-2: term 4, votes, lag 0B
+              db-3: term 4, votes, lag 0B
 
             console: http://127.0.1.1:1/?token=x
         "#]],
@@ -88,17 +91,20 @@ fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
         DATA,
         |_| {},
         expect![[r#"
-        shop  plan #1  reached   (one machine: not HA)
-        availability - (objective -)   requests 0 (400/s)   errors 0
-        db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it
-          db at 127.0.1.1:6432
+            shop  plan #1  reached   (one machine: not HA)
+            availability - (objective -)   requests 0 (400/s)   errors 0
+            db: serving, quorum, term 4, primary db-1; a write is acknowledged once 1 of db-2, db-3 has it
+              db at 127.0.1.1:6432
 
-                  zone a (up)             zone b (up)             zone c (up)
-        data      ● data-a ready
-        db        ● db-1 primary          ● db-2 standby          ● db-3 standby
+                      zone a (up)             zone b (up)             zone c (up)
+            data      ● data-a ready
+            db        ● db-1 primary          ● db-2 standby          ● db-3 standby
+              db-1: term 4
+              db-2: term 4, votes, lag 0B
+              db-3: term 4, votes, lag 0B
 
-        console: http://127.0.1.1:1/?token=x
-    "#]],
+            console: http://127.0.1.1:1/?token=x
+        "#]],
     );
     check(
         &DATA
@@ -115,6 +121,7 @@ fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
             data      ● data-a ready
             db        ○ db-1 unready          ● db-2 standby          ○ db-3 unready
               db-1: term 4, primary no more
+              db-2: term 4
               db-3: term 4, receives nothing
 
             console: http://127.0.1.1:1/?token=x
