@@ -208,10 +208,11 @@ fn store_of(name: &str) -> Result<Which> {
 /// Takes seed, kinds and place from a journal.
 fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
     let lines = journal::read(&path)?;
-    let Some(Line::Start { seed, kinds, place, store, .. }) = lines.first() else {
+    let Some(Line::Start { seed, kinds, place, store, long, .. }) = lines.first() else {
         bail!("the journal has no start")
     };
     (soak.seed, soak.kinds, soak.store) = (*seed, kinds_of(&kinds.join(","))?, store_of(store)?);
+    soak.long |= *long;
     soak.place = match place.as_str() {
         "hosts" => Where::Hosts,
         "witness" => Where::Witness,

@@ -110,6 +110,8 @@ async fn a_disk_that_runs_full_loses_nothing_and_heals_when_there_is_room() {
         return;
     }
     if !soak::small_disks_possible() {
+        let required = std::env::var("EVENKEEL_REQUIRE").as_deref() == Ok("all");
+        assert!(!required, "only root, allowed to mount, can make small disks");
         eprintln!("SKIPPED {NAME}: only root, allowed to mount, can make small disks");
         return;
     }
@@ -137,7 +139,7 @@ async fn a_calm_takes_the_processors_and_pauses_what_belongs_to_the_database() {
     assert_eq!((calm.lost, calm.problems.len()), (0, 0));
 }
 
-/// The primary waits for no standby and nobody notices: what it acknowledged while they stood still must be missed.
+/// The application waits for no standby and nobody prevents it: what it acknowledged while they stood still must be missed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_waits_for_nobody_turns_the_soak_red() {
     if !present("a_primary_that_waits_for_nobody_turns_the_soak_red") {
@@ -178,9 +180,14 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
 {"line":"fault","index":0,"kind":"switchover","away_ms":0,"node":2,"term_before":1,"term_after":2,"next_ack_ms":5.0,"gap_ms":200.0,"whole_ms":900.0,"rejoin_ms":900.0,"log_mib":208.0,"failed":3,"lost":0,"false_acks":0}
 {"line":"fault","index":1,"kind":"switchover","away_ms":0,"node":2,"term_before":2,"term_after":3,"next_ack_ms":5.0,"gap_ms":700.0,"whole_ms":null,"rejoin_ms":null,"lost":1,"false_acks":2}
 {"line":"round","first":0,"faults":2,"seconds":9.5,"acked":100,"acked_directly":9,"unknown":3,"lost":1,"false_acks":2,"problems":["1 acknowledged writes are lost, ids [7]"],"load_average":"1.00"}
-{"line":"fault","index":2,"ki"#;
+{"line":"fault","index":2,"kind":"switchover","away_ms":0,"node":2,"term_before":3,"term_after":4,"gap_ms":9000.0,"whole_ms":900.0,"rejoin_ms":900.0,"lost":5,"false_acks":0}
+{"line":"fault","index":3,"ki"#;
     std::fs::write(&path, text).unwrap();
-    let table = Table::of(&read(&path).unwrap());
+    let lines = read(&path).unwrap();
+    // Whoever goes on makes the third fault again, as its round was not written; then it counts once.
+    let again = [&lines[..], &lines[..1], &lines[1..2], &lines[3..4]].concat();
+    assert_eq!((Table::of(&lines).faults(), Table::of(&again).faults()), (2, 3));
+    let table = Table::of(&lines);
     std::fs::remove_file(&path).unwrap();
     expect_test::expect![[r#"
         milliseconds                    n  gap p50      p99      max rejoin p50        max log MiB failed  lost  false

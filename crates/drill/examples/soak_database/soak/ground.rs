@@ -100,7 +100,7 @@ impl Ground {
         }
     }
 
-    /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
+    /// Breaks the product: the application waits for no standby.
     pub fn break_sync(&self, primary: NodeId) -> Result<()> {
         match self {
             Ground::Loopback(site) => site.break_sync(primary),

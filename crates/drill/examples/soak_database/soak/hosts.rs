@@ -378,7 +378,7 @@ impl Hosts {
     /// As `Site::break_sync`.
     pub fn break_sync(&self, primary: NodeId) -> Result<()> {
         let folder = self.databases(self.host(primary)?).join(format!("db-{primary}"));
-        site::break_sync(&folder, self.server(primary))
+        site::break_sync(&folder)
     }
 
     /// What every keeper says, for a person.

@@ -25,6 +25,9 @@ pub enum Line {
         place: String,
         store: String,
         cpus: usize,
+        /// The store is away for as long as promised.
+        #[serde(default)]
+        long: bool,
     },
     /// A fault of a round that was judged.
     Fault(FaultLine),
@@ -214,7 +217,7 @@ const LIMITS: &[(&str, Option<f64>, f64)] = &[
     ("primary-freeze", None, 2_500.0),
     ("node-freeze", None, 2_500.0),
     ("switchover", None, 500.0),
-    ("host-kill", None, 2_500.0),
+    ("host-kill", None, 1_500.0),
     ("host-freeze", None, 2_500.0),
     ("host-cut", None, 2_500.0),
     ("host-cut-in", None, 2_500.0),
@@ -240,11 +243,21 @@ impl Table {
     /// Of a journal.
     pub fn of(lines: &[Line]) -> Table {
         let mut table = Table::default();
+        let mut judged: Vec<&FaultLine> = Vec::new();
         for line in lines {
             match line {
-                Line::Start { store, .. } => table.etcd = store == "etcd",
-                Line::Fault(fault) => table.kinds.entry(fault.kind.clone()).or_default().push(fault.clone()),
-                Line::Round(round) => table.rounds.push(round.clone()),
+                // Whoever goes on makes the faults again whose round was not written.
+                Line::Start { store, .. } => {
+                    table.etcd = store == "etcd";
+                    judged.clear();
+                }
+                Line::Fault(fault) => judged.push(fault),
+                Line::Round(round) => {
+                    for fault in judged.drain(..) {
+                        table.kinds.entry(fault.kind.clone()).or_default().push(fault.clone());
+                    }
+                    table.rounds.push(round.clone());
+                }
                 Line::Calm(calm) => table.calm.push(calm.clone()),
             }
         }

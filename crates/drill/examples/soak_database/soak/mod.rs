@@ -121,6 +121,7 @@ fn begin(soak: &Soak, ended: &mut Ended) -> Result<Journal> {
         place: format!("{:?}", soak.place).to_lowercase(),
         store: format!("{:?}", soak.store).to_lowercase(),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        long: soak.long,
     };
     add(&mut journal, ended, start)?;
     Ok(journal)

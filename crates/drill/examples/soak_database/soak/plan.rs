@@ -145,7 +145,8 @@ impl Kind {
     /// How long what is frozen or away stays so, in milliseconds: from, to.
     fn away_ms(self) -> (f64, f64) {
         match self {
-            Kind::PrimaryFreeze | Kind::NodeFreeze | Kind::HostFreeze => (200.0, 20_000.0),
+            Kind::PrimaryFreeze | Kind::NodeFreeze => (200.0, 20_000.0),
+            Kind::HostFreeze => (200.0, 60_000.0),
             Kind::HostKill => (1_000.0, 6_000.0),
             Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut | Kind::DataCut | Kind::StandbyCut => {
                 (500.0, 10_000.0)

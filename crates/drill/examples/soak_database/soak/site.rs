@@ -359,9 +359,9 @@ impl Site {
         Ok(self.store.txn(Txn { compare, then }).await?.done)
     }
 
-    /// Breaks the product: the primary is told, behind its keeper's back, to wait for no standby.
+    /// Breaks the product: the application waits for no standby.
     pub fn break_sync(&self, primary: NodeId) -> Result<()> {
-        break_sync(&self.dir(primary), self.server(primary))
+        break_sync(&self.dir(primary))
     }
 
     /// What every keeper says, for a person.
@@ -423,12 +423,20 @@ pub fn log_of(folder: &Path) -> u64 {
     files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
 }
 
-/// The `server` in the node's folder is told to wait for no standby.
-pub fn break_sync(folder: &Path, server: Option<Process>) -> Result<()> {
-    let path = folder.join("data/postgresql.auto.conf");
-    let text = fs::read_to_string(&path)?;
-    fs::write(&path, text + "synchronous_standby_names = ''\n")?;
-    server.context("the primary does not run")?.signal(Signal::HUP);
+/// The application's role is told to wait for no standby, and its sessions are ended, so that all are of that kind. Its keeper
+/// notes that, and leaves it to who has set it; whom commits wait for it would set right again.
+pub fn break_sync(folder: &Path) -> Result<()> {
+    let about = fs::read_to_string(folder.join("data/postmaster.pid")).context("the primary does not run")?;
+    let (port, socket) =
+        about.lines().nth(3).zip(about.lines().nth(4)).context("no port in `postmaster.pid`")?;
+    let sql = [
+        format!("ALTER ROLE {NAME} SET synchronous_commit = off"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{NAME}'"),
+    ];
+    let mut psql = std::process::Command::new(find_bin(15)?.join("psql"));
+    psql.args(["-XAtq", "-U", "evenkeel", "-d", "postgres", "-h", socket, "-p", port]);
+    let done = psql.args(sql.iter().flat_map(|sql| ["-c", sql])).output()?;
+    ensure!(done.status.success(), "psql: {}", String::from_utf8_lossy(&done.stderr).trim());
     Ok(())
 }
 
