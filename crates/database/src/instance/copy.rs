@@ -1,6 +1,7 @@
 //! Making data: from nothing, from another node, or by taking back what another history does not have.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::decide_log::SEGMENT_BYTES;
@@ -43,7 +44,7 @@ impl Instance {
                 hint: "a new cluster is made where there is none; move it away first",
             });
         }
-        let draft = self.fresh_draft()?;
+        let draft = self.fresh_draft().await?;
         let superuser = format!("--username={KEEPER}");
         let segments = format!("--wal-segsize={}", SEGMENT_BYTES >> 20);
         let arguments = [
@@ -98,10 +99,10 @@ impl Instance {
     }
 
     /// An empty `data.new`, for PostgreSQL to fill.
-    fn fresh_draft(&self) -> Result<String, InstanceError> {
+    async fn fresh_draft(&self) -> Result<String, InstanceError> {
         let draft = self.dir.join("data.new");
         self.must_be_stopped(&draft)?;
-        files::remove_tree(&draft).map_err(InstanceError::file("remove", &draft))?;
+        remove(&draft).await?;
         files::folder(&draft, 0o700, self.options().user).map_err(InstanceError::file("create", &draft))?;
         Ok(format!("{}/data.new", self.dir.display()))
     }
@@ -151,11 +152,11 @@ impl Instance {
     ) -> Result<(), InstanceError> {
         self.must_be_stopped(self.data())?;
         self.mark(Some(Half::Clone))?;
-        let draft = self.fresh_draft()?;
+        let draft = self.fresh_draft().await?;
         // About as much is about to come. What is half made by the mark will never run again, so it goes first then: else a
         // database that takes more than half of its disk could never be copied anew.
         if self.free_bytes().is_some_and(|free| free < files::tree_bytes(self.data())) {
-            files::remove_tree(self.data()).map_err(InstanceError::file("remove", self.data()))?;
+            remove(self.data()).await?;
         }
         let connection = self.to(source, "replication", REPLICATION)?;
         let mut arguments =
@@ -171,17 +172,17 @@ impl Instance {
         self.check_identity(control::system_identifier(&fresh)?)?;
         self.clear_auto_conf(&fresh)?;
         self.mark_standby(&fresh)?;
-        files::sync_file_system(&fresh).map_err(InstanceError::file("sync", &fresh))?;
+        sync(&fresh).await?;
         let old = self.dir.join("data.old");
         if self.data().exists() {
-            files::remove_tree(&old).map_err(InstanceError::file("remove", &old))?;
+            remove(&old).await?;
             fs::rename(self.data(), &old).map_err(InstanceError::file("rename", self.data()))?;
         }
         fs::rename(&fresh, self.data()).map_err(InstanceError::file("rename", &fresh))?;
         files::sync_folder(&self.dir).map_err(InstanceError::file("sync", &self.dir))?;
         self.mark(None)?;
         if !keep_old {
-            files::remove_tree(&old).map_err(InstanceError::file("remove", &old))?;
+            remove(&old).await?;
         }
         Ok(())
     }
@@ -232,8 +233,18 @@ impl Instance {
         // It has brought the source's files of settings.
         self.clear_auto_conf(self.data())?;
         self.mark_standby(self.data())?;
-        files::sync_file_system(self.data()).map_err(InstanceError::file("sync", self.data()))?;
+        sync(self.data()).await?;
         self.mark(None)?;
         Ok(Rewound::Done)
     }
+}
+
+async fn remove(folder: &Path) -> Result<(), InstanceError> {
+    let path = folder.to_owned();
+    files::aside(move || files::remove_tree(&path)).await.map_err(InstanceError::file("remove", folder))
+}
+
+async fn sync(folder: &Path) -> Result<(), InstanceError> {
+    let path = folder.to_owned();
+    files::aside(move || files::sync_file_system(&path)).await.map_err(InstanceError::file("sync", folder))
 }

@@ -8,6 +8,13 @@ use std::path::{Path, PathBuf};
 /// A system user: its number and its group's.
 pub type User = (u32, u32);
 
+/// Does what may take as long as the disk beside everything else: the keepers of a zone, their beats and leases share a thread.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
+}
+
 /// Makes what `folder` names durable: creations, renames and removals in it.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

@@ -211,12 +211,66 @@ impl Instance {
     ///
     /// # Errors
     /// [`InstanceError::StillRuns`]; [`InstanceError::File`].
-    pub fn clear_shelf(&self) -> Result<(), InstanceError> {
+    pub async fn clear_shelf(&self) -> Result<(), InstanceError> {
         let shelf = self.shelf();
         self.must_be_stopped(&shelf)?;
-        files::remove_tree(&shelf).map_err(InstanceError::file("remove", &shelf))?;
+        let path = shelf.clone();
+        let removed = files::aside(move || files::remove_tree(&path)).await;
+        removed.map_err(InstanceError::file("remove", &shelf))?;
         files::folder(&shelf, 0o700, self.options().user).map_err(InstanceError::file("create", &shelf))?;
         files::sync_folder(&self.dir).map_err(InstanceError::file("sync", &self.dir))
+    }
+
+    /// The first timeline that a standby, which receives nothing now, has only begun to receive: less of it than of the one before,
+    /// or nothing but its history. A start would read its files first, and not see the rest of the older ones.
+    ///
+    /// # Errors
+    /// As [`Instance::control`]; [`InstanceError::File`].
+    pub async fn begun_timeline(&self) -> Result<Option<u32>, InstanceError> {
+        let folder = self.data().join("pg_wal");
+        let path = folder.clone();
+        let found = tokio::task::spawn_blocking(move || hiding(&path)).await;
+        let unread =
+            |ended| InstanceError::File { what: "read", path: folder, cause: std::io::Error::other(ended) };
+        let Some(timeline) = found.map_err(unread)?? else { return Ok(None) };
+        // After a rewind the older files may hold what it has taken back: then the control file names the newer timeline.
+        let control = self.control().await?;
+        Ok(Some(timeline).filter(|timeline| *timeline > control.timeline.max(control.min_recovery_timeline)))
+    }
+
+    /// Removes what a stopped server has of `timeline` and later ones.
+    ///
+    /// # Errors
+    /// [`InstanceError::StillRuns`]; [`InstanceError::File`].
+    pub fn drop_timelines(&self, timeline: u32) -> Result<(), InstanceError> {
+        self.must_be_stopped(self.data())?;
+        let folder = self.data().join("pg_wal");
+        for entry in fs::read_dir(&folder).map_err(InstanceError::file("clean", &folder))? {
+            let path = entry.map_err(InstanceError::file("clean", &folder))?.path();
+            // A segment, a partial one or a history: all begin with the timeline's number, eight digits of hex.
+            let name = file_name(&path);
+            let number = name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            if path.is_file() && number.is_some_and(|number| number >= timeline) {
+                files::remove(&path).map_err(InstanceError::file("remove", &path))?;
+            }
+        }
+        files::sync_folder(&folder).map_err(InstanceError::file("sync", &folder))
+    }
+
+    /// Whether a server that follows nobody can never be whole: the data was taken from a primary that had come further than
+    /// the log here reaches.
+    ///
+    /// # Errors
+    /// As [`Instance::control`]; [`InstanceError::File`].
+    pub async fn lacks_log(&self) -> Result<bool, InstanceError> {
+        let needs = self.control().await?.min_recovery_end;
+        let folder = self.data().join("pg_wal");
+        let path = folder.clone();
+        let found = tokio::task::spawn_blocking(move || end_of_files(&path)).await;
+        let unread =
+            |ended| InstanceError::File { what: "read", path: folder, cause: std::io::Error::other(ended) };
+        let (end, _) = found.map_err(unread)??;
+        Ok(end.is_none_or(|end| end < needs))
     }
 
     /// Removes the oldest segments but for those of the last `keep_bytes`.
@@ -326,6 +380,25 @@ pub fn end_of_files(folder: &Path) -> Result<(Option<Lsn>, bool), InstanceError>
     let Some((number, (_, path))) = segments.first_key_value() else { return Ok((end, false)) };
     let page = read_page(path, 0).map_err(InstanceError::file("read", path))?;
     Ok((end, page.is_some_and(|page| wal::goes_on(&page, Lsn(number * SEGMENT)))))
+}
+
+/// The first timeline of which `folder` has files and so little log that it has more of the timelines before; `None`: there is
+/// none. Whoever reads the log takes the newest file of a segment, and would not see the rest.
+fn hiding(folder: &Path) -> Result<Option<u32>, InstanceError> {
+    let all = segments_in(folder, u32::MAX)?;
+    let Some(newest) = all.values().map(|(timeline, _)| *timeline).max() else { return Ok(None) };
+    let older = segments_in(folder, newest.saturating_sub(1))?;
+    let end = |segments| end_of(segments).map(|log| log.map(|log| log.end));
+    if !older.is_empty() && end(&older)? > end(&all)? {
+        return Ok(Some(newest));
+    }
+    for entry in fs::read_dir(folder).map_err(InstanceError::file("read", folder))? {
+        let path = entry.map_err(InstanceError::file("read", folder))?.path();
+        if history(&file_name(&path)).is_some_and(|timeline| timeline > newest) {
+            return Ok(Some(newest + 1));
+        }
+    }
+    Ok(None)
 }
 
 /// The numbers of the segments without a gap up to the last one, newest first.

@@ -77,7 +77,7 @@ impl Local {
             Action::Rewind(from) => return Ok(Some(Work::Rewind { from: *from })),
             Action::Persist(durable) => self.persist(*durable).await?,
             Action::Fence => self.end().await?,
-            Action::Start => self.start()?,
+            Action::Start => self.start().await?,
             Action::Point(upstream) => self.point(*upstream).await?,
             Action::Forget(durable) => self.forget(*durable).await?,
             Action::SetSync(quorum) => self.set_sync(*quorum).await?,
@@ -138,7 +138,7 @@ impl Local {
     }
 
     /// Starts the server as a standby, closed, without a slot through which anybody could be fed.
-    fn start(&mut self) -> Result<(), KeeperError> {
+    async fn start(&mut self) -> Result<(), KeeperError> {
         if let Some((until, says)) = &self.not_before
             && tokio::time::Instant::now() < *until
         {
@@ -149,6 +149,13 @@ impl Local {
             self.room()?;
         }
         self.forget_server();
+        // One that was killed while it began to receive a timeline would not see what it has acknowledged before.
+        while self.own.fresh.is_none()
+            && let Some(timeline) = self.instance.begun_timeline().await?
+        {
+            tracing::info!(node = %self.options.unit(), timeline, "a timeline that was only begun is removed");
+            self.instance.drop_timelines(timeline)?;
+        }
         // Before the start, or a crash between the two would take a log that goes on for the copy it once was. Whose log
         // it is has been written down before. Commits wait for nobody's acknowledgement until there is a quorum: a server
         // that starts with "none is awaited" learns late that one is.
@@ -271,17 +278,7 @@ impl Local {
             ));
         }
         let reached = control.timeline.max(control.min_recovery_timeline);
-        let folder = self.instance.data().join("pg_wal");
-        let unreadable = |cause| InstanceError::File { what: "clean", path: folder.clone(), cause };
-        for entry in fs::read_dir(&folder).map_err(unreadable)?.filter_map(Result::ok) {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // A segment, a partial one or a history: all begin with the timeline's number, eight digits of hex.
-            let timeline = name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-            if entry.path().is_file() && timeline.is_some_and(|timeline| timeline > reached) {
-                fs::remove_file(entry.path()).map_err(unreadable)?;
-            }
-        }
-        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
+        self.instance.drop_timelines(reached.saturating_add(1))?;
         self.save(|own| own.set_durable(durable))
     }
 }

@@ -37,6 +37,8 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 const COPY_AGAIN: Duration = Duration::from_secs(1);
 /// So long after the last thing was received the server's log is asked why: what it says of an earlier primary is past.
 pub(super) const STRANDED: Duration = Duration::from_secs(2);
+/// A server that does not answer and follows nobody is asked so often whether it lacks log that nobody gives it.
+const LACKS_LOG: Duration = Duration::from_secs(1);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
 /// Looks whether the postmaster, which was told to a moment ago, has read its settings.
@@ -87,6 +89,10 @@ pub(super) struct Local {
     /// Since when nobody uses a slot.
     pub slots_away: BTreeMap<String, Instant>,
     replies: Replies,
+    /// The log of that timeline, up to there, hides nothing.
+    looked_through: Option<(u32, Option<Lsn>)>,
+    /// The last time that a server which does not answer was asked whether it lacks log.
+    asked_for_log: Option<Instant>,
     /// Since when the server awaits others than those that were confirmed.
     awaits_others: Option<Instant>,
     /// Nothing is received from the primary of this term, since when.
@@ -149,6 +155,8 @@ impl Local {
             prepared: None,
             slots_away: BTreeMap::new(),
             replies: Replies::default(),
+            looked_through: None,
+            asked_for_log: None,
             awaits_others: None,
             unfed: None,
             stranded: None,
@@ -289,15 +297,18 @@ impl Local {
     /// Ends those that stream and returns when all of them are gone: one that was signalled may yet let a commit go by
     /// what it had read before. They come back within 0.1 s and know the new settings from their start.
     async fn renew_walsenders(&self) -> Result<(), KeeperError> {
-        let running = |seen: Observation| -> BTreeSet<(u32, u64)> {
-            seen.senders.iter().map(|sender| (sender.pid, sender.since_unix_ms)).collect()
-        };
-        let old = running(self.instance.observe(CONFIRM).await?);
         let mut names = Vec::new();
         // Nodes that have left the plan may be streaming, too.
         for node in (1..=NODES_MAX).map(NodeId).filter(|node| *node != self.options.node) {
             names.extend(self.own.quorum.map(|quorum| self.standby_name(node, quorum.term)).transpose()?);
         }
+        // Not those of a copy under way: they acknowledge nothing, and may go on for hours.
+        let counts = |name: &str| names.iter().any(|known| known.as_str() == name);
+        let running = |seen: Observation| -> BTreeSet<(u32, u64)> {
+            let counting = seen.senders.iter().filter(|sender| counts(&sender.name));
+            counting.map(|sender| (sender.pid, sender.since_unix_ms)).collect()
+        };
+        let old = running(self.instance.observe(CONFIRM).await?);
         self.instance.terminate_walsenders(&names, CONFIRM).await?;
         for _ in 0..RENEW_LOOKS {
             if running(self.instance.observe(CONFIRM).await?).is_disjoint(&old) {
@@ -344,10 +355,11 @@ impl Local {
             Ok(seen) => {
                 (self.failed_looks, self.answered) = (0, true);
                 self.cut(&seen);
-                if self.is_torn(&seen) {
-                    tracing::info!(
-                        "what was received ends in the middle of a record; starting again to see where"
-                    );
+                let torn = self.is_torn(&seen);
+                if torn || self.hides_log(&seen).await? {
+                    let what =
+                        if torn { "ends in the middle of a record" } else { "is of a timeline only begun" };
+                    tracing::info!(node = %self.options.unit(), "what was received {what}; starting again");
                     self.end().await?;
                     return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
                 }
@@ -377,10 +389,40 @@ impl Local {
     /// Whether what was received may end in half a record of an older reign than the last one that was joined. As a part
     /// of a log it is nothing: the new primary has written other records there. But it reaches as far as they do, and
     /// would count as one of them. A start finds the last whole record.
+    ///
+    /// That is certain when replay waits for more; until then it may only be behind.
     fn is_torn(&self, seen: &Observation) -> bool {
-        let cut_off = seen.in_recovery && self.own.upstream().is_none() && seen.receiver.is_none();
+        self.may_be_torn(seen) && self.replay_waits(seen)
+    }
+
+    fn is_cut_off(&self, seen: &Observation) -> bool {
+        seen.in_recovery && self.own.upstream().is_none() && seen.receiver.is_none()
+    }
+
+    fn may_be_torn(&self, seen: &Observation) -> bool {
         let nothing_new = self.joined_at.is_none_or(|then| then == seen.received);
-        cut_off && nothing_new && seen.received > seen.replayed
+        self.is_cut_off(seen) && nothing_new && seen.received > seen.replayed
+    }
+
+    /// Replay may go on between the two questions of one look, so the look before must have found it waiting already.
+    fn replay_waits(&self, seen: &Observation) -> bool {
+        let waited = self.last.as_ref().is_some_and(|last| last.in_recovery && last.replay_waits);
+        seen.replay_waits && waited
+    }
+
+    /// Whether it has begun to receive a timeline and has less of that than of the one before. What is replayed is right, but the
+    /// next start, and a promotion too, would read the newer files and not see the rest of the older ones: a start removes them.
+    async fn hides_log(&mut self, seen: &Observation) -> Result<bool, KeeperError> {
+        let now = (seen.timeline, seen.received);
+        let begun = self.is_cut_off(seen) && seen.timeline > seen.checkpoint_timeline;
+        if !begun || self.looked_through == Some(now) {
+            return Ok(false);
+        }
+        if self.instance.begun_timeline().await?.is_some() {
+            return Ok(true);
+        }
+        self.looked_through = Some(now);
+        Ok(false)
     }
 
     /// The upstream is about to become another: what has been received until now is not from there.
@@ -419,16 +461,28 @@ impl Local {
         }
         // After a rewind data is whole only with log that the primary still has to give. It may have let go of it; then
         // what is here is no log that could be told of, but half of something.
-        if standby && !self.answered {
+        if standby && self.last.is_none() {
             self.watch_stranding(false);
             let upstream = self.own.upstream().map(|upstream| upstream.term);
-            if self.is_stranded(upstream) {
+            if self.is_stranded(upstream) || self.lacks_log().await? {
                 self.end().await?;
                 self.save(|own| own.making = true)?;
                 return Ok(Server::Half);
             }
         }
         Ok(Server::Busy)
+    }
+
+    /// Whether a server that follows nobody, and has not answered since it began, never will.
+    async fn lacks_log(&mut self) -> Result<bool, KeeperError> {
+        let now = Instant::now();
+        let asked = self.asked_for_log.filter(|asked| now.duration_since(*asked) < LACKS_LOG);
+        if self.own.upstream().is_some() || asked.is_some() {
+            return Ok(false);
+        }
+        let first = self.asked_for_log.replace(now).is_none();
+        // It may be about to answer.
+        Ok(!first && self.instance.lacks_log().await?)
     }
 
     /// Ends the server with all its processes.
@@ -449,6 +503,7 @@ impl Local {
         self.unfed = None;
         // The next one has received nothing yet.
         self.joined_at = Some(None);
+        (self.looked_through, self.asked_for_log) = (None, None);
     }
 
     fn server_of(&mut self, seen: &Observation) -> Result<Server, KeeperError> {
@@ -460,13 +515,11 @@ impl Local {
         if seen.in_recovery {
             let receiving = seen.receiver.is_some();
             let upstream = self.own.upstream();
-            // What was received since the start is known at once; before that, only what replay has found. Replay may
-            // go on between the two questions of one look, so the look before must have found it waiting already.
-            let waited = self.last.as_ref().is_some_and(|last| last.in_recovery && last.replay_waits);
-            let replayed = seen.replay_waits && waited;
+            // What was received since the start is known at once; before that, only what replay has found.
+            let replayed = self.replay_waits(seen);
             // A winner's timeline will begin behind its last whole record: where that is, replay alone finds.
             let whole = !self.wins || seen.received <= seen.replayed || replayed;
-            let known = (seen.received.is_some() || replayed) && whole;
+            let known = (seen.received.is_some() || replayed) && whole && !self.may_be_torn(seen);
             let settled = !receiving && upstream.is_none() && known;
             let end = if self.wins { seen.replayed } else { seen.has_up_to() };
             let end = end.filter(|_| settled);
@@ -521,7 +574,9 @@ impl Local {
         let node = self.options.unit();
         tracing::warn!(%node, awaits = %seen.awaits, "somebody else changed whom commits wait for; mending it");
         (self.in_force, self.in_force_from, self.awaits_others) = (false, None, None);
-        Ok(())
+        // Whether commits wait at all is confirmed in another way.
+        self.save(|own| own.replaced.extend([0]))?;
+        self.apply()
     }
 
     fn watch_slots(&mut self, seen: &Observation) {

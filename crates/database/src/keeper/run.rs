@@ -491,6 +491,12 @@ impl Keeper {
         };
         let source = from.map(|from| self.local.source(from)).transpose()?;
         let name = work.name();
+        // What may fail comes before anything counts as under way: nobody else ends it.
+        if let Work::Init | Work::Clone { .. } = work {
+            let role = crate::instance::Role::Standby { upstream: None };
+            let acks = crate::instance::Acks::Never;
+            self.local.instance.configure(&Settings { role, acks, open: false })?;
+        }
         if source.is_some() {
             self.local.save(|own| own.making = true)?;
         }
@@ -504,11 +510,6 @@ impl Keeper {
                 self.local.running.take()
             }
         };
-        if let Work::Init | Work::Clone { .. } = work {
-            let role = crate::instance::Role::Standby { upstream: None };
-            let acks = crate::instance::Acks::Never;
-            self.local.instance.configure(&Settings { role, acks, open: false })?;
-        }
         let (instance, out) = (self.local.instance.clone(), self.finished_out.clone());
         let (store, keys, clock, stop) =
             (self.store.clone(), self.keys.clone(), self.clock.clone(), self.stop.clone());

@@ -272,7 +272,7 @@ impl Local {
                 self.stop_receiving(witness).await?;
                 self.instance.renew_slot(&self.source(*from)?).await?;
                 self.save(|own| (own.making, own.fresh) = (true, Some(from.term)))?;
-                self.instance.clear_shelf()?;
+                self.instance.clear_shelf().await?;
                 self.save(|own| {
                     own.making = false;
                     own.set_upstream(None);

@@ -34,13 +34,13 @@ impl World {
         self.forget_unrest();
     }
 
-    /// What a write was based on is asked while the record is still that, of a primary that goes by another quorum of its term.
+    /// What a write was based on is asked while the record is still that, of a primary that goes by a quorum of its term: another
+    /// than the one that it is about to go by.
     fn forget_based(&mut self) {
-        let current = self.record.as_ref().and_then(|record| record.current().copied());
         let term = self.record.as_ref().map_or(0, |record| record.term);
         for node in &mut self.nodes {
-            let other = node.disk.sync.is_some_and(|set| set.term == term && Some(set) != current);
-            if node.keeper.based != self.record || !other {
+            let asked = node.disk.sync.is_some_and(|set| set.term == term);
+            if node.keeper.based != self.record || !asked {
                 node.keeper.based = None;
             }
         }

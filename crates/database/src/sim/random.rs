@@ -311,8 +311,15 @@ impl Player {
     fn peace(&mut self) -> Result<(), Box<Failure>> {
         (self.frozen_keepers, self.frozen_servers, self.cut) = (Nodes::NONE, Nodes::NONE, Nodes::NONE);
         let ids = self.world.ids();
+        // What is still on its way arrives sooner or later.
+        let lands = self.chance.below(u64::from(ROUNDS) / 10) as u32;
         let mut promoting = 0;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            for id in ids.iter().filter(|_| round == lands) {
+                if self.may(Move::Land(id)) {
+                    self.apply(Move::Land(id))?;
+                }
+            }
             let stuck = promoting >= STUCK_ROUNDS;
             promoting = match self.world.record.as_ref().map(|record| record.phase) {
                 Some(Phase::Promoting { .. } | Phase::Serving { handover: Some(_), .. }) if !stuck => {

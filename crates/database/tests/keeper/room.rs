@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use database::keeper::ServerState;
 use model::NodeId;
 use rustix::process::Signal;
 
@@ -108,5 +109,36 @@ async fn a_standby_whose_log_is_gone_at_the_primary_is_copied_anew() {
     site.until("everybody to have everything", |site| !behind(site)).await;
     let rows: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
     assert_eq!(rows, 24);
+    site.end().await;
+}
+
+/// It was taken from a primary that had come further than the log that it has, and that primary is gone: PostgreSQL lets
+/// nobody in and waits for ever. Such data is nothing, and is copied anew as soon as there is a primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_can_never_be_whole_is_copied_anew() {
+    let Some(mut site) = Site::three("a standby without the end of its log").await else { return };
+    let (primary, _) = site.primary().unwrap();
+    let lacking = standbys(&site)[1];
+    let fill = "CREATE TABLE fill AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
+    site.client_soon().await.batch_execute(fill).await.unwrap();
+    site.calm().await;
+    // A standby that stops in order writes down how far it has come. Then the last of its log goes.
+    site.stop(lacking).await;
+    let folder = site.folder(lacking).join("data/pg_wal");
+    let files = fs::read_dir(&folder).unwrap().flatten().map(|file| file.path());
+    let mut segments: Vec<_> = files.filter(|path| path.file_name().unwrap().len() == 24).collect();
+    segments.sort();
+    // In the middle of what was written to the table. Behind the primary's current one lie those that are made ahead.
+    let current = site.ask(primary, "SELECT pg_walfile_name(pg_current_wal_lsn() - 8 * 1024 * 1024)").await;
+    for path in segments.iter().filter(|path| path.file_name().unwrap().to_str().unwrap() >= current.as_str())
+    {
+        fs::remove_file(path).unwrap();
+    }
+    site.kill(primary);
+    site.start(lacking);
+    let empty = |site: &Site| site.status(lacking).server == ServerState::Making;
+    site.until("its data counts as nothing", empty).await;
+    site.start(primary);
+    site.calm().await;
     site.end().await;
 }

@@ -399,11 +399,20 @@ impl Site {
 
     /// Runs a statement as the keeper's own role.
     pub async fn superuser(&self, node: NodeId, sql: &str) {
+        self.privileged(node).await.batch_execute(sql).await.unwrap();
+    }
+
+    /// The one value that a statement of the keeper's own role gives.
+    pub async fn ask(&self, node: NodeId, sql: &str) -> String {
+        self.privileged(node).await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn privileged(&self, node: NodeId) -> Client {
         let mut config = Config::new();
         config.host_path(self.folder(node).join("run")).port(self.places[&node].server.port());
         let (client, connection) = config.user("evenkeel").dbname("postgres").connect(NoTls).await.unwrap();
         drop(tokio::spawn(connection));
-        client.batch_execute(sql).await.unwrap();
+        client
     }
 
     /// Segments of log that a node has.

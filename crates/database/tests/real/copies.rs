@@ -162,3 +162,60 @@ async fn a_crashed_standby_must_stop_cleanly_before_it_is_rewound() {
     stop_fast(&run_b).await;
     assert_eq!(b.rewind(&a.upstream("b-1"), PATIENCE).await.unwrap(), Rewound::Done);
 }
+
+/// A receiver begins a new timeline at the beginning of its segment, in a file of its own. Killed there, the newer file holds
+/// less than the older one, and is the one that a start reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_not_hidden_by_a_timeline_only_begun() {
+    let Some(place) = Place::new("begun timeline") else { return };
+    let (a, b) = (place.node("a"), place.node("b"));
+    let run_a = a.start_primary(any_one(&["b-1"])).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let client = a.shop().await;
+    a.sql("postgres", "SELECT pg_switch_wal()");
+    let rows = "INSERT INTO orders SELECT generate_series(1, 2000)";
+    assert_eq!(client.execute(rows, &[]).await.unwrap(), 2000);
+    let count = "SELECT count(*) FROM orders";
+    while b.sql("shop", count) != "2000" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let segment = a.sql("postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())");
+    b.revoke(&run_b).await;
+    b.kill().await.unwrap();
+    assert_eq!(b.begun_timeline().await.unwrap(), None);
+    drop(run_a);
+    a.kill().await.unwrap();
+
+    // The same node reigns once more, in timeline 2.
+    let nobody = Settings { role: Role::Standby { upstream: None }, acks: Acks::Never, open: true };
+    let _a = a.start_with(nobody.clone()).await;
+    a.promote(PATIENCE).await.unwrap();
+    let newer = format!("00000002{}", &segment[8..]);
+    let part = std::fs::read(a.data().join("pg_wal").join(&newer)).unwrap();
+    let mut begun = vec![0; part.len()];
+    begun[..8192].copy_from_slice(&part[..8192]);
+    let history = std::fs::read(a.data().join("pg_wal/00000002.history")).unwrap();
+    for (name, bytes) in [(newer.as_str(), &begun), ("00000002.history", &history)] {
+        let path = b.data().join("pg_wal").join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let (user, group) = b.options().user.unzip();
+        std::os::unix::fs::chown(&path, user, group).unwrap();
+    }
+    assert_eq!(b.begun_timeline().await.unwrap(), Some(2));
+
+    // The belief.
+    let _b = b.start_with(nobody.clone()).await;
+    b.until("it has replayed what it sees", |seen| seen.replay_waits).await;
+    let seen = b.sql("shop", "SELECT count(*) FROM pg_class WHERE relname = 'orders'");
+    assert!(
+        seen == "0" || b.sql("shop", count) != "2000",
+        "PostgreSQL reads the older file where it has more"
+    );
+    b.kill().await.unwrap();
+
+    b.drop_timelines(b.begun_timeline().await.unwrap().unwrap()).unwrap();
+    assert_eq!(b.begun_timeline().await.unwrap(), None);
+    let _b = b.start_with(nobody).await;
+    b.until("it has replayed all", |seen| seen.replay_waits).await;
+    assert_eq!(b.sql("shop", count), "2000");
+}
