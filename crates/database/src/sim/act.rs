@@ -33,25 +33,7 @@ impl World {
                 let after = self.record.as_ref().map_or(0, Record::unrest);
                 self.unasked = self.unasked.saturating_sub(u32::from(after < before));
             }
-            Move::Drop(id) => {
-                let Keeper { seen, flight, .. } = self.node(id).keeper.clone();
-                let based = self.record.clone();
-                self.node_mut(id).keeper = Keeper { seen, based, flight, ..Keeper::default() };
-            }
-            Move::Send(id) => {
-                self.budget.flights -= 1;
-                self.look(id, true, self.judgement(id), false);
-                self.base(id);
-                let keeper = &mut self.node_mut(id).keeper;
-                keeper.flight = keeper.pending.take().map(|action| Flight { action, stale: false });
-            }
-            Move::Land(id) => {
-                if let Some(Flight { action, stale }) = self.node_mut(id).keeper.flight.take()
-                    && (!stale || self.flaw == Flaw::BlindWrite)
-                {
-                    self.store(id, action);
-                }
-            }
+            Move::Drop(_) | Move::Send(_) | Move::Land(_) => self.mail(change),
             Move::Feed(id) => self.feed(id),
             Move::Tear(id) => {
                 self.budget.tears -= 1;
@@ -92,6 +74,32 @@ impl World {
             }
         }
         self.acknowledge();
+    }
+
+    /// What a keeper sends to the store is lost, or on its way, or there.
+    fn mail(&mut self, change: Move) {
+        match change {
+            Move::Drop(id) => {
+                let Keeper { seen, flight, .. } = self.node(id).keeper.clone();
+                let based = self.record.clone();
+                self.node_mut(id).keeper = Keeper { seen, based, flight, ..Keeper::default() };
+            }
+            Move::Send(id) => {
+                self.budget.flights -= 1;
+                self.look(id, true, self.judgement(id), false);
+                self.base(id);
+                let keeper = &mut self.node_mut(id).keeper;
+                keeper.flight = keeper.pending.take().map(|action| Flight { action, stale: false });
+            }
+            Move::Land(id) => {
+                if let Some(Flight { action, stale }) = self.node_mut(id).keeper.flight.take()
+                    && (!stale || self.flaw == Flaw::BlindWrite)
+                {
+                    self.store(id, action);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// What the keeper of `id` makes of time in `change`.
@@ -342,10 +350,8 @@ impl World {
             Action::Clone(from) | Action::Rewind(from) | Action::Anew(from) => {
                 self.remake(id, from, &action, half)
             }
-            // Stale, so refused. The lease is a matter of time, of which there is none here.
-            Action::Write { .. } | Action::Report { .. } | Action::TakeOver { .. } | Action::Renew { .. } => {
-            }
-            Action::Start => {}
+            // A write that comes here is stale, so refused. The lease is a matter of time, of which there is none here.
+            _ => {}
         }
     }
 
