@@ -33,6 +33,10 @@ pub struct Objectives {
     pub latency: Option<Latency>,
     /// What may be lost at peak load without scaling out.
     pub survive: Vec<Scope>,
+    /// `survive: []`: nothing, not even what an availability asks for when `survive` is left out. Absent in what was stored
+    /// before it could be said.
+    #[serde(default)]
+    pub survive_nothing: bool,
     /// Longest time without service after losing one scope.
     pub rto: PerScope,
     /// Newest data that may be lost with one scope.

@@ -17,6 +17,7 @@ pub(crate) fn reserves_by_default(app: &App) -> bool {
     asked.is_some_and(|down| down <= SURVIVE_ZONE_FROM * (1.0 + 1e-9))
         && app.placement.zones > 1
         && app.objectives.survive.is_empty()
+        && !app.objectives.survive_nothing
 }
 
 /// Refuses numbers no plan can be made from. `spec` has checked the file, but a plan can be asked for by
@@ -82,7 +83,7 @@ fn check_service(service: &Service) -> Result<(), PlanError> {
 }
 
 /// What one service asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Need {
     /// `None`: the file does not say, and `scale.min` is taken to be enough.
     load: Option<Carried>,
@@ -92,7 +93,7 @@ pub(crate) struct Need {
 }
 
 /// A load and what one replica takes of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Carried {
     /// Requests/s.
     peak: f64,

@@ -111,11 +111,12 @@ impl<'c> Lower<'c, '_> {
             Some(Typed::Money(value)) => Some(*value),
             _ => None,
         };
-        let survive = table.list("survive").unwrap_or_default().iter().filter_map(scope).collect();
+        let survive = table.list("survive");
         Objectives {
             availability,
             latency: table.table("latency").and_then(|latency| self.latency(latency)),
-            survive,
+            survive: survive.unwrap_or_default().iter().filter_map(scope).collect(),
+            survive_nothing: survive.is_some_and(<[_]>::is_empty),
             rto: per_scope(table.table("rto")),
             rpo: per_scope(table.table("rpo")),
             budget,

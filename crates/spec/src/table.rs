@@ -97,7 +97,8 @@ static OBJECTIVES: Shape = Shape::of(&[
     Field::optional(
         "survive",
         Kind::List(&SURVIVE),
-        "What may be lost at peak load without scaling out; a hard demand.",
+        "What may be lost at peak load without scaling out; a hard demand. `[]`: nothing; left out: an availability of 99.9% or \
+         more over several zones means `[zone]`.",
     )
     .hint("write a list: `survive: [zone]`"),
     Field::optional(

@@ -349,6 +349,14 @@ fn a_plan_without_the_reserve_by_default_says_so_and_is_verified_as_one() {
     assert_eq!(verify(&app, &options(), &stored).unwrap().terms, terms);
     stored["certificate"]["proof"]["terms"]["unreserved"] = false.into();
     assert!(verify(&app, &options(), &stored).is_err());
+    // `survive: []` in the file says the same.
+    let mut said = app.clone();
+    said.objectives.survive_nothing = true;
+    let same = certified(&said, &options()).unwrap();
+    assert_eq!(same.plan.usd_month, planned.plan.usd_month);
+    let stored = to_json(&same.plan, Some(&same.proof), 0.0);
+    assert_eq!(verify(&said, &options(), &stored).unwrap().terms, Terms::default());
+    assert!(verify(&app, &options(), &stored).is_err(), "the file without it asks for more");
 }
 
 /// The whole catalogue, not the few types of the other tests.

@@ -48,10 +48,11 @@ impl<'a> Rules<'a> {
             assumptions = assumptions.pessimistic();
         }
         let survive = &app.objectives.survive;
+        let left_out = survive.is_empty() && !app.objectives.survive_nothing;
         // 99.9 % or more over several zones keeps a reserve for one of them unless the file says what to survive.
         let strict =
             app.objectives.availability.is_some_and(|asked| asked.unavailability <= 1e-3 * (1.0 + 1e-9));
-        let by_default = strict && survive.is_empty() && app.placement.zones > 1 && !terms.unreserved;
+        let by_default = strict && left_out && app.placement.zones > 1 && !terms.unreserved;
         let (zone, node) = (by_default || survive.contains(&Scope::Zone), survive.contains(&Scope::Node));
         Ok(Rules { app, assumptions, zone, node, sizes: RefCell::default() })
     }

@@ -390,6 +390,19 @@ fn defaults_follow_what_the_file_says() {
 }
 
 #[test]
+fn nothing_that_is_to_be_survived_is_not_the_same_as_nothing_said() {
+    let objectives = |text: &str| {
+        let text = format!("name: x\nobjectives: {{ {text} }}\nservices: {{ web: {{ command: [a] }} }}\n");
+        read(&text, "evenkeel.yaml").app.unwrap().objectives
+    };
+    for (text, nothing) in
+        [("survive: []", true), ("survive: [node]", false), ("availability: 99.95%", false)]
+    {
+        assert_eq!(objectives(text).survive_nothing, nothing, "{text}");
+    }
+}
+
+#[test]
 fn line_ends_marks_and_encodings_do_not_matter_or_are_said() {
     let plain = read(DESIGN, "a");
     let crlf = read(&DESIGN.replace('\n', "\r\n"), "a");
