@@ -31,7 +31,7 @@ pub enum Command {
         /// The code
         code: String,
     },
-    /// Show the architecture that meets the objectives, what it costs, and why
+    /// Show the architecture that meets the objectives, what it costs, and why; when none does, what would have to give
     Plan(PlanArgs),
     /// Play years of failures against a plan and against the real rules of its databases; exit with 4 when they contradict
     /// what was computed

@@ -22,7 +22,7 @@ Exit codes:
   0   done
   1   an error in the file, the flags or the environment
   2   changes are pending; only with `--detailed-exitcode`
-  3   no architecture meets the objectives or the budget
+  3   no architecture meets the objectives or the budget; `plan` says why, and what would have to give
   4   an objective was missed, or what a plan claims is not shown
   5   a drill was stopped by its safety limit
   70  a bug in evenkeel";

@@ -176,6 +176,85 @@ fn a_budget_that_buys_nothing_has_an_exit_code_of_its_own() {
     folder.run(&["plan", "small.yaml", "--provider", "nimbus"]).fails("nimbus", "aws");
 }
 
+/// The shop for a cloud, with something of it written otherwise.
+fn shop_with(folder: &Folder, name: &str, changes: &[(&str, &str)]) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop/cloud.yaml");
+    let mut text = fs::read_to_string(path).unwrap();
+    for (old, new) in changes {
+        assert!(text.contains(old), "{old}");
+        text = text.replace(old, new);
+    }
+    folder.file(name, text);
+}
+
+#[test]
+fn nothing_that_fits_says_what_would_do_and_each_way_does() {
+    let folder = Folder::new("relaxed");
+    let cases: &[(&str, &[(&str, &str)], &str, &[&[&str]])] = &[
+        ("low", &[("budget: 900", "budget: 300")], "the budget is 300.00", &[&["budget"]]),
+        ("high", &[("99.95%", "99.99%")], "availability 99.990% was asked", &[&["availability"]]),
+        (
+            "small",
+            &[("min: 6, max: 9", "min: 1, max: 3"), ("budget: 900 USD/month", "budget: 1000 USD/month")],
+            "the budget is 1000.00",
+            &[&["budget"], &["scale.max"]],
+        ),
+        ("short", &[("zone: 60s", "zone: 1s")], "`rto: { zone: 1s }` was asked", &[&["rto.zone"]]),
+        (
+            "two",
+            &[("99.95%", "99.999%"), ("budget: 900", "budget: 100")],
+            "availability 99.9990% was asked",
+            &[&["availability", "budget"]],
+        ),
+    ];
+    for (name, changes, missed, expected) in cases {
+        let file = format!("{name}.yaml");
+        shop_with(&folder, &file, changes);
+        let told = folder.run(&["plan", &file]).code(3).data;
+        let head = if expected[0].len() == 1 { "what would do, each alone" } else { "what would do together" };
+        assert!(told.contains(missed) && told.contains(head), "{told}");
+        let json = folder.run(&["plan", &file, "--json"]).code(3).json();
+        let ways = json["relaxed"]["ways"].as_array().unwrap();
+        let named: Vec<Vec<&str>> = ways
+            .iter()
+            .map(|way| {
+                let changes = way["changes"].as_array().unwrap().iter();
+                changes.map(|change| change["objective"].as_str().unwrap()).collect()
+            })
+            .collect();
+        assert_eq!(named, *expected, "{name}: {json}");
+        for way in ways {
+            let changes = way["changes"].as_array().unwrap().iter();
+            let what_if: Vec<&str> =
+                changes.map(|change| change["what_if"].as_str().unwrap()).collect();
+            let json = folder.run(&["plan", &file, "--what-if", &what_if.join(", "), "--json"]).code(0).json();
+            assert_eq!(json["after"]["usd_month"], way["usd_month"], "{name}: {way}");
+            assert_eq!(way["exact"], true);
+        }
+        folder.run(&["plan", &file, "--html", "page.html"]).code(3);
+        let page = fs::read_to_string(folder.0.join("page.html")).unwrap();
+        assert!(page.contains("<h2>What would do") && page.contains("--what-if"), "{name}");
+    }
+    let fits = folder.run(&["plan", shop(), "--provider", "aws", "--json"]).code(0).json();
+    assert_eq!(fits["relaxed"], serde_json::json!({ "ways": [], "cut": false }));
+    // A change with which nothing fits is told about, too.
+    let told = folder.run(&["plan", "low.yaml", "--what-if", "budget 200"]).code(3).data;
+    assert!(told.contains("objectives: missed -> missed") && told.contains("what would do, each alone"), "{told}");
+}
+
+#[test]
+fn nothing_is_survived_when_the_file_says_so() {
+    let folder = Folder::new("survive nothing");
+    let text = fs::read_to_string(shop()).unwrap();
+    assert!(text.contains("survive: [zone]"));
+    folder.file("nothing.yaml", text.replace("survive: [zone]", "survive: []"));
+    let of = |words: &[&str]| folder.run(&[&["plan", "nothing.yaml", "--provider", "aws"][..], words].concat());
+    assert!(!of(&[]).code(0).data.contains("`survive` was left out"));
+    assert_eq!(of(&["--what-if", "survive nothing"]).code(0).data, "what if: survive nothing\n\nno changes\n");
+    of(&["-o", "plan.json"]).code(0);
+    of(&["--verify", "plan.json"]).code(0);
+}
+
 #[test]
 fn what_a_change_would_cost_is_told_beside_the_plan() {
     let folder = Folder::new("what if");

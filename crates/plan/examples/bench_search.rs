@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use model::{
-    App, AppName, Availability, Bytes, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu, Objectives,
+    App, AppName, Availability, Bytes, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu, Money, Objectives,
     Placement, Probe, Rate, Region, Resources, Run, Scale, Service, ServiceName, Template,
 };
-use plan::{Catalog, Options, certified, rivals, to_json, verify};
+use plan::{Catalog, Options, Terms, certified, relaxed, rivals, to_json, verify};
 
 /// Rounds of each time; the median is told.
 const ROUNDS: usize = 15;
@@ -57,7 +57,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             median(2)
         );
     }
+    would_do()?;
     savings()
+}
+
+/// How long it takes to find what would do when nothing fits.
+fn would_do() -> Result<(), Box<dyn std::error::Error>> {
+    for (services, regions, max) in [
+        (1, "", 99),
+        (3, "", 99),
+        (3, "", 2),
+        (20, "eu-central-1", 99),
+        (20, "eu-central-1", 2),
+        (64, "", 99),
+        (64, "", 2),
+    ] {
+        for (what, percent, usd) in [("too dear", 99.95, 1.0), ("too available and too dear", 99.9999, 1.0)] {
+            let mut app = app(services, regions, percent)?;
+            app.objectives.budget = Some(Money::from_usd(usd));
+            app.services.iter_mut().for_each(|service| service.scale.max = max);
+            let options = Options { catalog: Catalog::shipped(), provider: None };
+            let clock = Instant::now();
+            let found = relaxed(&app, &options, &Terms::default())?;
+            println!(
+                "{services} services of at most {max}, {what}: {} that would do, {:.0} ms; {:?}",
+                found.ways.len(),
+                clock.elapsed().as_secs_f64() * 1e3,
+                found.ways.iter().map(|one| (one.changes.len(), one.exact)).collect::<Vec<_>>()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What two simpler ways to plan cost more.

@@ -18,8 +18,9 @@ pub const FORMS: &[(&str, &str)] = &[
     ("prices [PROVIDER] +20%", "every price of the catalogue, or those of one provider"),
     ("availability 99.99%", "`objectives.availability`, or `availability none`"),
     ("budget 500", "`objectives.budget` in USD/month, or `budget none`"),
-    ("survive zone", "`objectives.survive`: `zone`, `node` or `nothing`"),
+    ("survive zone", "`objectives.survive`: `zone`, `node`, `zone node` or `nothing`"),
     ("rto zone 30s", "`objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise"),
+    ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
     ("standbys [DATABASE] 1", "`standbys` of every database, or of one"),
     ("zones 2", "`placement.zones`"),
     ("assume zone_outage.hours 12", "one of `assume:`"),
@@ -74,8 +75,9 @@ enum What {
     Prices(Of, f64),
     Availability(Option<Availability>),
     Budget(Option<Money>),
-    Survive(Option<Scope>),
+    Survive(Vec<Scope>),
     Recovery { time: bool, scope: Scope, asked: Option<Duration> },
+    ScaleMax(Of, u32),
     Standbys(Of, u8),
     Zones(u8),
     Assume(String, f64),
@@ -128,11 +130,12 @@ impl FromStr for Change {
             "prices" => read.named().map(|(of, by)| Ok(What::Prices(of, read.factor(by)?))),
             "availability" => read.one().map(|value| Ok(What::Availability(read.or_none(value)?))),
             "budget" => read.budget().map(|value| Ok(What::Budget(value?))),
-            "survive" => read.one().map(|value| Ok(What::Survive(read.survived(value)?))),
+            "survive" => read.some().map(|scopes| Ok(What::Survive(read.survived(scopes)?))),
             "rto" | "rpo" => read.two().map(|(scope, value)| {
                 let (scope, asked) = (read.scope(scope)?, read.or_none(value)?);
                 Ok(What::Recovery { time: verb == "rto", scope, asked })
             }),
+            "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
             "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.number(value)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
             "assume" => {
@@ -159,6 +162,11 @@ impl<'t> Words<'t> {
 
     fn one(&self) -> Option<&'t str> {
         if let [one] = self.rest { Some(one) } else { None }
+    }
+
+    /// One or more.
+    fn some(&self) -> Option<&'t [&'t str]> {
+        (!self.rest.is_empty()).then_some(self.rest)
     }
 
     fn two(&self) -> Option<(&'t str, &'t str)> {
@@ -241,12 +249,15 @@ impl<'t> Words<'t> {
         }
     }
 
-    fn survived(&self, word: &str) -> Result<Option<Scope>, ChangeError> {
-        match word {
-            "nothing" => Ok(None),
-            "zone" | "node" => self.scope(word).map(Some),
-            _ => Err(self.wrong(word, "`zone`, `node` or `nothing`")),
+    fn survived(&self, words: &[&str]) -> Result<Vec<Scope>, ChangeError> {
+        if words == ["nothing"] {
+            return Ok(Vec::new());
         }
+        let scope = |word: &&str| match *word {
+            "zone" | "node" => self.scope(word),
+            _ => Err(self.wrong(word, "`zone`, `node` or `nothing`")),
+        };
+        words.iter().map(scope).collect()
     }
 }
 
@@ -276,15 +287,15 @@ impl Change {
             What::Prices(of, factor) => return self.prices(options, of, *factor),
             What::Availability(asked) => objectives.availability = *asked,
             What::Budget(budget) => objectives.budget = *budget,
-            What::Survive(scope) => {
-                objectives.survive.retain(|scope| *scope == Scope::Region);
-                objectives.survive.extend(*scope);
+            What::Survive(scopes) => {
+                objectives.survive.clone_from(scopes);
                 // Said to be nothing is not the same as not said.
-                terms.unreserved = scope.is_none();
+                objectives.survive_nothing = scopes.is_empty();
             }
             What::Recovery { time, scope, asked } => {
                 *of_scope(if *time { &mut objectives.rto } else { &mut objectives.rpo }, *scope) = *asked;
             }
+            What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
             What::Zones(zones) => app.placement.zones = *zones,
             What::Assume(name, value) => drop(app.assume.insert(name.clone(), *value)),
@@ -373,6 +384,15 @@ impl Change {
             }
             _ => Ok(()),
         }
+    }
+
+    fn scale_max(&self, app: &mut App, of: &Of, max: u32) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for service in app.services.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            service.scale.max = max;
+            count += 1;
+        }
+        self.changed(count, of, "service", "scale")
     }
 
     fn standbys(&self, app: &mut App, of: &Of, standbys: u8) -> Result<(), ChangeError> {

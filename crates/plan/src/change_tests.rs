@@ -253,8 +253,9 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           prices [PROVIDER] +20%       every price of the catalogue, or those of one provider
           availability 99.99%          `objectives.availability`, or `availability none`
           budget 500                   `objectives.budget` in USD/month, or `budget none`
-          survive zone                 `objectives.survive`: `zone`, `node` or `nothing`
+          survive zone                 `objectives.survive`: `zone`, `node`, `zone node` or `nothing`
           rto zone 30s                 `objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise
+          scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one
           zones 2                      `placement.zones`
           assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));

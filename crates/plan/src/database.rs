@@ -76,6 +76,25 @@ fn failover_s(database: &Database, assumptions: &Assumptions) -> Option<f64> {
     assumptions.at(prior, Level::Mid).ok()
 }
 
+/// How long a node or a zone is gone that nothing takes over for, in seconds.
+fn repair_s(scope: Scope, assumptions: &Assumptions) -> f64 {
+    // The names are those of the table, which a test reads.
+    let name = if scope == Scope::Node { "database_node.hours" } else { "zone_outage.hours" };
+    assumptions.at(name, Level::Mid).unwrap_or(0.0) * 3_600.0
+}
+
+/// How long databases may be without service when a node or a zone is lost: of each the takeover and the repair.
+pub(crate) fn recoveries(app: &App, scope: Scope, assumptions: &Assumptions) -> Vec<Duration> {
+    let taken_over = app.databases.iter().filter_map(|database| failover_s(database, assumptions));
+    let repaired = app.databases.iter().map(|_| repair_s(scope, assumptions));
+    taken_over.chain(repaired).map(|seconds| Duration((seconds * 1e3).ceil() as u64)).collect()
+}
+
+/// How much of what was written databases may lose and still keep an `rpo`: of each what its mode promises.
+pub(crate) fn losses(app: &App) -> Vec<Duration> {
+    app.databases.iter().filter_map(|database| database.mode().rpo_ms()).map(Duration).collect()
+}
+
 fn seconds(ms: Option<u64>) -> Option<f64> {
     ms.map(|ms| ms as f64 / 1e3)
 }
@@ -243,9 +262,6 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
 /// Every objective that a database misses, one sentence each.
 pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<String> {
     let mut missed = Vec::new();
-    // The names are those of the table, which a test reads.
-    let hours = |name| assumptions.at(name, Level::Mid).unwrap_or(0.0);
-    let (node_hours, zone_hours) = (hours("database_node.hours"), hours("zone_outage.hours"));
     let objectives = &app.objectives;
     for database in &app.databases {
         let name = &database.name;
@@ -260,9 +276,8 @@ pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<St
             }
             let of = |per: &model::PerScope| if scope == Scope::Node { per.node } else { per.zone };
             if let Some(asked) = of(&objectives.rto) {
-                let repair = if scope == Scope::Node { node_hours } else { zone_hours };
-                let seconds =
-                    failover_s(database, assumptions).filter(|_| goes_on).unwrap_or(repair * 3_600.0);
+                let seconds = failover_s(database, assumptions).filter(|_| goes_on);
+                let seconds = seconds.unwrap_or_else(|| repair_s(scope, assumptions));
                 if seconds * 1e3 > asked.0 as f64 {
                     let takes = Duration((seconds * 1e3) as u64);
                     let how =

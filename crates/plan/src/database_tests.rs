@@ -288,7 +288,7 @@ fn two_copies_and_a_witness_lose_nothing_and_outlive_a_zone() {
     assert_eq!((plan.databases[0].mode, nodes(&plan).as_str()), (Mode::Quorum, "db-1 a, db-2 b, db-3 c"));
     assert_eq!(plan.databases[0].database.witness_number(), Some(3));
     expect!["`db` acknowledges a write when 2 of its 3 nodes have it, two copies of the data and a witness, which holds the log alone and never becomes primary: losing any 1 loses nothing, and losing the primary stops writes for about 2 s; losing 2 stops them"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
-    let page = crate::render(&plan, 100, false);
+    let page = crate::render(&plan, &crate::Relaxed::default(), 100, false);
     assert!(
         page.contains("db  postgres:15, 2 copies and a witness, quorum  (db-1 in a, db-2 in b, db-3 in c)"),
         "{page}"
@@ -308,7 +308,7 @@ fn two_nodes_are_planned_and_their_loss_is_said() {
     let plan = made(&with(shop(), 1));
     assert_eq!(plan.databases[0].mode, Mode::Lease);
     expect!["`db` has one standby, which follows behind: when the machine of its primary is lost, the standby takes over within 10s and at most the last 8s of writes are lost (RPO > 0); `witness: true` or `standbys: 2` loses nothing and takes over in about 2 s"].assert_eq(plan.why.iter().find(|line| line.contains("`db`")).unwrap());
-    let page = crate::render(&plan, 100, false);
+    let page = crate::render(&plan, &crate::Relaxed::default(), 100, false);
     assert!(page.contains("db  postgres:15, 2 nodes, lease, RPO 8s  (db-1 in a, db-2 in b)"), "{page}");
     let single = made(&with(shop(), 0));
     expect![

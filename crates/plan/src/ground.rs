@@ -75,6 +75,22 @@ impl<'a> Ground<'a> {
         Ok(Catalog { regions: regions.collect(), ..Catalog::default() })
     }
 
+    /// The same prices for another file, on other terms. The prices stay as these terms have raised them.
+    ///
+    /// # Errors
+    /// As [`Ground::new`].
+    pub(crate) fn asking<'s>(&'s self, app: &'s App, terms: &Terms) -> Result<Ground<'s>, PlanError> {
+        size::check(app)?;
+        Ok(Ground {
+            app,
+            terms: terms.clone(),
+            request: Request::new(app, terms)?,
+            assumptions: terms.assumptions(app)?,
+            catalog: Cow::Borrowed(&self.catalog),
+            provider: self.provider,
+        })
+    }
+
     /// The same with other assumptions.
     pub(crate) fn assuming(&self, assumptions: Assumptions) -> Ground<'_> {
         Ground { assumptions, ..self.selling(Cow::Borrowed(&self.catalog)) }

@@ -97,7 +97,7 @@ pub(crate) fn made(app: &App) -> Plan {
 
 #[track_caller]
 pub(crate) fn page(plan: &Plan, expect: Expect) {
-    expect.assert_eq(&render(plan, 100, false));
+    expect.assert_eq(&render(plan, &Relaxed::default(), 100, false));
 }
 
 #[test]
@@ -234,12 +234,12 @@ fn a_plan_for_a_cloud_reads_well() {
 #[test]
 fn colour_adds_nothing_but_escapes_and_narrow_pages_hold() {
     let plan = made(&cloud());
-    let mut coloured = render(&plan, 100, true);
+    let mut coloured = render(&plan, &Relaxed::default(), 100, true);
     for style in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"] {
         coloured = coloured.replace(style, "");
     }
-    assert_eq!(coloured, render(&plan, 100, false));
-    assert!(!render(&plan, 0, false).is_empty());
+    assert_eq!(coloured, render(&plan, &Relaxed::default(), 100, false));
+    assert!(!render(&plan, &Relaxed::default(), 0, false).is_empty());
 }
 
 /// Feasible beats infeasible; among feasible ones cheaper, among the others more available is better.
@@ -402,7 +402,7 @@ fn a_risk_that_nothing_leads_to_is_told_as_that() {
     };
     plan.risks =
         vec![risk("rpo: { zone: 0s }", 0.0), risk("rpo: { node: 0s }", 2e-5), risk("rto: { zone: 1m }", 0.2)];
-    let page = render(&plan, 100, false);
+    let page = render(&plan, &Relaxed::default(), 100, false);
     let told = page.split("\n\n").find(|part| part.starts_with("recovery objectives missed")).unwrap();
     expect![[r#"
         recovery objectives missed, times a year

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use model::{Availability, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
 
+use crate::explain::{Relaxed, ways};
 use crate::size::shares;
 
 /// Narrowest page that is still laid out; a smaller `width` is taken as this.
@@ -72,10 +73,10 @@ impl Page {
     }
 }
 
-/// The plan as a page of at most `width` columns where words allow it. Without `colour` there is no escape
+/// The plan as a page of at most `width` columns where words allow it, with what would do for what it misses. Without `colour` there is no escape
 /// sequence in it, and nothing is said by colour alone.
 #[must_use]
-pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
+pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> String {
     let mut page = Page::new(width, colour);
     let zones: Vec<&str> = plan.zones.iter().map(|zone| zone.as_str()).collect();
     let number = if plan.number.0 == 0 { String::new() } else { format!(" #{}", plan.number.0) };
@@ -88,6 +89,8 @@ pub fn render(plan: &Plan, width: usize, colour: bool) -> String {
     page.line(&format!("{title}: {place}, zones {}", zones.join(" ")));
     summary(&mut page, plan);
     page.items("missed", &plan.missed);
+    let (head, would_do) = ways(relaxed, plan.provider == "local");
+    page.items(head, &would_do);
     services(&mut page, plan);
     databases(&mut page, plan);
     bill(&mut page, plan);

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use model::{App, Plan};
-use plan::{Explained, PlanError, Planned, Speed, Terms};
+use plan::{Explained, PlanError, Planned, Relaxed, Speed, Terms};
 
 use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
@@ -35,11 +35,13 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
     }
     let mut planned = if args.why || args.html.is_some() {
         Made::Explained(plan::explain(&app, &options, &terms, &today).map_err(no_plan)?)
-    } else if json {
-        Made::Plain(plan::certified_on(&app, &options, &terms).map_err(no_plan)?, Vec::new())
     } else {
-        let (planned, speeds) = plan::with_speeds(&app, &options, &terms).map_err(no_plan)?;
-        Made::Plain(planned, speeds)
+        let (planned, speeds) = match json {
+            true => (plan::certified_on(&app, &options, &terms).map_err(no_plan)?, Vec::new()),
+            false => plan::with_speeds(&app, &options, &terms).map_err(no_plan)?,
+        };
+        let relaxed = would_do(&app, &options, &terms, &planned.plan)?;
+        Made::Plain { planned, speeds, relaxed }
     };
     let solve_ms = started.elapsed().as_secs_f64() * 1e3;
     let running = running(site)?;
@@ -56,23 +58,36 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
     Ok(if pending && args.detailed_exitcode { ExitCode::from(exit::PENDING) } else { ExitCode::SUCCESS })
 }
 
+/// What would do when `plan` misses an objective.
+pub fn would_do(
+    app: &App,
+    options: &plan::Options,
+    terms: &Terms,
+    plan: &Plan,
+) -> anyhow::Result<Relaxed> {
+    if plan.feasible {
+        return Ok(Relaxed::default());
+    }
+    plan::relaxed(app, options, terms).map_err(no_plan)
+}
+
 /// A plan, with its reasons when somebody asked for them.
 enum Made {
-    Plain(Planned, Vec<Speed>),
+    Plain { planned: Planned, speeds: Vec<Speed>, relaxed: Relaxed },
     Explained(Explained),
 }
 
 impl Made {
     fn planned(&mut self) -> &mut Planned {
         match self {
-            Made::Plain(planned, _) => planned,
+            Made::Plain { planned, .. } => planned,
             Made::Explained(explained) => &mut explained.planned,
         }
     }
 
     fn parts(&self) -> (&Planned, Option<&Explained>) {
         match self {
-            Made::Plain(planned, _) => (planned, None),
+            Made::Plain { planned, .. } => (planned, None),
             Made::Explained(explained) => (&explained.planned, Some(explained)),
         }
     }
@@ -80,14 +95,23 @@ impl Made {
     /// What would be the cheapest if machines that nobody measured are faster.
     fn speeds(&self) -> &[Speed] {
         match self {
-            Made::Plain(_, speeds) => speeds,
+            Made::Plain { speeds, .. } => speeds,
             Made::Explained(explained) => &explained.reasons.speeds,
+        }
+    }
+
+    /// What would do for what is missed.
+    fn relaxed(&self) -> &Relaxed {
+        match self {
+            Made::Plain { relaxed, .. } => relaxed,
+            Made::Explained(explained) => &explained.relaxed,
         }
     }
 
     fn json(&self, solve_ms: f64) -> anyhow::Result<serde_json::Value> {
         let (planned, explained) = self.parts();
         let mut json = plan::to_json(&planned.plan, Some(&planned.proof), solve_ms);
+        json["relaxed"] = serde_json::to_value(self.relaxed())?;
         if let Some(explained) = explained {
             json["reasons"] = serde_json::to_value(&explained.reasons)?;
         }
@@ -150,7 +174,7 @@ fn show(
     let (planned, explained) = made.parts();
     let terminal = std::io::stdout().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-    say::data(plan::render(&planned.plan, width(), colour))?;
+    say::data(plan::render(&planned.plan, made.relaxed(), width(), colour))?;
     if let Some(faster) = plan::faster(planned, made.speeds()) {
         say::data(format_args!("\n{faster}\n"))?;
     }
@@ -270,7 +294,7 @@ fn running(site: &Site) -> anyhow::Result<Option<Plan>> {
 }
 
 /// Columns of the terminal; without one, what fits into a mail.
-fn width() -> usize {
+pub fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(100).min(120)
 }

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use model::{App, Plan};
-use plan::{Change, Terms};
+use plan::{Change, Relaxed, Terms};
 
 use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
 use crate::say;
 
-use super::plan::no_plan;
+use super::plan::{no_plan, would_do};
 
 /// Prints what changes from the plan of `app` to that of the changed one.
 ///
@@ -32,10 +32,13 @@ pub fn run(
     let words = words(&changes);
     let after = plan::certified_on(&changed, &options, &terms).map_err(no_plan);
     let after = after.with_context(|| format!("there is no plan with `{words}`"))?.plan;
+    let relaxed = would_do(&changed, &options, &terms, &after)?;
     if json {
-        say::data(format_args!("{}\n", told(&changes, &before, &after)))?;
+        say::data(format_args!("{}\n", told(&changes, (&before, &after), &relaxed)?))?;
     } else {
-        say::data(format_args!("what if: {words}\n\n{}", plan::diff(&before, &after)))?;
+        let difference = plan::diff(&before, &after);
+        let would_do = plan::would_do(&relaxed, &after, super::plan::width());
+        say::data(format_args!("what if: {words}\n\n{difference}{would_do}"))?;
     }
     Ok(if after.feasible { ExitCode::SUCCESS } else { ExitCode::from(exit::INFEASIBLE) })
 }
@@ -55,15 +58,21 @@ fn words(changes: &[Change]) -> String {
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn told(changes: &[Change], before: &Plan, after: &Plan) -> serde_json::Value {
+fn told(
+    changes: &[Change],
+    (before, after): (&Plan, &Plan),
+    relaxed: &Relaxed,
+) -> anyhow::Result<serde_json::Value> {
     let whole = |plan: &Plan| plan::to_json(plan, None, 0.0);
-    serde_json::json!({
+    let mut changed = whole(after);
+    changed["relaxed"] = serde_json::to_value(relaxed)?;
+    Ok(serde_json::json!({
         "kind": "what_if",
         "format_version": 1,
         "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "usd_month_more": after.usd_month.usd() - before.usd_month.usd(),
         "downtime_min_year_more": after.availability.downtime_min_year() - before.availability.downtime_min_year(),
         "before": whole(before),
-        "after": whole(after),
-    })
+        "after": changed,
+    }))
 }

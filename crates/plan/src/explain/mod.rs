@@ -4,7 +4,9 @@
 //! is done only for those who ask.
 
 mod frontier;
+mod ladder;
 mod place;
+mod relax;
 mod sensitivity;
 mod text;
 mod worth;
@@ -20,8 +22,10 @@ use crate::{Options, PlanError, Planned, Terms};
 
 pub use frontier::{Frontier, Rung};
 pub use place::{Part, Placed};
+pub use relax::{Given, Relaxation, Relaxed, relaxed};
 pub use sensitivity::{End, Sensitivity, Speed};
-pub use text::{faster, reasons};
+pub(crate) use text::ways;
+pub use text::{faster, reasons, would_do};
 pub use worth::Worth;
 
 /// A plan and what is to be said about it.
@@ -33,6 +37,8 @@ pub struct Explained {
     pub places: Vec<Placed>,
     /// The rest.
     pub reasons: Reasons,
+    /// What would do when an objective is missed.
+    pub relaxed: Relaxed,
 }
 
 /// What a plan hangs on, and what others would cost.
@@ -78,10 +84,14 @@ pub fn explain(app: &App, options: &Options, terms: &Terms, today: &str) -> Resu
         prices: sensitivity::prices(&ground, &best, today)?,
         speeds: sensitivity::speeds(&ground, &best)?,
         frontier: frontier::frontier(&space, &best),
-        worth: worth::worth(&ground, &space, &best, options)?,
+        worth: worth::worth(&ground, &space, &best)?,
     };
     let places = place::places(app, &best);
-    Ok(Explained { planned: best.planned, places, reasons })
+    let relaxed = match best.planned.plan.feasible {
+        true => Relaxed::default(),
+        false => relax::missing(&ground, &space)?,
+    };
+    Ok(Explained { planned: best.planned, places, reasons, relaxed })
 }
 
 /// As [`crate::certified_on`], with what would be the cheapest if machines that nobody measured are faster than they are

@@ -2,12 +2,62 @@
 
 use std::fmt::Write as _;
 
-use super::{Cheapest, End, Explained, Frontier, Sensitivity, Speed};
+use super::{Cheapest, End, Explained, Frontier, Given, Relaxation, Relaxed, Sensitivity, Speed};
 use crate::Planned;
 use crate::render::{Page, cents, minutes};
 
 /// Assumptions that move less than this many minutes a year, and change no winner, are told together.
 const SMALL_MIN: f64 = 0.05;
+
+/// What would do when an objective is missed: a head, and a sentence for each way.
+pub(crate) fn ways(relaxed: &Relaxed, is_local: bool) -> (&'static str, Vec<String>) {
+    let mut told: Vec<String> = relaxed.ways.iter().map(|one| relaxation(one, is_local)).collect();
+    let Some(first) = relaxed.ways.first() else { return ("", told) };
+    if relaxed.cut {
+        told.push("there may be other ways: the file is large, and not everything was tried".to_owned());
+    }
+    let what_if: Vec<&str> = first.changes.iter().map(|given| given.what_if.as_str()).collect();
+    let which = if relaxed.ways.len() > 1 { "the first of these" } else { "this" };
+    told.push(format!("`--what-if \"{}\"` shows what changes with {which}", what_if.join(", ")));
+    let head = match first.changes.len() {
+        1 => "what would do, each alone",
+        _ => "what would do together, as nothing does alone",
+    };
+    (head, told)
+}
+
+/// What would do for what `plan` misses, below its difference to another; empty when nothing is missed.
+#[must_use]
+pub fn would_do(relaxed: &Relaxed, plan: &model::Plan, width: usize) -> String {
+    let mut page = Page::new(width, false);
+    let (head, told) = ways(relaxed, plan.provider == "local");
+    page.items(head, &told);
+    page.text
+}
+
+fn relaxation(relaxation: &Relaxation, is_local: bool) -> String {
+    let changes: Vec<String> = relaxation.changes.iter().map(given).collect();
+    let available = model::Availability { unavailability: relaxation.unavailability };
+    let price = match is_local {
+        true => available.to_string(),
+        false => format!("{:.2} USD/month, {available}", relaxation.usd_month),
+    };
+    let cut = if relaxation.exact { "" } else { "; less may do" };
+    format!("{} ({price}){cut}", changes.join(", and "))
+}
+
+fn given(given: &Given) -> String {
+    let of = given.of.as_ref().map(|of| format!(" of `{of}`")).unwrap_or_default();
+    let as_written = |value: &str| match given.objective.split_once('.') {
+        // Other keys of `scale` stay as they are.
+        Some((table, key)) if table != "scale" => format!("`{table}: {{ {key}: {value} }}`"),
+        _ => format!("`{}: {value}`", given.objective),
+    };
+    match &given.becomes {
+        Some(becomes) => format!("{}{of} instead of {}", as_written(becomes), given.asked),
+        None => format!("without {}{of}", as_written(&given.asked)),
+    }
+}
 
 /// What is said below a plan for those who ask why: a page of at most `width` columns where words allow it.
 #[must_use]

@@ -7,8 +7,8 @@ use super::{Cheapest, cheapest};
 use crate::compose::{self, Best};
 use crate::ground::Ground;
 use crate::search::{Limits, Space};
+use crate::PlanError;
 use crate::size::Survive;
-use crate::{Options, PlanError};
 
 /// The plan without one objective.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,7 +25,6 @@ pub(super) fn worth(
     ground: &Ground<'_>,
     space: &Space<'_>,
     best: &Best<'_>,
-    options: &Options,
 ) -> Result<Vec<Worth>, PlanError> {
     let (app, limits) = (ground.app, best.limits);
     let mut all = Vec::new();
@@ -51,7 +50,7 @@ pub(super) fn worth(
         add(reserve.to_owned(), cheapest(space, none, best));
     }
     for (objective, app) in relaxed(app) {
-        let other = Ground::new(&app, options, &ground.terms)?;
+        let other = ground.asking(&app, &ground.terms)?;
         // What is kept in reserve stays, whatever it follows from.
         let found =
             cheapest(&other.space()?, Limits { survive: limits.survive, ..compose::limits(&other) }, best);

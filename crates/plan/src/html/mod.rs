@@ -53,6 +53,7 @@ pub fn html(explained: &Explained, made: &str) -> String {
     let title = format!("{}: the plan", escaped(plan.app.as_str()));
     let body = [
         head::head(explained, made),
+        words::would_do(explained),
         picture::picture(explained),
         bars::bill(plan),
         bars::causes(plan),

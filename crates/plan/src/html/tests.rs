@@ -3,7 +3,7 @@ use model::{Ingress, Money, ServiceName};
 use super::*;
 use crate::change::tests::shop_with_a_database;
 use crate::tests::{cloud, options, service, shop};
-use crate::{Terms, explain};
+use crate::{Given, Relaxation, Relaxed, Terms, explain};
 
 const TODAY: &str = "2026-11-29";
 
@@ -77,6 +77,8 @@ fn what_is_missed_stands_at_the_top() {
     whole(&page);
     let (top, _) = page.split_once("What runs where").unwrap();
     assert!(top.contains("an objective is missed") && top.contains("the budget is 10.00 USD/month"), "{top}");
+    assert!(top.contains("<h2>What would do, each alone</h2>"), "{top}");
+    assert!(top.contains("<li><code>budget: 248 USD/month</code> instead of 10.00 USD/month"), "{top}");
     app.objectives.availability = "99.9999%".parse().ok();
     whole(&super::tests::page(&app));
 }
@@ -108,6 +110,15 @@ fn markup_in_the_file_stays_text() {
     (part.machine, part.of) = (Some(evil.to_owned()), evil.to_owned());
     explained.places[1].machines[0].node = Some(evil.to_owned());
     explained.planned.proof.catalogue = evil.to_owned();
+    let given = Given {
+        objective: evil.into(),
+        of: Some(evil.into()),
+        asked: evil.into(),
+        becomes: Some(evil.into()),
+        what_if: evil.into(),
+    };
+    let way = Relaxation { changes: vec![given], usd_month: 1.0, unavailability: 0.1, exact: false };
+    explained.relaxed = Relaxed { ways: vec![way], cut: true };
     let reasons = &mut explained.reasons;
     for row in &mut reasons.assumptions {
         (row.name, row.what, row.unit) = (evil.into(), evil.into(), evil.into());

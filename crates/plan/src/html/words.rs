@@ -1,7 +1,7 @@
 //! What is best said in sentences: why this, what each objective costs, what is assumed, what is certain.
 
 use super::{escaped, sentence};
-use crate::explain::Explained;
+use crate::explain::{Explained, ways};
 use crate::render::percent_up;
 
 pub(super) fn words(explained: &Explained) -> String {
@@ -24,6 +24,16 @@ pub(super) fn words(explained: &Explained) -> String {
     html += &section("Machines that nobody measured", &speeds(explained));
     html += &section("What is assumed", &plan.assumed.iter().map(|line| sentence(line)).collect::<Vec<_>>());
     html + &foot(explained)
+}
+
+/// What would do for what is missed; nothing when nothing is.
+pub(super) fn would_do(explained: &Explained) -> String {
+    let (head, told) = ways(&explained.relaxed, explained.planned.plan.provider == "local");
+    let mut title: String = head.to_owned();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    section(&title, &told.iter().map(|line| sentence(line)).collect::<Vec<_>>())
 }
 
 fn section(title: &str, items: &[String]) -> String {

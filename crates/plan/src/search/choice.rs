@@ -155,6 +155,22 @@ pub(crate) fn least<'a>(
     allowed.map(|(kind, size)| price(place, kind, size).0).min()
 }
 
+/// Whether `scale.max` keeps away a size of the service that would be tried without it.
+pub(crate) fn held_back(kinds: &[Kind<'_>], need: &Need, zones: u32, limits: Limits) -> bool {
+    kinds.iter().any(|kind| {
+        let size = need.size(kind.peak, zones, SPARE_MAX, limits.survive, kind.slots);
+        size.replicas < size.base.saturating_add(SPARE_MAX)
+    })
+}
+
+/// Whether `scale.max` allows any size of the service.
+pub(crate) fn is_sized(kinds: &[Kind<'_>], need: &Need, zones: u32, limits: Limits) -> bool {
+    kinds.iter().any(|kind| {
+        let size = need.size(kind.peak, zones, 0, limits.survive, kind.slots);
+        size.base <= size.replicas
+    })
+}
+
 /// Keeps the choices that no other one beats in price and in every set of zones.
 ///
 /// Proof that nothing is lost: the unavailability of the whole grows with each service's probability of too few replicas

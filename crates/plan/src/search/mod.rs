@@ -12,6 +12,7 @@ mod market;
 mod rival;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use model::{App, Money, Service};
 
@@ -21,14 +22,14 @@ use crate::chance::Assumptions;
 use crate::database;
 use crate::odds::Odds;
 use crate::proof::{Closed, Topology};
-use crate::size::{Request, Survive};
+use crate::size::{Need, Request, Survive};
 
 pub(crate) use choice::Choice;
 pub(crate) use market::{DISK_GB, Market, balancer_units, machine_month, slots, speed};
 pub use rival::{Rivals, rivals};
 
 use branch::EQUAL;
-use choice::{Kind, Layouts, Place, choices, keep_undominated, kinds, least};
+use choice::{Kind, Layouts, Place, choices, held_back, is_sized, keep_undominated, kinds, least};
 use frame::{Bound, Frame};
 
 /// Work before the search stops and says how far from the optimum it may be, in multiplications: some tenths of a second.
@@ -67,12 +68,24 @@ pub(crate) struct Effort {
     pub(crate) open: Option<Money>,
     /// See [`WORK_MAX`].
     work: u64,
+    /// What costs more is not looked at.
+    ceiling: Option<Money>,
 }
 
 impl Effort {
     /// For a search beside the main one, which may take a fraction of its work.
     pub(crate) fn aside() -> Effort {
         Effort { work: WORK_MAX / 8 * 7, ..Effort::default() }
+    }
+
+    /// The same for a search in which only plans up to this cost count.
+    pub(crate) fn up_to(self, ceiling: Option<Money>) -> Effort {
+        Effort { ceiling, ..self }
+    }
+
+    /// Whether everything that costs at least `bound`, in millionths of a dollar, costs too much.
+    fn is_above(&self, bound: f64) -> bool {
+        self.ceiling.is_some_and(|ceiling| bound > ceiling.0 as f64 + 0.5)
     }
 
     /// `times` branches below which the first `depth` services are chosen were closed.
@@ -89,12 +102,12 @@ pub(crate) struct Space<'a> {
     pub(crate) request: &'a Request,
     pub(crate) markets: Vec<Market<'a>>,
     pub(crate) assumptions: Assumptions,
-    odds: BTreeMap<u32, Odds>,
+    odds: Rc<BTreeMap<u32, Odds>>,
     /// Services in the order of branching: by name, so that the order of the file changes nothing.
     pub(crate) order: Vec<usize>,
     /// By market, by service in the order of branching.
-    kinds: Vec<Vec<Vec<Kind<'a>>>>,
-    layouts: Layouts,
+    kinds: Vec<Vec<Rc<[Kind<'a>]>>>,
+    layouts: Rc<Layouts>,
     /// Numbers of zones in which the databases miss fewest objectives: none, if that can be had.
     fitting: Vec<u32>,
 }
@@ -137,14 +150,48 @@ impl<'a> Space<'a> {
         let mut order: Vec<usize> = (0..app.services.len()).collect();
         order.sort_by(|&a, &b| app.services[a].name.cmp(&app.services[b].name));
         let of = |market: Market<'a>| {
-            order.iter().map(|&index| kinds(market, &app.services[index], &request.needs[index])).collect()
+            let each = order.iter().map(|&index| (&app.services[index], &request.needs[index]));
+            each.map(|(service, need)| kinds(market, service, need).into()).collect()
         };
         let kinds = markets.iter().map(|&market| of(market)).collect();
-        let misses = |zones: u32| database::misses(app, request, zones, &assumptions);
-        let fewest = all.iter().map(|&zones| misses(zones)).min();
-        let fitting = all.into_iter().filter(|&zones| Some(misses(zones)) == fewest).collect();
-        let layouts = Layouts::default();
+        let (odds, layouts) = (Rc::new(odds), Rc::new(Layouts::default()));
+        let fitting = fitting(app, request, all, &assumptions);
         Ok(Space { app, request, markets, assumptions, odds, order, kinds, layouts, fitting })
+    }
+
+    /// The same for a file with other objectives, or another `scale.max`, without computing again what these do not change;
+    /// `None`: the file differs in more than that.
+    pub(crate) fn asking<'n>(&self, app: &'n App, request: &'n Request) -> Option<Space<'n>>
+    where
+        'a: 'n,
+    {
+        let (old, new) = (&self.app.placement, &app.placement);
+        let parts = |app: &'n App| app.services.iter().map(|service| (&service.name, service.resources));
+        let same = old == new && self.app.databases == app.databases && self.app.assume == app.assume;
+        if !(same && parts(self.app).eq(parts(app))) {
+            return None;
+        }
+        let of = |(&market, all): (&Market<'a>, &Vec<Rc<[Kind<'a>]>>)| -> Vec<Rc<[Kind<'n>]>> {
+            let each = all.iter().zip(&self.order).map(|(known, &index)| {
+                let need = &request.needs[index];
+                match *need == self.request.needs[index] {
+                    true => Rc::clone(known),
+                    false => kinds(market, &app.services[index], need).into(),
+                }
+            });
+            each.collect()
+        };
+        Some(Space {
+            app,
+            request,
+            markets: self.markets.clone(),
+            assumptions: self.assumptions.clone(),
+            odds: Rc::clone(&self.odds),
+            order: self.order.clone(),
+            kinds: self.markets.iter().zip(&self.kinds).map(of).collect(),
+            layouts: Rc::clone(&self.layouts),
+            fitting: fitting(app, request, self.odds.keys().copied().collect(), &self.assumptions),
+        })
     }
 
     /// The model for so many zones of one of the markets.
@@ -166,7 +213,7 @@ impl<'a> Space<'a> {
         for draft in drafts {
             let market = self.markets[draft.market];
             let too_dear = found.best.as_ref().is_some_and(|best| draft.least > best.cost);
-            if too_dear {
+            if too_dear || effort.is_above(draft.least.0 as f64) {
                 let bound = Closed::Bound { usd_month: draft.least.usd(), multiplier: 0.0 };
                 found.close(market, draft.zones, bound);
                 continue;
@@ -208,7 +255,27 @@ impl<'a> Space<'a> {
         found
     }
 
-    fn topologies(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+    /// Whether `scale.max` of a service, by its place in the file, keeps any size of it away.
+    pub(crate) fn held_back(&self, service: usize, limits: Limits) -> bool {
+        self.sized(service).any(|(kinds, need, zones)| held_back(kinds, need, zones, limits))
+    }
+
+    /// Whether `scale.max` of a service, by its place in the file, keeps all sizes of it away.
+    pub(crate) fn is_too_small(&self, service: usize, limits: Limits) -> bool {
+        !self.sized(service).any(|(kinds, need, zones)| is_sized(kinds, need, zones, limits))
+    }
+
+    /// What a service can be run on in each topology.
+    fn sized(&self, service: usize) -> impl Iterator<Item = (&[Kind<'a>], &Need, u32)> {
+        let place = self.order.iter().position(|&index| index == service);
+        let of = move |(market, zones): (usize, u32)| {
+            Some((&*self.kinds[market][place?], &self.request.needs[service], zones))
+        };
+        self.topologies().filter_map(of)
+    }
+
+    /// Regions with numbers of zones.
+    pub(crate) fn topologies(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         let zones = |market: &Market<'a>| market.zones(self.app.placement.zones);
         self.markets
             .iter()
@@ -272,6 +339,14 @@ impl<'a> Space<'a> {
     }
 }
 
+/// Those of `zones` in which the databases miss fewest objectives.
+fn fitting(app: &App, request: &Request, mut zones: Vec<u32>, assumptions: &Assumptions) -> Vec<u32> {
+    let misses = |zones: u32| database::misses(app, request, zones, assumptions);
+    let fewest = zones.iter().map(|&zones| misses(zones)).min();
+    zones.retain(|&zones| Some(misses(zones)) == fewest);
+    zones
+}
+
 impl<'a> Found<'a> {
     fn close(&mut self, market: Market<'_>, zones: u32, closed: Closed) {
         let (provider, region) = (market.provider().to_owned(), market.region().to_owned());
@@ -281,12 +356,13 @@ impl<'a> Found<'a> {
     /// Searches one topology, unless its bound shows that nothing in it is cheaper, or as cheap and safer.
     fn search(&mut self, frame: &Frame<'a, '_>, names: &[Service], effort: &mut Effort) {
         let multiplier = frame.multiplier;
-        if let (Some(best), Bound::Cost(bound)) =
-            (&self.best, frame.bound(0, frame.fixed.0 as f64, &frame.nothing()))
-        {
+        if let Bound::Cost(bound) = frame.bound(0, frame.fixed.0 as f64, &frame.nothing()) {
             let safest = frame.odds.total(frame.least_down(0, &frame.nothing()));
-            let cost = best.cost.0 as f64;
-            if bound > cost + 0.5 || (bound > cost - 0.5 && safest >= best.down * (1.0 - EQUAL)) {
+            let beaten = self.best.as_ref().is_some_and(|best| {
+                let cost = best.cost.0 as f64;
+                bound > cost + 0.5 || (bound > cost - 0.5 && safest >= best.down * (1.0 - EQUAL))
+            });
+            if beaten || effort.is_above(bound) {
                 let usd_month = bound / 1e6;
                 return self.close(frame.market, frame.zones, Closed::Bound { usd_month, multiplier });
             }
@@ -300,4 +376,4 @@ impl<'a> Found<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,16 +13,16 @@ use crate::tests::{cloud, few, service};
 use crate::{Options, certified, to_json, verify};
 
 /// A random application that is small enough to try everything.
-struct Case {
-    app: App,
-    catalog: Catalog,
+pub(crate) struct Case {
+    pub(crate) app: App,
+    pub(crate) catalog: Catalog,
 }
 
 fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
     of[dice.below(of.len() as u64) as usize]
 }
 
-fn case(seed: u64) -> Case {
+pub(crate) fn case(seed: u64) -> Case {
     let mut dice = Dice::from_seed(seed);
     let mut app = cloud();
     app.objectives.budget = None;
