@@ -190,7 +190,8 @@ fn shop_with(folder: &Folder, name: &str, changes: &[(&str, &str)]) {
 #[test]
 fn nothing_that_fits_says_what_would_do_and_each_way_does() {
     let folder = Folder::new("relaxed");
-    let cases: &[(&str, &[(&str, &str)], &str, &[&[&str]])] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a [&'a [&'a str]]);
+    let cases: &[Case<'_>] = &[
         ("low", &[("budget: 900", "budget: 300")], "the budget is 300.00", &[&["budget"]]),
         ("high", &[("99.95%", "99.99%")], "availability 99.990% was asked", &[&["availability"]]),
         (
@@ -211,7 +212,8 @@ fn nothing_that_fits_says_what_would_do_and_each_way_does() {
         let file = format!("{name}.yaml");
         shop_with(&folder, &file, changes);
         let told = folder.run(&["plan", &file]).code(3).data;
-        let head = if expected[0].len() == 1 { "what would do, each alone" } else { "what would do together" };
+        let head =
+            if expected[0].len() == 1 { "what would do, each alone" } else { "what would do together" };
         assert!(told.contains(missed) && told.contains(head), "{told}");
         let json = folder.run(&["plan", &file, "--json"]).code(3).json();
         let ways = json["relaxed"]["ways"].as_array().unwrap();
@@ -225,9 +227,9 @@ fn nothing_that_fits_says_what_would_do_and_each_way_does() {
         assert_eq!(named, *expected, "{name}: {json}");
         for way in ways {
             let changes = way["changes"].as_array().unwrap().iter();
-            let what_if: Vec<&str> =
-                changes.map(|change| change["what_if"].as_str().unwrap()).collect();
-            let json = folder.run(&["plan", &file, "--what-if", &what_if.join(", "), "--json"]).code(0).json();
+            let what_if: Vec<&str> = changes.map(|change| change["what_if"].as_str().unwrap()).collect();
+            let json =
+                folder.run(&["plan", &file, "--what-if", &what_if.join(", "), "--json"]).code(0).json();
             assert_eq!(json["after"]["usd_month"], way["usd_month"], "{name}: {way}");
             assert_eq!(way["exact"], true);
         }
@@ -239,7 +241,10 @@ fn nothing_that_fits_says_what_would_do_and_each_way_does() {
     assert_eq!(fits["relaxed"], serde_json::json!({ "ways": [], "cut": false }));
     // A change with which nothing fits is told about, too.
     let told = folder.run(&["plan", "low.yaml", "--what-if", "budget 200"]).code(3).data;
-    assert!(told.contains("objectives: missed -> missed") && told.contains("what would do, each alone"), "{told}");
+    assert!(
+        told.contains("objectives: missed -> missed") && told.contains("what would do, each alone"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -248,9 +253,13 @@ fn nothing_is_survived_when_the_file_says_so() {
     let text = fs::read_to_string(shop()).unwrap();
     assert!(text.contains("survive: [zone]"));
     folder.file("nothing.yaml", text.replace("survive: [zone]", "survive: []"));
-    let of = |words: &[&str]| folder.run(&[&["plan", "nothing.yaml", "--provider", "aws"][..], words].concat());
+    let of =
+        |words: &[&str]| folder.run(&[&["plan", "nothing.yaml", "--provider", "aws"][..], words].concat());
     assert!(!of(&[]).code(0).data.contains("`survive` was left out"));
-    assert_eq!(of(&["--what-if", "survive nothing"]).code(0).data, "what if: survive nothing\n\nno changes\n");
+    assert_eq!(
+        of(&["--what-if", "survive nothing"]).code(0).data,
+        "what if: survive nothing\n\nno changes\n"
+    );
     of(&["-o", "plan.json"]).code(0);
     of(&["--verify", "plan.json"]).code(0);
 }

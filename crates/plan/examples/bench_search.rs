@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use model::{
-    App, AppName, Availability, Bytes, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu, Money, Objectives,
-    Placement, Probe, Rate, Region, Resources, Run, Scale, Service, ServiceName, Template,
+    App, AppName, Availability, Bytes, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu, Money,
+    Objectives, Placement, Probe, Rate, Region, Resources, Run, Scale, Service, ServiceName, Template,
 };
 use plan::{Catalog, Options, Terms, certified, relaxed, rivals, to_json, verify};
 

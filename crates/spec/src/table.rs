@@ -502,7 +502,7 @@ pub(crate) static DATABASE: Shape = Shape {
                 meant: &[("stop", "block"), ("async", "degrade"), ("continue", "degrade")],
             }),
             ("block", "what is acknowledged is never lost"),
-            "What a primary without a standby does with writes; `degrade` goes on after about 2 s, on one disk.",
+            "What a primary without a standby does with writes; `degrade` goes on after 2 to 4 s, on one disk.",
         ),
         Field::optional("reads", Kind::Table(&READS), "Reading from standbys.").not_run(),
         Field::optional("backup", Kind::Table(&BACKUP), "Copies of its data.")

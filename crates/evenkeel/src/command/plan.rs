@@ -59,12 +59,7 @@ pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode>
 }
 
 /// What would do when `plan` misses an objective.
-pub fn would_do(
-    app: &App,
-    options: &plan::Options,
-    terms: &Terms,
-    plan: &Plan,
-) -> anyhow::Result<Relaxed> {
+pub fn would_do(app: &App, options: &plan::Options, terms: &Terms, plan: &Plan) -> anyhow::Result<Relaxed> {
     if plan.feasible {
         return Ok(Relaxed::default());
     }

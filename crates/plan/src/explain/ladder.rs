@@ -190,7 +190,8 @@ impl Objective {
     pub(super) fn settled(&self, rung: Rung, usd_month: Money) -> Rung {
         match self {
             Objective::Budget => {
-                let usd = usd_month.0.div_euclid(1_000_000) + i64::from(usd_month.0.rem_euclid(1_000_000) > 0);
+                let usd =
+                    usd_month.0.div_euclid(1_000_000) + i64::from(usd_month.0.rem_euclid(1_000_000) > 0);
                 self::rung(format!("{usd} USD/month"), format!("budget {usd}"))
             }
             _ => rung,
@@ -243,7 +244,8 @@ fn more(what: &str, now: u8, most: u8) -> Vec<Vec<Rung>> {
 fn availabilities(asked: &Asked) -> Vec<Vec<Rung>> {
     let Some(own) = asked.app.objectives.availability else { return Vec::new() };
     let mut loose = percentages(own.unavailability);
-    let reserved = |rung: &Rung| asked.with(&rung.what_if).is_some_and(|changed| changed.reserves_by_default());
+    let reserved =
+        |rung: &Rung| asked.with(&rung.what_if).is_some_and(|changed| changed.reserves_by_default());
     let strict = loose.split_off(loose.partition_point(|rung| !reserved(rung)));
     loose.insert(0, none("availability none".to_owned()));
     [strict, loose].into_iter().filter(|run| !run.is_empty()).collect()
@@ -286,7 +288,8 @@ fn recoveries(asked: &Asked, key: &str, scope: Scope) -> Option<Vec<Rung>> {
     longer.sort_unstable();
     longer.dedup();
     let word = word(scope);
-    let rungs = longer.into_iter().rev().map(|value| rung(value.to_string(), format!("{key} {word} {value}")));
+    let rungs =
+        longer.into_iter().rev().map(|value| rung(value.to_string(), format!("{key} {word} {value}")));
     let unbounded = unbounded.then(|| none(format!("{key} {word} none")));
     Some(unbounded.into_iter().chain(rungs).collect())
 }

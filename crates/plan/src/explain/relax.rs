@@ -115,11 +115,7 @@ pub(super) fn missing(ground: &Ground<'_>, space: &Space<'_>) -> Result<Relaxed,
     let mut ways = Vec::new();
     for objective in objectives.iter().filter(|objective| !in_vain(objective)) {
         if let Some(found) = trials.tightest(objective, &asked)? {
-            ways.push(Relaxation::of(
-                vec![objective.given(&asked, &found.rung)],
-                &found.fit,
-                found.sure,
-            ));
+            ways.push(Relaxation::of(vec![objective.given(&asked, &found.rung)], &found.fit, found.sure));
         }
     }
     let mut cut = trials.cut;

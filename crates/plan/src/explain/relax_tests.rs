@@ -163,7 +163,9 @@ fn what_would_do_reads_well() {
         app
     };
     let budget = |usd: f64| Some(Money::from_usd(usd));
-    check(&with(cloud(), &|app| app.objectives.budget = budget(240.0)), expect![[r#"
+    check(
+        &with(cloud(), &|app| app.objectives.budget = budget(240.0)),
+        expect![[r#"
 
         what would do, each alone
           - `availability: 99.89%` instead of 99.950% (135.54 USD/month, 99.949%)
@@ -171,21 +173,28 @@ fn what_would_do_reads_well() {
           - `survive: [node]` instead of [zone], which 99.9% and more mean when it is left out (194.89
             USD/month, 99.974%)
           - `--what-if "availability 99.89%"` shows what changes with the first of these
-    "#]]);
-    check(&with(cloud(), &|app| app.objectives.availability = "99.99%".parse().ok()), expect![[r#"
+    "#]],
+    );
+    check(
+        &with(cloud(), &|app| app.objectives.availability = "99.99%".parse().ok()),
+        expect![[r#"
 
         what would do, each alone
           - `availability: 99.983%` instead of 99.990% (247.40 USD/month, 99.983%)
           - `--what-if "availability 99.983%"` shows what changes with this
-    "#]]);
-    check(&with(shop(), &|app| app.services[0].scale.max = 4), expect![[r#"
+    "#]],
+    );
+    check(
+        &with(shop(), &|app| app.services[0].scale.max = 4),
+        expect![[r#"
 
         what would do, each alone
           - `availability: 99.89%` instead of 99.950% (99.974%)
           - `survive: [node]` instead of [zone], which 99.9% and more mean when it is left out (99.974%)
           - `scale.max: 5` of `web` instead of 4 (99.983%)
           - `--what-if "availability 99.89%"` shows what changes with the first of these
-    "#]]);
+    "#]],
+    );
     check(
         &with(shop_with_a_database(), &|app| {
             app.objectives.rto.zone = Some(Duration(1_000));
@@ -266,7 +275,8 @@ fn what_was_not_tried_to_the_end_is_told_as_such() {
 #[test]
 fn many_that_have_to_give_together_are_told_from_one_plan() {
     let mut app = cloud();
-    app.services = (0..30).map(|index| service(&format!("s{index}"), 400.0 + 10.0 * f64::from(index))).collect();
+    app.services =
+        (0..30).map(|index| service(&format!("s{index}"), 400.0 + 10.0 * f64::from(index))).collect();
     app.services.iter_mut().for_each(|service| service.scale.max = 2);
     let found = relaxed(&app, &options(), &Terms::default()).unwrap();
     assert!(!found.ways.is_empty() && !found.cut, "{found:?}");

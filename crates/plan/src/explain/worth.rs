@@ -4,10 +4,10 @@ use model::{App, Scope};
 use serde::Serialize;
 
 use super::{Cheapest, cheapest};
+use crate::PlanError;
 use crate::compose::{self, Best};
 use crate::ground::Ground;
 use crate::search::{Limits, Space};
-use crate::PlanError;
 use crate::size::Survive;
 
 /// The plan without one objective.

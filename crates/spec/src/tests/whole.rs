@@ -62,6 +62,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                 survive: [
                     Zone,
                 ],
+                survive_nothing: false,
                 rto: PerScope {
                     node: Some(
                         Duration(
