@@ -80,8 +80,8 @@ impl World {
     fn mail(&mut self, change: Move) {
         match change {
             Move::Drop(id) => {
-                let Keeper { seen, flight, .. } = self.node(id).keeper.clone();
-                let based = self.record.clone();
+                let Keeper { seen, flight, based, .. } = self.node(id).keeper.clone();
+                let based = if self.comes_to_nothing(id) { based } else { self.record.clone() };
                 self.node_mut(id).keeper = Keeper { seen, based, flight, ..Keeper::default() };
             }
             Move::Send(id) => {

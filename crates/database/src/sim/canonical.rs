@@ -4,7 +4,7 @@
 //! record arrives in parts and commits are kept by a quorum: [`World::settle`] refuses budgets with `stale_looks` or
 //! `tears`, and lease mode.
 
-use super::world::{Keeper, Node, World};
+use super::world::{Keeper, Node, World, compares, is_promise};
 use crate::decide_unrest::{FLAP_POINTS, SHY_POINTS};
 use crate::{Action, Durable, Flaw, UNREST_MAX, holds};
 use model::{Lsn, Mode, NodeId, Nodes, Term};
@@ -34,14 +34,13 @@ impl World {
         self.forget_unrest();
     }
 
-    /// What a write was based on is asked while the record is still that, of a primary that goes by a quorum of its term: another
-    /// than the one that it is about to go by.
+    /// What a write was based on is asked while the record is still that, and of nobody but its primary: by then, or
+    /// later, when that goes by a quorum of its term and is about to go by another.
     fn forget_based(&mut self) {
-        let term = self.record.as_ref().map_or(0, |record| record.term);
-        for node in &mut self.nodes {
-            let asked = node.disk.sync.is_some_and(|set| set.term == term);
-            if node.keeper.based != self.record || !asked {
-                node.keeper.based = None;
+        let primary = self.record.as_ref().and_then(model::Record::primary);
+        for id in self.ids().iter() {
+            if Some(id) != primary || self.node(id).keeper.based != self.record {
+                self.node_mut(id).keeper.based = None;
             }
         }
     }
@@ -76,7 +75,8 @@ impl World {
             record.unrest.clear();
         }
         for node in &mut self.nodes {
-            let Keeper { pending, flight, .. } = &mut node.keeper;
+            let Keeper { pending, flight, based, .. } = &mut node.keeper;
+            based.iter_mut().for_each(|record| record.unrest.clear());
             for action in pending.iter_mut().chain(flight.iter_mut().map(|flight| &mut flight.action)) {
                 if let Action::Write { record, .. } = action {
                     record.unrest.clear();
@@ -85,20 +85,15 @@ impl World {
         }
     }
 
-    /// A write that will be refused does nothing when it is sent. Until then its keeper stands still, which one without
-    /// anything pending may do as well.
+    /// What comes to nothing is nothing pending.
     fn forget_pending(&mut self, id: NodeId) {
+        let nothing = self.comes_to_nothing(id);
         let blind = self.flaw == Flaw::BlindWrite;
-        let witness = self.witnesses.has(id);
-        let Node { keeper, durable, disk, .. } = self.node_mut(id);
-        let leaves = witness || disk.upstream.is_some();
-        let compares = matches!(keeper.pending, Some(Action::Write { .. } | Action::Report { .. }));
-        let refused = compares && keeper.stale && !blind;
-        let promises = matches!(&keeper.pending, Some(Action::Persist(next)) if is_promise(durable, next));
-        if refused || promises && !leaves {
+        let keeper = &mut self.node_mut(id).keeper;
+        if nothing {
             keeper.pending = None;
         }
-        keeper.stale &= compares && keeper.pending.is_some();
+        keeper.stale &= keeper.pending.as_ref().is_some_and(compares);
         keeper.flight.take_if(|flight| flight.stale && !blind);
     }
 
@@ -138,10 +133,6 @@ impl World {
             self.missing = self.missing.without(primary);
         }
     }
-}
-
-fn is_promise(durable: &Durable, next: &Durable) -> bool {
-    *next == Durable { promised: next.promised, ..*durable }
 }
 
 impl Node {

@@ -455,8 +455,13 @@ impl Explorer {
         world.moves_of_keeper(id, &mut moves);
         world.moves_of_server(id, &mut moves);
         // A keeper that crashes before it acts, or whose message is lost, has done nothing: what may happen then may
-        // also happen when it has not looked.
-        moves.retain(|change| !matches!(change, Move::Feed(_) | Move::Drop(_)));
+        // also happen when it has not looked. But a primary's is unsure afterwards what it has written.
+        let primary = world.record.as_ref().and_then(Record::primary) == Some(id);
+        moves.retain(|change| match change {
+            Move::Feed(_) => false,
+            Move::Drop(_) => primary && !world.comes_to_nothing(id),
+            _ => true,
+        });
         let mut steps = Vec::with_capacity(moves.len());
         for change in moves {
             let mut outcomes = Vec::new();
@@ -694,9 +699,13 @@ impl Explorer {
 /// What others notice of `change`, if it depends on the record, the documents and its own node alone; else `None`.
 fn touches(world: &World, change: Move) -> Option<Touch> {
     let id = match change {
-        Move::Quit(_) | Move::Hear(..) | Move::Miss(_) | Move::Look(_) | Move::Send(_) | Move::Write(_) => {
-            return Some(Touch::Nothing);
-        }
+        Move::Quit(_)
+        | Move::Hear(..)
+        | Move::Miss(_)
+        | Move::Look(_)
+        | Move::Drop(_)
+        | Move::Send(_)
+        | Move::Write(_) => return Some(Touch::Nothing),
         Move::Kill(id) | Move::Lose(id) => return Some(Touch::Gone(id)),
         Move::Want(_) => return Some(Touch::Written),
         Move::Act(id) | Move::Suspect(id) | Move::CallOff(id) | Move::Do(id) | Move::Land(id) => id,

@@ -427,6 +427,18 @@ impl World {
         self.budget.flights > 0 && writes && self.node(id).keeper.flight.is_none()
     }
 
+    /// Whether what `id` has decided changes nothing when it is carried out: a write that will be refused, or a promise, as
+    /// `promise_at_once` has it. Until then its keeper stands still, which one without anything pending may do as
+    /// well.
+    pub(super) fn comes_to_nothing(&self, id: NodeId) -> bool {
+        let Node { keeper, durable, disk, .. } = self.node(id);
+        let leaves = self.witnesses.has(id) || disk.upstream.is_some();
+        keeper.pending.as_ref().is_some_and(|pending| match pending {
+            Action::Persist(next) => is_promise(durable, next) && !leaves,
+            other => compares(other) && keeper.stale && self.flaw != Flaw::BlindWrite,
+        })
+    }
+
     /// Whether somebody may ask for a switch to `id`: there is a primary, another one, and no switch under way.
     pub(super) fn may_want(&self, id: NodeId) -> bool {
         let phase = self.record.as_ref().map(|record| record.phase);
@@ -527,4 +539,14 @@ impl World {
                 streams && other.disk.log == node.disk.log
             })
     }
+}
+
+/// Whether it is refused when what it rests on has changed meanwhile.
+pub(super) fn compares(action: &Action) -> bool {
+    matches!(action, Action::Write { .. } | Action::Report { .. })
+}
+
+/// Whether `next` is `durable` with another promise and nothing else.
+pub(super) fn is_promise(durable: &Durable, next: &Durable) -> bool {
+    *next == Durable { promised: next.promised, ..*durable }
 }
