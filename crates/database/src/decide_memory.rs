@@ -37,7 +37,7 @@ pub struct Peer {
     pub server_heard: Option<Moment>,
     /// Its host answers and says that neither keeper nor server is there.
     pub refused: bool,
-    /// The term whose primary it takes for dead.
+    /// The term whose primary it takes for dead; of that primary: that it can write nothing any more.
     pub suspects: Option<Term>,
 }
 
@@ -77,13 +77,14 @@ impl Memory {
         let since = self.phase_since(record, now);
         self.watch_standbys(view, record.term, now);
         let stuck = matches!(record.phase, Phase::Promoting { .. }) && since >= STUCK_MS;
-        let suspects =
-            stuck || record.primary().is_some_and(|primary| self.silent(primary, view.me, peers, now));
+        let suspects = stuck
+            || record.primary().is_some_and(|primary| self.lost(primary, record.term, view.me, peers, now));
         let recent = |at: Moment| now.ms_since(at) < OPINION_MS;
         let alike = |node: &NodeId| {
             let peer = peers.get(node).copied().unwrap_or_default();
             // One that is stuck together with the others needs nobody's opinion, only their presence.
-            peer.heard.is_some_and(recent) && (stuck || peer.suspects == Some(record.term))
+            let agrees = peer.suspects == Some(record.term) && record.primary() != Some(*node);
+            peer.heard.is_some_and(recent) && (stuck || agrees)
         };
         let others: Nodes = view.nodes.iter().filter(alike).collect();
         Judgement {
@@ -118,10 +119,19 @@ impl Memory {
         }
     }
 
-    fn silent(&self, primary: NodeId, me: NodeId, peers: &BTreeMap<NodeId, Peer>, now: Moment) -> bool {
+    /// Whether the primary of `term` is silent, refuses, or says itself that it is as good as dead.
+    fn lost(
+        &self,
+        primary: NodeId,
+        term: Term,
+        me: NodeId,
+        peers: &BTreeMap<NodeId, Peer>,
+        now: Moment,
+    ) -> bool {
         let peer = peers.get(&primary).copied().unwrap_or_default();
         let heard = peer.heard.max(peer.server_heard).unwrap_or_default().max(self.awake);
-        primary != me && (peer.refused || now.ms_since(heard) >= SUSPECT_MS)
+        let gives_up = peer.suspects == Some(term);
+        primary != me && (peer.refused || gives_up || now.ms_since(heard) >= SUSPECT_MS)
     }
 
     fn watch_standbys(&mut self, view: &View, term: Term, now: Moment) {

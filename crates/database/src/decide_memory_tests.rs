@@ -46,7 +46,8 @@ fn view(me: NodeId, phase: Phase, streaming: &[NodeId]) -> View {
 const SERVING: Phase = Phase::Serving { primary: A, handover: None };
 
 /// Plays a timeline of node 2: `900 tick` lets it look, `300 hear` has the primary's keeper heard, `400 answer` its
-/// server, `500 refuse` its host refuse, `600 agree` node 3 say that it suspects too, `700 wait` that it runs and waits. One line for each change.
+/// server, `500 refuse` its host refuse, `600 agree` node 3 say that it suspects too, `650 give-up` the primary say that it
+/// can write nothing, `700 wait` that it runs and waits. One line for each change.
 #[track_caller]
 fn check(timeline: &str, expected: Expect) {
     let (mut memory, mut peers) = (Memory::default(), BTreeMap::<NodeId, Peer>::new());
@@ -60,6 +61,7 @@ fn check(timeline: &str, expected: Expect) {
             "hear" => primary.heard = Some(now),
             "answer" => primary.server_heard = Some(now),
             "refuse" => primary.refused = true,
+            "give-up" => (primary.heard, primary.suspects) = (Some(now), Some(4)),
             "agree" => {
                 peers.insert(C, Peer { heard: Some(now), suspects: Some(4), ..Peer::default() });
             }
@@ -135,6 +137,18 @@ fn a_primary_whose_keeper_alone_is_gone_lives_as_long_as_its_server_answers() {
 fn a_host_that_refuses_is_believed_at_once() {
     check(
         "0 hear, 100 tick, 200 refuse, 250 agree",
+        expect![[r#"
+            0: suspects false, agree [2]
+            200: suspects true, agree [2]
+            250: suspects true, agree [2, 3]
+        "#]],
+    );
+}
+
+#[test]
+fn a_primary_that_gives_up_is_believed_and_is_nobody_to_agree_with() {
+    check(
+        "0 hear, 100 tick, 200 give-up, 250 agree, 300 hear",
         expect![[r#"
             0: suspects false, agree [2]
             200: suspects true, agree [2]

@@ -31,6 +31,11 @@ pub enum Note {
         /// Bytes in all.
         total_bytes: u64,
     },
+    /// Nothing that is written reaches the disk, and nothing fails either.
+    DiskHangs {
+        /// For so long, in seconds, in steps of ten.
+        seconds: u64,
+    },
     /// A standby's log is kept for it, and it does not come for it.
     SlotAway {
         /// The slot.
@@ -73,6 +78,12 @@ impl fmt::Display for Note {
             }
             Note::DiskLow { free_bytes, total_bytes } => {
                 write!(f, "its disk is almost full ({} of {} free)", Bytes(*free_bytes), Bytes(*total_bytes))
+            }
+            Note::DiskHangs { seconds } => {
+                write!(
+                    f,
+                    "its disk takes nothing since {seconds} s: the node does nothing until it does again"
+                )
             }
             Note::SlotAway { slot, away_ms, kept_bytes } => write!(
                 f,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Moment, NodeId, Nodes, ReignPhase};
+use model::{Moment, NodeId, Nodes, Record, ReignPhase};
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -352,8 +352,16 @@ impl Keeper {
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
         let mut judgement = self.memory.judge(&view, &seen, now);
         judgement.lease = self.tenancy.judge(&view, shared.lease);
-        let term = shared.record.as_ref().map(|kept| kept.value.term);
-        self.peers.say(term.filter(|_| judgement.suspects));
+        let record = shared.record.as_ref().map(|kept| &kept.value);
+        // Whoever cannot write would stand still in the midst of an effect, with the whole process, and as a primary nothing
+        // will be committed by it: it says so, and the others need no silence to take it for dead.
+        let hangs = self.local.disk.hangs().is_some();
+        let gives_up = hangs && record.and_then(Record::primary) == Some(self.local.options.node);
+        self.peers.say(record.map(|record| record.term).filter(|_| judgement.suspects || gives_up));
+        if hangs {
+            self.publish(&view, &judgement, &shared);
+            return Ok(Round::Calm);
+        }
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
         self.prepare_for_handover(&view)?;
@@ -395,7 +403,7 @@ impl Keeper {
     }
 
     /// The server, with whether a record of another quorum than that of `record` may be written already.
-    fn with_sent(&mut self, mut server: Server, record: Option<&crate::Kept<model::Record>>) -> Server {
+    fn with_sent(&mut self, mut server: Server, record: Option<&crate::Kept<Record>>) -> Server {
         if let (Server::Primary { sync, .. }, Some(record)) = (&mut server, record) {
             sync.unsure = *self.sent.get_or_insert(record.revision) >= record.revision;
         }

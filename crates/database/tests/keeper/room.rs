@@ -1,12 +1,13 @@
 //! Room on the disks: what is kept, what is given up, and what happens when nothing can be written.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use database::keeper::ServerState;
+use database::keeper::{Note, ServerState};
 use model::NodeId;
 use rustix::process::Signal;
 
+use super::failover::{count, is, write};
 use super::site::Site;
 
 /// Switches, one as soon as the one before is over.
@@ -140,5 +141,41 @@ async fn a_standby_that_can_never_be_whole_is_copied_anew() {
     site.until("its data counts as nothing", empty).await;
     site.start(primary);
     site.calm().await;
+    site.end().await;
+}
+
+/// Longer than keepers take a disk for one that is busy.
+const HANGS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Everything else about it answers: the server is asked for what is in memory, and the beats go out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_whose_disk_hangs_gives_up_and_comes_back() {
+    let Some(site) = Site::three("a disk that hangs").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, before) = site.primary().unwrap();
+    // Who opens a pipe for writing waits until somebody reads, as long as it takes.
+    let probe = site.folder(primary).join("disk.probe");
+    assert!(probe.exists(), "nobody tries the disk");
+    fs::remove_file(&probe).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &probe, rustix::fs::Mode::RWXU).unwrap();
+    let hung = Instant::now();
+    site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != primary)).await;
+    println!("MEASURED a disk that hangs: another primary after {:?}", hung.elapsed());
+    assert!(hung.elapsed() < HANGS_WITHIN, "another primary after {:?}", hung.elapsed());
+    write(&site, 5, 10).await;
+    let (_, after) = site.primary().unwrap();
+    assert_eq!(after.term, before.term + 1);
+    let status = site.status(primary);
+    assert!(status.notes.iter().any(|note| matches!(note, Note::DiskHangs { .. })), "{status:?}");
+    assert_eq!(status.promised, before.term, "it wrote to a disk that hangs");
+    let reader = std::thread::spawn({
+        let probe = probe.clone();
+        move || fs::read(probe)
+    });
+    site.until("no note", |site| site.status(primary).notes.is_empty()).await;
+    fs::remove_file(&probe).unwrap();
+    reader.join().unwrap().unwrap();
+    site.calm().await;
+    is(count(&site).await, 10);
     site.end().await;
 }
