@@ -6,7 +6,7 @@
 
 use super::world::{Keeper, Node, World, compares, is_promise};
 use crate::decide_unrest::{FLAP_POINTS, SHY_POINTS};
-use crate::{Action, Durable, Flaw, UNREST_MAX, holds};
+use crate::{Action, Flaw, UNREST_MAX, holds};
 use model::{Lsn, Mode, NodeId, Nodes, Term};
 
 impl World {
