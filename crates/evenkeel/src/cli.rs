@@ -101,6 +101,10 @@ pub struct PlanArgs {
     /// name
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
     pub without: Vec<String>,
+    /// Count what drills have shown: a file with verdicts, as `drill primary --json` prints them, one a line. They replace what is
+    /// assumed of a takeover, the more the more there are
+    #[arg(long, value_name = "VERDICTS")]
+    pub drills: Vec<PathBuf>,
     /// Plan for the bad end of every assumption, and for the upper end of every old or assumed price
     #[arg(long)]
     pub robust: bool,

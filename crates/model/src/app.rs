@@ -22,6 +22,18 @@ pub struct App {
     /// `assume`: priors of the plan by name, such as `zone_outage.hours`, each in its unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub assume: BTreeMap<String, f64>,
+    /// What drills have shown of these priors, by name. Not of the file: whoever plans gives the verdicts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, Seen>,
+}
+
+/// What was seen of a prior of the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How often.
+    pub count: u32,
+    /// How long it took altogether, in the unit of the prior; of a rate, in how many years.
+    pub exposure: f64,
 }
 
 /// `objectives`: what the deployment must keep. `None` is "not asked for".

@@ -26,7 +26,7 @@ mod warning;
 
 pub use app::{
     App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
-    Resources, Run, Scale, Scope, Service,
+    Resources, Run, Scale, Scope, Seen, Service,
 };
 pub use cluster::{
     AgentRecord, DataFrontRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord,

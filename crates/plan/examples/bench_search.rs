@@ -145,6 +145,7 @@ fn app(services: usize, region: &str, percent: f64) -> Result<App, Box<dyn std::
         databases: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
         assume: BTreeMap::new(),
+        seen: BTreeMap::new(),
     })
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn shop() -> App {
         databases: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
         assume: BTreeMap::new(),
+        seen: BTreeMap::new(),
     }
 }
 

@@ -25,12 +25,9 @@ impl Terms {
         Terms { pessimistic: Some(today.to_owned()), ..Terms::default() }
     }
 
-    /// The assumptions that apply to `app`: those of this version, and what the file sets, which has no band.
+    /// The assumptions that apply to `app`: those of [`Assumptions::of`].
     pub(crate) fn assumptions(&self, app: &App) -> Result<Assumptions, ChanceError> {
-        let mut all = Assumptions::default();
-        for (name, value) in &app.assume {
-            all.set(name, *value)?;
-        }
+        let all = Assumptions::of(app)?;
         Ok(if self.pessimistic.is_some() { all.pessimistic() } else { all })
     }
 

@@ -71,6 +71,7 @@ fn shop() -> App {
             to: ServiceName::new("web").unwrap(),
         }],
         assume: BTreeMap::new(),
+        seen: BTreeMap::new(),
     }
 }
 

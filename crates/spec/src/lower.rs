@@ -7,7 +7,7 @@ mod ingress;
 mod region;
 mod service;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{App, AppName, Latency, Objectives, PerScope, Placement, Region, Scope};
 
@@ -98,6 +98,7 @@ impl<'c> Lower<'c, '_> {
             databases,
             ingress,
             assume: root.table("assume").map(assume::priors).unwrap_or_default(),
+            seen: BTreeMap::new(),
         })
     }
 

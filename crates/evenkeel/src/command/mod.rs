@@ -10,6 +10,7 @@ mod export_cloud;
 mod failover;
 mod logs;
 mod plan;
+mod seen;
 mod serve;
 mod simulate;
 mod simulate_text;

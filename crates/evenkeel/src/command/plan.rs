@@ -18,11 +18,12 @@ use crate::wire::prices;
 use crate::wire::rollout;
 use crate::wire::site::{Site, write_whole};
 
-use super::{block_on, check, what_if};
+use super::{block_on, check, seen, what_if};
 
 /// Shows the plan, and against a running system the difference.
 pub fn run(args: &PlanArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
-    let (app, reading, _) = check::app(&args.file.file, site)?;
+    let (mut app, reading, _) = check::app(&args.file.file, site)?;
+    seen::learn(&mut app, &args.drills)?;
     let started = Instant::now();
     let options = options(&app, args.provider.as_deref(), site)?;
     let today = prices::date(SystemTime::now());

@@ -6,6 +6,7 @@
 
 use super::gamma::quantile;
 use super::{ChanceError, Outage};
+use model::App;
 
 /// What a prior counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +241,21 @@ impl Assumptions {
         Ok(Outage { per_year: part("per_year")?, hours: part("hours")? })
     }
 
+    /// Those that apply to `app`: of this version, what the file sets, which has no band, and what drills have shown.
+    ///
+    /// # Errors
+    /// As [`Assumptions::set`] and [`Assumptions::learn`].
+    pub fn of(app: &App) -> Result<Assumptions, ChanceError> {
+        let mut all = Assumptions::default();
+        for (name, value) in &app.assume {
+            all.set(name, *value)?;
+        }
+        for (name, seen) in &app.seen {
+            all.learn(name, seen.count, seen.exposure)?;
+        }
+        Ok(all)
+    }
+
     /// Somebody knows better: `value` replaces all three, in the unit of the prior.
     ///
     /// # Errors
@@ -287,6 +303,7 @@ impl Assumptions {
         let relative = (prior.high - prior.low).max(0.0) / (2.0 * 1.645 * prior.mid);
         if prior.mid <= 0.0 || relative < 1e-9 {
             // Somebody set it: that is no opinion to be changed by a drill.
+            prior.source.push_str("; what drills have shown is not counted");
             return Ok(());
         }
         let shape = relative.powi(-2) + seen;
@@ -300,14 +317,16 @@ impl Assumptions {
             (prior.low, prior.mid) = (scale / quantile(shape, 0.95), scale / shape);
             prior.high = scale / quantile(shape, 0.05);
         }
-        let of = if prior.unit == PerYear {
-            "years"
-        } else if prior.unit == Hours {
-            "hours"
-        } else {
-            "s"
+        for end in [&mut prior.low, &mut prior.mid, &mut prior.high] {
+            *end = three_digits(*end);
+        }
+        let of = match prior.unit {
+            PerYear => "years",
+            Hours => "h",
+            Seconds => "s",
         };
-        prior.source = format!("{count} seen in {exposure} {of}, before that: {}", prior.source);
+        let long = (exposure * 100.0).round() / 100.0;
+        prior.source = format!("{count} seen in {long} {of}, before that: {}", prior.source);
         Ok(())
     }
 
@@ -320,6 +339,13 @@ impl Assumptions {
         let known: Vec<&str> = self.priors.iter().map(|prior| prior.name).collect();
         ChanceError::Unknown { kind: "prior", name: name.to_owned(), known: known.join(" ") }
     }
+}
+
+/// To three significant digits: more is not known, and it is printed.
+fn three_digits(value: f64) -> f64 {
+    let text = format!("{value:.2e}");
+    // cannot fail: it was written as a number.
+    text.parse().unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -395,6 +421,8 @@ mod tests {
         let mut assumed = Assumptions::default();
         assumed.set("takeover_quorum.seconds", 3.0).unwrap();
         assumed.learn("takeover_quorum.seconds", 400, 400.0).unwrap();
-        assert_eq!(assumed.at("takeover_quorum.seconds", Level::Mid), Ok(3.0));
+        let set = assumed.get("takeover_quorum.seconds").unwrap();
+        assert_eq!((set.low, set.mid, set.high), (3.0, 3.0, 3.0));
+        assert_eq!(set.source, "set in the file; what drills have shown is not counted");
     }
 }

@@ -167,7 +167,8 @@ impl<'a> Space<'a> {
     {
         let (old, new) = (&self.app.placement, &app.placement);
         let parts = |app: &'n App| app.services.iter().map(|service| (&service.name, service.resources));
-        let same = old == new && self.app.databases == app.databases && self.app.assume == app.assume;
+        let known = |app: &'n App| (&app.databases, &app.assume, &app.seen);
+        let same = old == new && known(self.app) == known(app);
         if !(same && parts(self.app).eq(parts(app))) {
             return None;
         }

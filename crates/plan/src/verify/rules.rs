@@ -38,10 +38,7 @@ impl<'a> Rules<'a> {
     /// The rules for `app` on the terms of the certificate, whose assumptions must be those of this version and the file.
     pub(super) fn new(app: &'a App, proof: &Proof) -> Result<Rules<'a>, Refused> {
         let terms = &proof.terms;
-        let mut assumptions = Assumptions::default();
-        for (name, value) in &app.assume {
-            assumptions.set(name, *value).map_err(|error| refuse("the file", error.to_string()))?;
-        }
+        let mut assumptions = Assumptions::of(app).map_err(|error| refuse("the file", error.to_string()))?;
         let level = if terms.pessimistic.is_some() { Level::High } else { Level::Mid };
         stated(&assumptions, level, &proof.assumptions)?;
         if level == Level::High {

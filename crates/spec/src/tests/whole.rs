@@ -258,6 +258,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                 "zone_outage.hours": 4.0,
                 "zone_outage.per_year": 0.2,
             },
+            seen: {},
         }
     "#]]
     .assert_debug_eq(&reading.app.expect("no error"));
