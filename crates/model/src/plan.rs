@@ -132,6 +132,10 @@ pub struct Rejected {
     pub usd_month: Money,
     /// Its availability.
     pub availability: Availability,
+    /// Of one that is safer: what each minute of downtime that it avoids costs, in USD: twelve times what it costs more a month
+    /// over the minutes it is down less a year. `None`: it is not safer, nothing is paid, or it was stored before this was told.
+    #[serde(default)]
+    pub usd_per_avoided_min: Option<f64>,
     /// Why it was not taken.
     pub reason: String,
 }

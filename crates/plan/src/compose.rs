@@ -465,35 +465,60 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
             broken.push("the reserve for a loss");
         }
         let less = if is_local(&candidate) { "smaller" } else { "cheaper" };
-        found.push(reject(space, &candidate, format!("next {less}: it breaks {}", broken.join(" and "))));
+        let reason = format!("next {less}: it breaks {}", broken.join(" and "));
+        found.push(reject(space, &candidate, None, reason));
     }
     let safer = Limits { down: Some(chosen.down * (1.0 - SAFER)), ..limits };
-    if let Some(candidate) = space.cheapest(safer, &mut Effort::aside()).best {
-        let saved =
-            availability(chosen.down).downtime_min_year() - availability(candidate.down).downtime_min_year();
-        let more = bill(space.app, &candidate).0 - bill(space.app, chosen).0;
-        let price = match (is_local(&candidate), more) {
-            (true, _) => {
-                let replicas = candidate.cost.0 - chosen.cost.0;
-                format!("{replicas} more {}", if replicas == 1 { "replica" } else { "replicas" })
-            }
-            (false, 0) => "the same price".to_owned(),
-            (false, more) => format!("{} USD/month more", cents(Money(more).usd())),
-        };
-        found.push(reject(
-            space,
-            &candidate,
-            format!("next safer: {} minutes a year less for {price}", minutes(saved)),
-        ));
-    }
+    found.extend(
+        space
+            .cheapest(safer, &mut Effort::aside())
+            .best
+            .map(|candidate| safer_one(space, chosen, &candidate)),
+    );
     found
 }
 
-fn reject(space: &Space<'_>, candidate: &Candidate<'_>, reason: String) -> Rejected {
+/// The next safer plan, with what a minute that it avoids costs.
+fn safer_one(space: &Space<'_>, chosen: &Candidate<'_>, candidate: &Candidate<'_>) -> Rejected {
+    let saved =
+        availability(chosen.down).downtime_min_year() - availability(candidate.down).downtime_min_year();
+    let more = bill(space.app, candidate).0 - bill(space.app, chosen).0;
+    let each = match is_local(candidate) {
+        true => None,
+        false => usd_per_avoided_min(Money(more).usd(), saved),
+    };
+    let price = match (is_local(candidate), more, each) {
+        (true, ..) => {
+            let replicas = candidate.cost.0 - chosen.cost.0;
+            format!("{replicas} more {}", if replicas == 1 { "replica" } else { "replicas" })
+        }
+        (false, 0, _) => "the same price".to_owned(),
+        (false, more, Some(each)) => {
+            let more = cents(Money(more).usd());
+            format!("{more} USD/month more, {} USD for each minute avoided (over a year)", cents(each))
+        }
+        (false, more, None) => format!("{} USD/month more", cents(Money(more).usd())),
+    };
+    let reason = format!("next safer: {} minutes a year less for {price}", minutes(saved));
+    reject(space, candidate, each, reason)
+}
+
+/// What a minute of downtime that is avoided costs: twelve months of what is paid more over the minutes a year.
+pub(crate) fn usd_per_avoided_min(more_usd_month: f64, avoided_min_year: f64) -> Option<f64> {
+    (avoided_min_year > 0.0).then(|| more_usd_month * 12.0 / avoided_min_year)
+}
+
+fn reject(
+    space: &Space<'_>,
+    candidate: &Candidate<'_>,
+    usd_per_avoided_min: Option<f64>,
+    reason: String,
+) -> Rejected {
     Rejected {
         name: name(space.app, candidate),
         usd_month: bill(space.app, candidate),
         availability: availability(candidate.down),
+        usd_per_avoided_min,
         reason,
     }
 }

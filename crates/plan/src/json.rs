@@ -53,6 +53,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
             "name": other.name,
             "usd_month": other.usd_month.usd(),
             "unavailability": other.availability.unavailability,
+            "usd_per_avoided_min": other.usd_per_avoided_min,
             "reason": other.reason,
         })
     });

@@ -202,8 +202,9 @@ fn a_plan_for_a_cloud_reads_well() {
             not taken
               - next cheaper: it breaks the reserve for a loss (alicloud eu-central-1, 1 zone: web x5 on 3
                 ecs.c7.large; 194.89 USD/month, 99.974%)
-              - next safer: 0.1 minutes a year less for 1.41 USD/month more (alicloud eu-central-1, 2 zones: web
-                x6 on 2 ecs.c7.xlarge; 248.81 USD/month, 99.983%)
+              - next safer: 0.1 minutes a year less for 1.41 USD/month more, 133.69 USD for each minute avoided
+                (over a year) (alicloud eu-central-1, 2 zones: web x6 on 2 ecs.c7.xlarge; 248.81 USD/month,
+                99.983%)
 
             assumed
               - `survive` was left out: with 99.9% or more over several zones, losing any one of them at peak

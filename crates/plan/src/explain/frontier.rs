@@ -1,8 +1,9 @@
 //! Cost against availability: the cheapest plan for each of a ladder of availabilities.
 
+use model::Availability;
 use serde::Serialize;
 
-use crate::compose::{Best, SLACK, bill, is_local, name};
+use crate::compose::{Best, SLACK, bill, is_local, name, usd_per_avoided_min};
 use crate::search::{Effort, Limits, Space};
 use crate::size::Survive;
 
@@ -37,6 +38,9 @@ pub struct Rung {
     pub unavailability: f64,
     /// In the unit of the frontier.
     pub cost: f64,
+    /// USD for each minute of downtime that it avoids beside the rung below: twelve times what it costs more a month over the
+    /// minutes it is down less a year. `None`: it is the first, or nothing is paid.
+    pub usd_per_avoided_min: Option<f64>,
     /// What it is.
     pub name: String,
     /// Nothing cheaper is this available; else the search was cut short.
@@ -78,7 +82,12 @@ fn climb(space: &Space<'_>, limits: Limits, rungs: &mut Vec<Rung>) -> bool {
     let Some(found) = space.cheapest(limits, &mut effort).best else { return false };
     let cost = if is_local(&found) { found.cost.0 as f64 } else { bill(space.app, &found).usd() };
     let asked = limits.down.unwrap_or(1.0);
+    let min_year = |unavailability| Availability { unavailability }.downtime_min_year();
+    let below = rungs.last().filter(|_| !is_local(&found));
+    let usd_per_avoided_min = below.and_then(|below| {
+        usd_per_avoided_min(cost - below.cost, min_year(below.unavailability) - min_year(found.down))
+    });
     let (unavailability, name, exact) = (found.down, name(space.app, &found), effort.open.is_none());
-    rungs.push(Rung { asked, unavailability, cost, name, exact });
+    rungs.push(Rung { asked, unavailability, cost, usd_per_avoided_min, name, exact });
     true
 }

@@ -30,11 +30,11 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
               - `regions: [eu-central]` costs 100.06 USD/month (else gcp us-east4, 3 zones: web x5 on 3
                 n4-standard-2, api x2 on 2 n4-standard-2, db x3 on 3 n4-standard-2)
 
-            the cheapest for each availability, USD/month
+            the cheapest for each availability, USD/month; USD for each minute less than above
                   661.84     99.983%      86.1 min/year  <- this plan
-                  741.88     99.983%      86.0 min/year
-                  821.91     99.983%      85.9 min/year
-                  901.94     99.983%      85.9 min/year
+                  741.88     99.983%      86.0 min/year  6324.49 a minute less
+                  821.91     99.983%      85.9 min/year  16335.74 a minute less
+                  901.94     99.983%      85.9 min/year  39165.76 a minute less
 
             how much hangs on each assumption
               - 58.1 to 286.0 min/year for `deploy_failures.hours` of 0.05 to 1 hours; at 1: nothing keeps every
@@ -95,6 +95,42 @@ fn the_reasons_of_a_plan_for_this_machine_read_well() {
               - 85.6 to 85.8 min/year for `machine_failure.hours` of 0.1 to 12 hours
         "#]],
     );
+}
+
+/// The unit is that of the words: USD of twelve months for minutes of one year.
+#[test]
+fn a_minute_that_is_avoided_costs_a_years_price_over_a_years_minutes() {
+    let app = shop_with_a_database();
+    let explained = explained(&app);
+    let plan = &explained.planned.plan;
+    let safer = plan.rejected.iter().find(|other| other.reason.starts_with("next safer")).unwrap();
+    let spared = plan.availability.downtime_min_year() - safer.availability.downtime_min_year();
+    let own = (safer.usd_month.usd() - plan.usd_month.usd()) * 12.0 / spared;
+    let told = safer.usd_per_avoided_min.unwrap();
+    assert!(own > 0.0 && (told - own).abs() < 1e-9 * own, "{told} and {own}");
+    assert!(
+        safer.reason.ends_with(&format!("{own:.2} USD for each minute avoided (over a year)")),
+        "{}",
+        safer.reason
+    );
+    let cheaper = plan.rejected.iter().filter(|other| !other.reason.starts_with("next safer"));
+    assert!(cheaper.into_iter().all(|other| other.usd_per_avoided_min.is_none()));
+    let json = to_json(plan, None, 0.0);
+    let listed = json["rejected"].as_array().unwrap().iter();
+    assert!(listed.into_iter().any(|other| other["usd_per_avoided_min"].as_f64() == Some(told)));
+    let kept = &explained.reasons.frontier.kept;
+    assert!(kept.len() > 2 && kept[0].usd_per_avoided_min.is_none());
+    for step in kept.windows(2) {
+        let min_year = |unavailability| Availability { unavailability }.downtime_min_year();
+        let spared = min_year(step[0].unavailability) - min_year(step[1].unavailability);
+        let own = (step[1].cost - step[0].cost) * 12.0 / spared;
+        let told = step[1].usd_per_avoided_min.unwrap();
+        assert!((told - own).abs() < 1e-9 * own, "{told} and {own}");
+    }
+    // Nothing is paid on this machine, so there is no price.
+    let local = self::explained(&shop());
+    assert!(local.planned.plan.rejected.iter().all(|other| other.usd_per_avoided_min.is_none()));
+    assert!(local.reasons.frontier.kept.iter().all(|rung| rung.usd_per_avoided_min.is_none()));
 }
 
 #[test]

@@ -85,7 +85,11 @@ pub fn reasons(explained: &Explained, width: usize, colour: bool) -> String {
 }
 
 fn ladder(page: &mut Page, frontier: &Frontier, explained: &Explained) {
-    page.head(&format!("the cheapest for each availability, {}", frontier.unit));
+    let each = match frontier.unit {
+        "replicas" => "",
+        _ => "; USD for each minute less than above",
+    };
+    page.head(&format!("the cheapest for each availability, {}{each}", frontier.unit));
     let chosen = explained.planned.plan.availability.unavailability;
     for rung in &frontier.kept {
         let down = model::Availability { unavailability: rung.unavailability };
@@ -94,7 +98,9 @@ fn ladder(page: &mut Page, frontier: &Frontier, explained: &Explained) {
         let min_year = minutes(down.downtime_min_year());
         let cost =
             if frontier.unit == "replicas" { rung.cost.to_string() } else { format!("{:.2}", rung.cost) };
-        page.line(&format!("  {cost:>10}  {down:>10}  {min_year:>8} min/year{mark}"));
+        let each = rung.usd_per_avoided_min.map(|each| format!("  {} a minute less", cents(each)));
+        let each = each.unwrap_or_default();
+        page.line(&format!("  {cost:>10}  {down:>10}  {min_year:>8} min/year{each}{mark}"));
     }
 }
 

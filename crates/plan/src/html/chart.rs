@@ -8,7 +8,7 @@ use model::Availability;
 
 use super::escaped;
 use crate::explain::{Explained, Frontier, Rung};
-use crate::render::minutes;
+use crate::render::{cents, minutes};
 
 /// The widths of the two drawings, and their heights, in px.
 const SIZES: [(&str, f64, f64); 2] = [("wide", 860.0, 380.0), ("narrow", 340.0, 330.0)];
@@ -51,8 +51,10 @@ fn table(frontier: &Frontier) -> String {
         let (asked, cost) =
             (Availability { unavailability: rung.unavailability }, cost(rung.cost, frontier.unit));
         format!(
-            "<tr><td class=\"number\">{cost}</td><td class=\"number\">{asked}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+            "<tr><td class=\"number\">{cost}</td><td class=\"number\">{asked}</td><td class=\"number\">{}</td>\
+             <td class=\"number\">{}</td><td>{}</td></tr>\n",
             minutes(down(rung)),
+            rung.usd_per_avoided_min.map(cents).unwrap_or_default(),
             escaped(&rung.name)
         )
     };
@@ -61,11 +63,11 @@ fn table(frontier: &Frontier) -> String {
     let bare = if bare.is_empty() {
         bare
     } else {
-        format!("<tr><th colspan=\"4\">without a reserve for a loss</th></tr>\n{bare}")
+        format!("<tr><th colspan=\"5\">without a reserve for a loss</th></tr>\n{bare}")
     };
     format!(
         "<details><summary>in figures</summary>\n<table>\n<thead><tr><th class=\"number\">{}</th><th class=\"number\">availability\
-         </th><th class=\"number\">min/year</th><th>plan</th></tr></thead>\n<tbody>\n{kept}{bare}</tbody>\n</table></details>\n",
+         </th><th class=\"number\">min/year</th><th class=\"number\">USD for each minute less</th><th>plan</th></tr></thead>\n<tbody>\n{kept}{bare}</tbody>\n</table></details>\n",
         frontier.unit
     )
 }
@@ -209,12 +211,15 @@ impl<'e> Chart<'e> {
         for rung in rungs {
             let _ = writeln!(
                 svg,
-                "<circle class=\"rung {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4.5\"><title>{} {}, {} minutes down a year: {}</title></circle>",
+                "<circle class=\"rung {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4.5\"><title>{} {}, {} minutes down a year{}: {}</title></circle>",
                 self.x(rung.cost),
                 self.y(down(rung)),
                 cost(rung.cost, self.explained.reasons.frontier.unit),
                 self.explained.reasons.frontier.unit,
                 minutes(down(rung)),
+                rung.usd_per_avoided_min
+                    .map(|each| format!(", {} USD for each minute less", cents(each)))
+                    .unwrap_or_default(),
                 escaped(&rung.name)
             );
         }
