@@ -36,7 +36,9 @@ pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, Wh
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
 pub use lsn::{BadLsn, Lsn};
 pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
-pub use plan::{Cause, Certificate, Plan, PlanLine, PlanNumber, PlannedService, Rejected, Risk};
+pub use plan::{
+    Cause, Certificate, DataLoss, Outages, Plan, PlanLine, PlanNumber, PlannedService, Rejected, Risk,
+};
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{
     Holding, Lease, NODES_MAX, NodeDoc, NodeId, Nodes, Position, Quorum, Record, Reign, ReignPhase, Term,

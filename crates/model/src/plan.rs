@@ -45,6 +45,13 @@ pub struct Plan {
     /// How likely each recovery objective is missed. Absent in plans that were stored before it was computed.
     #[serde(default)]
     pub risks: Vec<Risk>,
+    /// How often it goes down for longer than some times; empty when no `rto` is asked. Absent in plans that were stored before
+    /// it was told, as is `losses`.
+    #[serde(default)]
+    pub outages: Vec<Outages>,
+    /// Each way to lose data that was acknowledged, asked for or not.
+    #[serde(default)]
+    pub losses: Vec<DataLoss>,
     /// Whether every objective is met.
     pub feasible: bool,
     /// Objectives that are not met, one sentence each; empty when `feasible`.
@@ -121,6 +128,32 @@ pub struct Risk {
     pub in_a_year: f64,
     /// The figures are never too low, and may be too high; else they are those of the model.
     pub bound: bool,
+}
+
+/// Outages that last longer than some time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outages {
+    /// Seconds; 0: all of them.
+    pub longer_than_s: f64,
+    /// Expected number in a year.
+    pub per_year: f64,
+    /// Probability of at least one in a year.
+    pub in_a_year: f64,
+    /// The figures are never too low, and may be too high; else they are those of the model.
+    pub bound: bool,
+}
+
+/// A way to lose data that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataLoss {
+    /// Of which database.
+    pub database: DatabaseName,
+    /// What is lost, and with what, for people.
+    pub what: String,
+    /// Expected times a year.
+    pub per_year: f64,
+    /// Probability of at least once in a year.
+    pub in_a_year: f64,
 }
 
 /// A plan that was not taken.

@@ -28,6 +28,12 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
     let databases = &space.app.databases;
     if !databases.is_empty() {
         all.extend(outage(assumptions, "database_node"));
+        all.extend(outage(assumptions, "disk_loss"));
+        all.push(
+            "of losses of data those of disks and of writes that no copy has are counted; what a person, a program or a fire \
+             destroys is not"
+                .to_owned(),
+        );
         for (mode, name) in
             [(Mode::Quorum, "takeover_quorum.seconds"), (Mode::Lease, "takeover_lease.seconds")]
         {

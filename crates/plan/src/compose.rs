@@ -11,7 +11,7 @@ use crate::missed;
 use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::render::{cents, minutes, percent_up};
-use crate::risk::risks;
+use crate::risk::{Risks, risks};
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::Survive;
 use crate::{PlanError, Planned, Terms};
@@ -265,7 +265,8 @@ fn compose(
         None => {
             let name = "fewer replicas than carry the peak".to_owned();
             let min_year = availability(1.0).downtime_min_year();
-            (1.0, vec![Cause { name, min_year }], Vec::new())
+            let none = Risks { missed: Vec::new(), outages: Vec::new(), losses: Vec::new() };
+            (1.0, vec![Cause { name, min_year }], none)
         }
     };
     Ok(Plan {
@@ -283,7 +284,9 @@ fn compose(
         lines,
         availability: availability(down),
         causes,
-        risks,
+        risks: risks.missed,
+        outages: risks.outages,
+        losses: risks.losses,
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),

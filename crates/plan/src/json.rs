@@ -82,6 +82,8 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "lines": lines.collect::<Vec<_>>(),
         "causes": plan.causes,
         "risks": plan.risks,
+        "outages": plan.outages,
+        "losses": plan.losses,
         "why": plan.why,
         "rejected": rejected.collect::<Vec<_>>(),
         "assumed": plan.assumed,

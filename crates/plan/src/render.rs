@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use model::{Availability, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
+use model::{Availability, Duration, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
 
 use crate::explain::{Relaxed, ways};
 use crate::size::shares;
@@ -96,6 +96,8 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
     bill(&mut page, plan);
     causes(&mut page, plan);
     risks(&mut page, plan);
+    outages(&mut page, plan);
+    losses(&mut page, plan);
     page.items("why", &plan.why);
     let rejected = plan.rejected.iter().map(|other| {
         format!("{} ({}; {} USD/month, {})", other.reason, other.name, other.usd_month, other.availability)
@@ -183,7 +185,7 @@ fn shape(planned: &PlannedDatabase) -> String {
         }
         (Mode::Quorum, nodes) => format!("{engine}, {nodes} nodes, quorum"),
         (Mode::Lease, nodes) => {
-            let lost = model::Duration(planned.mode.rpo_ms().unwrap_or(0));
+            let lost = Duration(planned.mode.rpo_ms().unwrap_or(0));
             format!("{engine}, {nodes} nodes, lease, RPO {lost}")
         }
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
@@ -227,7 +229,48 @@ fn risks(page: &mut Page, plan: &Plan) {
     }
 }
 
-fn times(times: f64) -> String {
+/// How long an outage is at least, for people.
+pub(crate) fn longer_than(seconds: f64) -> String {
+    if seconds == 0.0 {
+        "of any length".to_owned()
+    } else {
+        format!("over {}", Duration((seconds * 1e3) as u64))
+    }
+}
+
+fn outages(page: &mut Page, plan: &Plan) {
+    if plan.outages.is_empty() {
+        return;
+    }
+    page.head("outages, times a year");
+    for outage in &plan.outages {
+        let bound = if outage.bound { ", at most" } else { "" };
+        page.line(&format!(
+            "  {:>9}  {}  (in {} % of years{bound})",
+            times(outage.per_year),
+            longer_than(outage.longer_than_s),
+            times(outage.in_a_year * 100.0)
+        ));
+    }
+}
+
+fn losses(page: &mut Page, plan: &Plan) {
+    if plan.losses.is_empty() {
+        return;
+    }
+    page.head("data lost, times a year");
+    for loss in &plan.losses {
+        page.line(&format!(
+            "  {:>9}  `{}`  (in {} % of years)",
+            times(loss.per_year),
+            loss.database,
+            times(loss.in_a_year * 100.0)
+        ));
+        page.item(&loss.what);
+    }
+}
+
+pub(crate) fn times(times: f64) -> String {
     if times != 0.0 && times < 0.005 { format!("{times:.1e}") } else { format!("{times:.2}") }
 }
 

@@ -1,11 +1,23 @@
-//! How likely the recovery objectives are missed: outages longer than `rto`, losses of more than `rpo`.
+//! How likely the recovery objectives are missed, outages longer than `rto`, losses of more than `rpo`, and how often the
+//! application goes down and loses data at all.
 
-use model::{App, Database, Duration, Mode, PerScope, Risk, Scope};
+use model::{App, DataLoss, Database, Duration, Mode, PerScope, Risk, Scope};
 
 use crate::PlanError;
 use crate::chance::{
-    Application, Assumptions, Behind, Counting, Level, Loss, Outages, Trigger, all_copies_lost_per_year, lost,
+    Application, Assumptions, Behind, Counting, Level, Loss, Outages, Trigger, all_copies_lost_per_year,
+    in_a_year, lost,
 };
+
+/// Times for which outages are counted, in seconds. Longer ones would take longer to compute than the plan.
+const LENGTHS_S: [f64; 4] = [0.0, 10.0, 60.0, 600.0];
+
+/// Everything that is told of risks.
+pub(crate) struct Risks {
+    pub(crate) missed: Vec<Risk>,
+    pub(crate) outages: Vec<model::Outages>,
+    pub(crate) losses: Vec<DataLoss>,
+}
 
 type Counts = fn(Trigger) -> bool;
 
@@ -23,17 +35,14 @@ fn of(per: &PerScope, scope: Scope) -> Option<Duration> {
     }
 }
 
-/// The risk of every objective of `app` that the model knows about: of a node, a zone and, of outages, the region.
+/// The risk of every objective of `app` that the model knows about, of a node, a zone and, of outages, the region; how often
+/// it goes down at all, where a time without service is asked; and how often each database loses data.
 ///
 /// # Errors
 /// [`PlanError::Model`] when the chain of outages is more than is computed.
-pub(crate) fn risks(
-    app: &App,
-    whole: &Application,
-    assumptions: &Assumptions,
-) -> Result<Vec<Risk>, PlanError> {
+pub(crate) fn risks(app: &App, whole: &Application, assumptions: &Assumptions) -> Result<Risks, PlanError> {
     let objectives = &app.objectives;
-    let mut risks = Vec::new();
+    let (mut risks, mut told) = (Vec::new(), Vec::new());
     if objectives.rto != PerScope::default() {
         let outages = Outages::quick(whole)?;
         let bound = matches!(outages.counting, Counting::Apart { .. });
@@ -53,6 +62,11 @@ pub(crate) fn risks(
         if let (Some(asked), Some(region)) = (objectives.rto.region, region) {
             add("region", asked, &|trigger| trigger == Trigger::Shared(region))?;
         }
+        for longer_than_s in LENGTHS_S {
+            let longer = outages.longer(longer_than_s / 3_600.0)?;
+            let (per_year, in_a_year) = (longer.per_year, longer.in_a_year);
+            told.push(model::Outages { longer_than_s, per_year, in_a_year, bound });
+        }
     }
     for (scope, word, _) in SCOPES {
         let Some(asked) = of(&objectives.rpo, scope).filter(|_| !app.databases.is_empty()) else { continue };
@@ -62,7 +76,37 @@ pub(crate) fn risks(
         let objective = format!("rpo: {{ {word}: {asked} }}");
         risks.push(Risk { objective, per_year: lost.per_year, in_a_year: lost.in_a_year, bound: true });
     }
-    Ok(risks)
+    let losses: Result<Vec<Vec<DataLoss>>, PlanError> =
+        app.databases.iter().map(|database| data_losses(database, assumptions)).collect();
+    Ok(Risks { missed: risks, outages: told, losses: losses?.concat() })
+}
+
+/// Every way in which `database` loses what it acknowledged, as far as the model knows of any.
+fn data_losses(database: &Database, assumptions: &Assumptions) -> Result<Vec<DataLoss>, PlanError> {
+    let level = Level::Mid;
+    let way = |what: String, per_year: f64| {
+        let (database, in_a_year) = (database.name.clone(), in_a_year(per_year));
+        DataLoss { database, what, per_year, in_a_year }
+    };
+    let copies = database.copies();
+    let all = all_copies_lost_per_year(copies, assumptions.outage("disk_loss", level)?)?;
+    let mut ways = vec![way(
+        match copies {
+            1 => "everything, with the disk of its one copy".to_owned(),
+            _ => format!("everything, with the disks of all {copies} copies before one is copied anew"),
+        },
+        all,
+    )];
+    if database.mode() == Mode::Lease {
+        let primary = assumptions.at("database_node.per_year", level)?;
+        let zone = assumptions.at("zone_outage.per_year", level)?;
+        let last = Duration(Mode::Lease.rpo_ms().unwrap_or(0));
+        ways.push(way(
+            format!("up to the last {last} of writes, with its primary or the zone of it"),
+            primary + zone,
+        ));
+    }
+    Ok(ways)
 }
 
 /// What a database loses with one node or one zone.
@@ -88,3 +132,7 @@ fn loss(database: &Database, scope: Scope, assumptions: &Assumptions) -> Result<
 fn lease() -> Behind {
     Mode::Lease.rpo_ms().map_or(Behind::Everything, |ms| Behind::AtMost { seconds: ms as f64 / 1e3 })
 }
+
+#[cfg(test)]
+#[path = "risk_tests.rs"]
+mod tests;

@@ -72,6 +72,8 @@ pub fn plan(number: u64) -> Plan {
         availability: Availability { unavailability: 0.001 },
         causes: Vec::new(),
         risks: Vec::new(),
+        outages: Vec::new(),
+        losses: Vec::new(),
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),

@@ -7,7 +7,7 @@ use model::Plan;
 use super::head::percent;
 use super::{escaped, sentence};
 use crate::explain::{Cheapest, Explained, Sensitivity};
-use crate::render::minutes;
+use crate::render::{longer_than, minutes, times};
 
 pub(super) fn bill(plan: &Plan) -> String {
     let whole = plan.usd_month.usd();
@@ -84,6 +84,41 @@ pub(super) fn risks(plan: &Plan) -> String {
         "<section>\n<h2>How often recovery takes or loses more than was asked</h2>\n<div class=\"card\"><table>\n<thead><tr>\
          <th>objective</th><th class=\"number\">times a year</th><th class=\"number\">of years</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
+    )
+}
+
+pub(super) fn outages(plan: &Plan) -> String {
+    let rows = plan.outages.iter().map(|outage| {
+        let bound = if outage.bound && outage.per_year > 0.0 { "at most " } else { "" };
+        often(&longer_than(outage.longer_than_s), bound, outage.per_year, outage.in_a_year)
+    });
+    counted("How often it goes down", "outages", rows.collect())
+}
+
+pub(super) fn losses(plan: &Plan) -> String {
+    let rows = plan.losses.iter().map(|loss| {
+        let what = format!("`{}`: {}", loss.database, loss.what);
+        often(&what, "", loss.per_year, loss.in_a_year)
+    });
+    counted("How often data is lost", "what is lost, and with what", rows.collect())
+}
+
+fn often(what: &str, bound: &str, per_year: f64, in_a_year: f64) -> String {
+    format!(
+        "<tr><td>{}</td><td class=\"number\">{bound}{}</td><td class=\"number\">{bound}{} %</td></tr>\n",
+        sentence(what),
+        times(per_year),
+        percent(in_a_year)
+    )
+}
+
+fn counted(title: &str, what: &str, rows: String) -> String {
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "<section>\n<h2>{title}</h2>\n<div class=\"card\"><table>\n<thead><tr><th>{what}</th><th class=\"number\">times a year</th>\
+         <th class=\"number\">of years</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
     )
 }
 

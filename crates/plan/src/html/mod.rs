@@ -58,6 +58,8 @@ pub fn html(explained: &Explained, made: &str) -> String {
         bars::bill(plan),
         bars::causes(plan),
         bars::risks(plan),
+        bars::outages(plan),
+        bars::losses(plan),
         chart::chart(explained),
         bars::tornado(explained),
         words::words(explained),

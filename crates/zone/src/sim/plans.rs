@@ -61,6 +61,8 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         availability: Availability { unavailability: 0.0 },
         causes: Vec::new(),
         risks: Vec::new(),
+        outages: Vec::new(),
+        losses: Vec::new(),
         feasible: true,
         missed: Vec::new(),
         why: Vec::new(),
