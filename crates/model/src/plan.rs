@@ -62,6 +62,10 @@ pub struct Plan {
     pub rejected: Vec<Rejected>,
     /// Every default the plan rests on, with its reason.
     pub assumed: Vec<String>,
+    /// How certain it is, in one sentence: over which catalogue, assumptions and space it is the cheapest. Absent in plans that
+    /// were stored before it was said.
+    #[serde(default)]
+    pub certain: String,
     /// How much of the space of plans was looked at.
     #[serde(default)]
     pub certificate: Certificate,

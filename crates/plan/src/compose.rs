@@ -4,13 +4,14 @@ use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNu
 
 use crate::assumed::assumed;
 use crate::catalog::{Catalog, Machine, Price, Source, Unit};
+use crate::certain::Certain;
 use crate::chance::{Answer, Application};
 use crate::database;
 use crate::ground::Ground;
 use crate::missed;
 use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
-use crate::render::{cents, minutes, percent_up};
+use crate::render::{cents, minutes};
 use crate::risk::{Risks, risks};
 use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
 use crate::size::Survive;
@@ -125,6 +126,15 @@ pub(crate) fn best<'a>(
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(space, &chosen, limits);
     plan.why = why(space, &chosen, &plan);
+    plan.certain = Certain {
+        found: proof.incumbent.is_some(),
+        // Without a plan there is no price that a gap could be a share of.
+        gap: if proof.incumbent.is_some() { gap } else { f64::from(u8::from(effort.open.is_some())) },
+        catalog: (!is_local(&chosen)).then_some((catalog, &proof.catalogue)),
+        terms: &proof.terms,
+        assumptions: proof.assumptions.len(),
+    }
+    .sentence();
     if let Some(list) =
         resold(&chosen, catalog).filter(|list| ground.terms.pessimistic.is_some() && !is_local(list))
     {
@@ -292,6 +302,7 @@ fn compose(
         why: Vec::new(),
         rejected: Vec::new(),
         assumed: assumed(space, chosen, terms),
+        certain: String::new(),
         certificate,
     })
 }
@@ -547,12 +558,6 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
         if first.name == "bad deploys" {
             why.push("no machine or zone buys that off; fewer or shorter bad deploys do".to_owned());
         }
-    }
-    if !is_local(chosen) && plan.feasible {
-        why.push(match plan.certificate.gap {
-            0.0 => "nothing cheaper in the catalogue meets every objective".to_owned(),
-            gap => format!("the search was cut short: something up to {} cheaper may exist", percent_up(gap)),
-        });
     }
     why
 }

@@ -71,6 +71,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "feasible": plan.feasible,
         "robust": proof.is_some_and(|proof| proof.terms.pessimistic.is_some()),
         "missed": plan.missed,
+        "certain": plan.certain,
         "certificate": {
             "gap": plan.certificate.gap,
             "evaluated": plan.certificate.evaluated,

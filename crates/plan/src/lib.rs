@@ -14,6 +14,7 @@
 
 mod assumed;
 mod catalog;
+mod certain;
 pub mod chance;
 mod change;
 mod compose;

@@ -88,6 +88,9 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
     };
     page.line(&format!("{title}: {place}, zones {}", zones.join(" ")));
     summary(&mut page, plan);
+    if !plan.certain.is_empty() {
+        page.item(&plan.certain);
+    }
     page.items("missed", &plan.missed);
     let (head, would_do) = ways(relaxed, plan.provider == "local");
     page.items(head, &would_do);

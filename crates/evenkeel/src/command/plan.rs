@@ -223,10 +223,6 @@ fn verify(
 }
 
 fn verified_text(shown: &plan::Verified) -> String {
-    let cheapest = match shown.gap {
-        0.0 => "nothing in the space is cheaper".to_owned(),
-        gap => format!("something up to {:.2}% cheaper may exist", (gap * 1e4 - 1e-9).ceil() / 100.0),
-    };
     let terms = match &shown.terms.pessimistic {
         Some(today) => format!(
             "  at the bad end of every assumption, with the prices that are old on {today} at their upper end\n"
@@ -234,9 +230,9 @@ fn verified_text(shown: &plan::Verified) -> String {
         None => String::new(),
     };
     format!(
-        "verified: {cheapest}\n{terms}  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
+        "verified: {}\n{terms}  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
          docs/reference/plan-space.md\n",
-        shown.topologies, shown.branches
+        shown.certain, shown.topologies, shown.branches
     )
 }
 
@@ -244,12 +240,12 @@ fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json:
     let kind = "verify";
     match outcome {
         Ok(shown) => serde_json::json!({
-            "kind": kind, "format_version": 1, "verified": true, "gap": shown.gap,
+            "kind": kind, "format_version": 1, "verified": true, "gap": shown.gap, "certain": shown.certain,
             "topologies": shown.topologies, "branches": shown.branches, "robust": shown.terms.pessimistic.is_some(),
             "place": null, "why": null,
         }),
         Err(refused) => serde_json::json!({
-            "kind": kind, "format_version": 1, "verified": false, "gap": null,
+            "kind": kind, "format_version": 1, "verified": false, "gap": null, "certain": null,
             "topologies": null, "branches": null, "robust": null, "place": refused.place, "why": refused.why,
         }),
     }

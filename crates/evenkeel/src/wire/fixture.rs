@@ -79,6 +79,7 @@ pub fn plan(number: u64) -> Plan {
         why: Vec::new(),
         rejected: Vec::new(),
         assumed: Vec::new(),
+        certain: String::new(),
         certificate: model::Certificate::default(),
     }
 }

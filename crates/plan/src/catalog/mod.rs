@@ -192,6 +192,24 @@ impl Catalog {
         self.regions.iter_mut().for_each(|offer| offer.reprice(&change));
     }
 
+    /// The oldest and the newest date of a price that is planned with; `None`: there is none.
+    #[must_use]
+    pub fn dates(&self) -> Option<(&str, &str)> {
+        fn sources(offer: &RegionOffer) -> Vec<&Arc<Source>> {
+            let mut sources: Vec<&Arc<Source>> = Vec::new();
+            let machines = offer.machines.iter().map(|machine| &machine.price);
+            for price in machines.chain(offer.units.values()) {
+                // Rows of one section share their source.
+                if sources.last().is_none_or(|last| !Arc::ptr_eq(last, &price.source)) {
+                    sources.push(&price.source);
+                }
+            }
+            sources
+        }
+        let dates = || self.regions.iter().flat_map(sources).map(|source| source.date.as_str());
+        Some((dates().min()?, dates().max()?))
+    }
+
     /// The providers in the catalogue, in order.
     #[must_use]
     pub fn providers(&self) -> Vec<&str> {

@@ -31,6 +31,7 @@ pub(super) fn head(explained: &Explained, made: &str) -> String {
         false => ("bad", "✗ an objective is missed"),
     };
     let _ = writeln!(html, "<p class=\"verdict {class}\">{verdict}</p>");
+    let _ = writeln!(html, "<p class=\"certain\">{}</p>", sentence(&plan.certain));
     if !plan.missed.is_empty() {
         let missed: String =
             plan.missed.iter().map(|missed| format!("<li>{}</li>", sentence(missed))).collect();

@@ -2,7 +2,6 @@
 
 use super::{escaped, sentence};
 use crate::explain::{Explained, ways};
-use crate::render::percent_up;
 
 pub(super) fn words(explained: &Explained) -> String {
     let plan = &explained.planned.plan;
@@ -108,19 +107,9 @@ fn speeds(explained: &Explained) -> Vec<String> {
 }
 
 fn foot(explained: &Explained) -> String {
-    let (plan, proof) = (&explained.planned.plan, &explained.planned.proof);
-    let certain = match (plan.feasible, plan.certificate.gap) {
-        (false, _) => "Nothing in this space keeps every objective.".to_owned(),
-        (true, 0.0) => "Nothing cheaper in this space keeps every objective.".to_owned(),
-        (true, gap) => {
-            format!("Something up to {} cheaper may exist: the search was cut short.", percent_up(gap))
-        }
-    };
     format!(
-        "<footer><p>{certain} Space {}, catalogue {}, {} regions and numbers of zones; <code>evenkeel plan -o</code> writes the \
-         certificate, <code>--verify</code> checks it.</p></footer>\n",
-        proof.space,
-        escaped(&proof.catalogue),
-        proof.topologies.len()
+        "<footer><p>{} regions and numbers of zones were looked at; <code>evenkeel plan -o</code> writes the certificate, \
+         <code>--verify</code> checks it.</p></footer>\n",
+        explained.planned.proof.topologies.len()
     )
 }

@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 use super::plan::{Best, near};
 use super::rules::Rules;
 use super::{ROUNDING, Refused, refuse};
+use crate::certain::Certain;
 use crate::compose::{LOCAL_LETTERS, zone_names};
 use crate::proof::Proof;
 use crate::version::version;
 use crate::{database, json};
+
+/// How far two ways to compute a gap may be apart.
+const GAP: f64 = 1e-6;
 
 /// Checks them; what the certificate itself is about has been checked.
 pub(super) fn derived(
@@ -39,6 +43,19 @@ pub(super) fn derived(
     }
     let listed = &stored["databases"];
     databases.iter().enumerate().try_for_each(|(index, database)| held(database, &zones, &listed[index]))
+}
+
+/// The sentence that says how certain the plan is, and the gap that is in it.
+pub(super) fn certain(certain: &Certain<'_>, stored: &Value) -> Result<String, Refused> {
+    if certain.found {
+        near("`gap`", stored["certificate"]["gap"].as_f64(), certain.gap, GAP)?;
+    }
+    let own = certain.sentence();
+    // A gap that is rounded to the other side is no other gap.
+    if certain.gap == 0.0 || !certain.found {
+        same("`certain`", &stored["certain"], &json!(own))?;
+    }
+    Ok(own)
 }
 
 /// That `stored` is `own`.

@@ -20,6 +20,7 @@ use model::App;
 use serde_json::Value;
 
 use crate::catalog::{Catalog, RegionOffer, is_date};
+use crate::certain::Certain;
 use crate::proof::{Proof, SPACE, fingerprint};
 use crate::{Options, Terms};
 use cover::Cover;
@@ -44,6 +45,8 @@ pub struct Verified {
     pub branches: usize,
     /// How much cheaper a plan could still be, as a share of the price; 0: none is cheaper.
     pub gap: f64,
+    /// The sentence of the plan that says this, which is as true as the rest.
+    pub certain: String,
     /// The terms that the certificate states, on which this holds.
     pub terms: Terms,
 }
@@ -95,7 +98,16 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
         _ => 0.0,
     };
     let branches = cover.branches;
-    Ok(Verified { topologies: places.len(), branches, gap, terms: proof.terms })
+    let bought = places.iter().any(|(offer, _)| offer.is_some());
+    let certain = Certain {
+        found: proof.incumbent.is_some(),
+        gap: if proof.incumbent.is_some() { gap } else { f64::from(u8::from(cover.open.is_some())) },
+        catalog: bought.then_some((&options.catalog, &proof.catalogue)),
+        terms: &proof.terms,
+        assumptions: proof.assumptions.len(),
+    };
+    let certain = derived::certain(&certain, stored)?;
+    Ok(Verified { topologies: places.len(), branches, gap, certain, terms: proof.terms })
 }
 
 /// That the plan is for a provider that the file and the flags consider: another one has other prices, too.

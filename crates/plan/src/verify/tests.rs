@@ -196,6 +196,17 @@ const CHANGES: &[(&str, Change)] = &[
         }
     }),
     ("a line left out", |stored| drop(stored["lines"].as_array_mut().unwrap().remove(0))),
+    ("how certain it is", |stored| {
+        let said = stored["certain"].as_str().unwrap().replace("the cheapest", "the very cheapest");
+        stored["certain"] = json!(said);
+    }),
+    ("certain over other prices", |stored| {
+        let own = stored["certificate"]["proof"]["catalogue"].as_str().unwrap();
+        let said = stored["certain"].as_str().unwrap().replace(own, "0123456789abcdef");
+        stored["certain"] = json!(said);
+    }),
+    ("nothing said of how certain it is", |stored| stored["certain"] = json!(null)),
+    ("a gap that is not there", |stored| stored["certificate"]["gap"] = json!(0.1)),
     ("the verdict", |stored| stored["feasible"] = json!(false)),
     ("the version of the form", |stored| stored["format_version"] = json!(2)),
     ("another kind of object", |stored| stored["kind"] = json!("what_if")),
@@ -232,6 +243,33 @@ fn a_certificate_as_it_was_made_is_accepted() {
         closed(&mut whole, how);
     }
     assert!(own(&mut whole)["tree"].as_array().unwrap().len() >= 3, "{}", own(&mut whole)["tree"]);
+}
+
+/// One function says it: on the terminal, on the page, to programs, and of a certificate that was checked.
+#[test]
+fn how_certain_a_plan_is_stands_everywhere_in_the_same_words() {
+    let app = app();
+    let explained = crate::explain(&app, &options(), &Terms::default(), "2026-11-29").unwrap();
+    let (plan, proof) = (&explained.planned.plan, &explained.planned.proof);
+    let certain = &plan.certain;
+    for part in
+        ["the cheapest over this catalogue (prices of 2024-", "these assumptions (", "this space (version "]
+    {
+        assert!(certain.contains(part), "{certain}");
+    }
+    assert!(certain.contains(&proof.catalogue) && certain.ends_with(": gap 0"), "{certain}");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = crate::render(plan, &crate::Relaxed::default(), 80, false);
+    assert!(words(&text).contains(certain.as_str()), "{text}");
+    assert!(crate::html(&explained, "2026-11-29").contains(certain.as_str()));
+    let json = to_json(plan, Some(proof), 1.0);
+    assert_eq!(json["certain"], json!(certain));
+    assert_eq!(&verify(&app, &options(), &json).unwrap().certain, certain);
+    // Over other prices and on other terms it is another sentence.
+    let (dear, terms) =
+        (Options { catalog: Catalog::shipped(), ..options() }, Terms::pessimistic("2026-11-29"));
+    let robust = crate::certified_on(&app, &dear, &terms).unwrap().plan.certain;
+    assert!(robust.contains("each at its bad end") && !robust.contains(&proof.catalogue), "{robust}");
 }
 
 #[test]
@@ -304,6 +342,10 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         the price of a line with its sum: the bill: it is 834.1862799999998, and 946.62526 is what follows
         a price moved from one line to another: the line `ecs.c7.large for web`: it is 55.96949, and 56.21949 is what follows
         a line left out: the bill: it is 721.7472999999999, and 946.62526 is what follows
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-09-25 to 2026-11; 68fd46929c22d4d6), these assumptions (24 of them) and this space (version 1): gap 0", and "the cheapest over this catalogue (prices of 2024-09-25 to 2026-11; 68fd46929c22d4d6), these assumptions (24 of them) and this space (version 1): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-09-25 to 2026-11; 0123456789abcdef), these assumptions (24 of them) and this space (version 1): gap 0", and "the cheapest over this catalogue (prices of 2024-09-25 to 2026-11; 68fd46929c22d4d6), these assumptions (24 of them) and this space (version 1): gap 0" is what follows
+        nothing said of how certain it is: `certain`: it is missing
+        a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it
         the version of the form: `format_version`: it is 2, and 1 is what follows
         another kind of object: `kind`: it is "what_if", and "plan" is what follows

@@ -68,6 +68,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         why: Vec::new(),
         rejected: Vec::new(),
         assumed: Vec::new(),
+        certain: String::new(),
         certificate: Certificate::default(),
     })
 }
