@@ -110,6 +110,10 @@ pub struct PlanLine {
     pub source: String,
     /// Date of the price, `2025-01-14`.
     pub date: String,
+    /// Why nothing of evenkeel starts what is paid for, or a part of it. `None`: `up` does, or the files of `export` do, or the plan
+    /// was stored before it was told.
+    #[serde(default)]
+    pub not_applied: Option<String>,
 }
 
 /// One cause of downtime.

@@ -1,9 +1,10 @@
 //! The finished plan: from the candidate that was chosen to everything that is printed and stored.
 
-use model::{App, Availability, Cause, Certificate, Money, Plan, PlanLine, PlanNumber, Rejected, ZoneName};
+use model::{App, Availability, Cause, Certificate, Money, Plan, PlanNumber, Rejected, ZoneName};
 
 use crate::assumed::assumed;
-use crate::catalog::{Catalog, Machine, Price, Source, Unit};
+use crate::bill::lines;
+use crate::catalog::{Catalog, Machine};
 use crate::certain::Certain;
 use crate::chance::{Answer, Application};
 use crate::database;
@@ -13,7 +14,7 @@ use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::render::{cents, minutes};
 use crate::risk::{Risks, risks};
-use crate::search::{Candidate, DISK_GB, Effort, Limits, Market, Space, balancer_units, machine_month};
+use crate::search::{Candidate, Effort, Limits, Market, Space};
 use crate::size::Survive;
 use crate::{PlanError, Planned, Terms};
 
@@ -318,76 +319,6 @@ pub(crate) fn zone_names(provider: &str, region: &str, letters: &str, zones: u32
         _ => format!("{region}{letter}"),
     };
     letters.filter_map(|letter| ZoneName::new(&name(letter)).ok()).collect()
-}
-
-fn line(item: String, quantity: f64, unit_usd: f64, (source, date): (String, &str)) -> PlanLine {
-    let usd_month = Money::from_usd(quantity * unit_usd);
-    PlanLine { item, quantity, unit_usd, usd_month, source, date: date.to_owned() }
-}
-
-/// Where and when a price was read, and what the terms made of it.
-fn read<'p>(price: &'p Price, terms: &Terms) -> (String, &'p str) {
-    let Source { document, date, .. } = &*price.source;
-    let raised = terms.raised(&price.source).map(|how| format!(" ({how})")).unwrap_or_default();
-    (format!("{document}{raised}"), date)
-}
-
-fn lines(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Vec<PlanLine> {
-    let mut lines = Vec::new();
-    let services = &app.services;
-    for (choice, service) in chosen.choices.iter().zip(services) {
-        match choice.machine {
-            Some(kind) => {
-                let item = format!("{} for {}", kind.price.item, service.name);
-                let price = read(&kind.price, terms);
-                lines.push(line(item, f64::from(choice.machines), machine_month(kind), price));
-            }
-            None => {
-                let item = format!("replica of {} on this machine", service.name);
-                let price = ("this machine is not billed".to_owned(), "");
-                lines.push(line(item, f64::from(choice.size.replicas), 0.0, price));
-            }
-        }
-    }
-    let databases = &app.databases;
-    for (&holding, database) in chosen.databases.iter().zip(databases) {
-        let nodes = f64::from(database.nodes());
-        lines.push(match holding {
-            Some(kind) => {
-                let item = format!("{} for {}", kind.price.item, database.name);
-                line(item, nodes, machine_month(kind), read(&kind.price, terms))
-            }
-            None => {
-                let item = format!("node of {} on this machine", database.name);
-                line(item, nodes, 0.0, ("this machine is not billed".to_owned(), ""))
-            }
-        });
-    }
-    let Market::Cloud(offer) = chosen.market else { return lines };
-    if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
-        for (choice, service) in chosen.choices.iter().zip(services) {
-            let item = format!("GB of {} for {}", disk.item, service.name);
-            let price = read(disk, terms);
-            lines.push(line(item, DISK_GB * f64::from(choice.machines), disk.usd, price));
-        }
-        for database in databases {
-            let item = format!("GB of {} for {}", disk.item, database.name);
-            let price = read(disk, terms);
-            lines.push(line(
-                item,
-                database::disk_gb(database) * f64::from(database.nodes()),
-                disk.usd,
-                price,
-            ));
-        }
-    }
-    let units = balancer_units(app);
-    for (unit, quantity) in [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, units)] {
-        if let Some(price) = offer.unit(unit) {
-            lines.push(line(price.item.to_string(), quantity, price.usd, read(price, terms)));
-        }
-    }
-    lines
 }
 
 fn causes(whole: &Application, answer: &Answer) -> Vec<Cause> {

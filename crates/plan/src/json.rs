@@ -37,6 +37,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
             "usd_month": line.usd_month.usd(),
             "source": line.source,
             "date": line.date,
+            "not_applied": line.not_applied,
         })
     });
     let services = plan.services.iter().map(|planned| {

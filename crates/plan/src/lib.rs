@@ -12,7 +12,9 @@
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a
 //! plan for [`chance::simulate`].
 
+mod applied;
 mod assumed;
+mod bill;
 mod catalog;
 mod certain;
 pub mod chance;

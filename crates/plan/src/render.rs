@@ -293,6 +293,9 @@ fn bill(page: &mut Page, plan: &Plan) {
             cents(line.unit_usd)
         ));
         page.item(&format!("price: {dated}"));
+        if let Some(why) = &line.not_applied {
+            page.item(&format!("not applied by evenkeel: {why}"));
+        }
     }
     page.line(&format!("  {:>10}  in all", plan.usd_month.to_string()));
 }

@@ -18,12 +18,16 @@ pub(super) fn bill(plan: &Plan) -> String {
         .map(|line| {
             let share = if whole > 0.0 { line.usd_month.usd() / whole * 100.0 } else { 0.0 };
             let dated = if line.date.is_empty() { String::new() } else { format!(" · {}", line.date) };
+            let not = line.not_applied.as_ref().map(|why| {
+                format!("<span class=\"source not\">not applied by evenkeel: {}</span>", sentence(why))
+            });
             format!(
-                "<tr><td>{} × {}<span class=\"source\">{}</span></td><td class=\"number quiet\">{:.2}</td>\
+                "<tr><td>{} × {}<span class=\"source\">{}</span>{}</td><td class=\"number quiet\">{:.2}</td>\
                  <td class=\"number\">{}<span class=\"bar\"><i style=\"width:{share:.1}%\"></i></span></td></tr>\n",
                 line.quantity,
                 escaped(&line.item),
                 escaped(&format!("{}{dated}", line.source)),
+                not.unwrap_or_default(),
                 line.unit_usd,
                 line.usd_month
             )

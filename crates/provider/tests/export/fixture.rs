@@ -69,6 +69,7 @@ pub fn plan_of(text: &str, provider: &str, region: &str, zones: &[&str], bill: B
         usd_month: Money::from_usd(*quantity),
         source: "a list".to_owned(),
         date: "2026-01-01".to_owned(),
+        not_applied: None,
     };
     plan.lines = bill.iter().map(line).collect();
     plan.usd_month = plan.lines.iter().map(|line| line.usd_month).sum();

@@ -43,6 +43,44 @@ fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
     .assert_eq(&told(&terraform(&plan("aws"))));
 }
 
+/// The plan marks lines by rules of its own; the files show whether it is right.
+#[test]
+fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
+    let api = FILE
+        .replace("databases:", "  api: { command: [\"bin/api\"], scale: { min: 7, max: 9 } }\ndatabases:");
+    let without = FILE.replace("databases:\n  db: { engine: postgres:15, storage: 10G, standbys: 2 }\n", "");
+    let shut = FILE.replace("ingress:\n  - { listen: \"0.0.0.0:8080\", to: web }\n", "ingress: []\n");
+    let (mut marked, mut plain) = (0, 0);
+    for text in [FILE, &api, &without, &shut] {
+        for provider in ["aws", "gcp", "alicloud"] {
+            // Two zones do not keep the loss of one with three nodes of a database.
+            for zones in if text.contains("databases:") { 3..=3 } else { 2..=3 } {
+                let text = text.replace("zones: 3", &format!("zones: {zones}"));
+                let app = spec::read(&text, "evenkeel.yaml").app.unwrap();
+                let bought =
+                    plan::Options { provider: Some(provider.to_owned()), ..plan::Options::default() };
+                let plan = plan::plan(&app, &bought).unwrap();
+                let mut exports = vec![provider::terraform(&plan, &options()).unwrap()];
+                if provider == "aws" {
+                    exports.push(provider::cloudformation(&plan, &options()).unwrap());
+                }
+                for (line, made) in exports.iter().flat_map(|export| plan.lines.iter().zip(&export.lines)) {
+                    assert_eq!(
+                        (&line.item, line.not_applied.is_some()),
+                        (&made.item, made.not_applied.is_some()),
+                        "{provider}, {zones} zones: {:?} {:?}\n{text}",
+                        line.not_applied,
+                        made.not_applied
+                    );
+                    marked += usize::from(line.not_applied.is_some());
+                    plain += usize::from(line.not_applied.is_none());
+                }
+            }
+        }
+    }
+    assert!(marked > 20 && plain > 60, "{marked} of {}", marked + plain);
+}
+
 #[test]
 fn a_line_that_nobody_understands_is_named_and_no_resource_is_made_for_nothing() {
     let mut bill = AWS.to_vec();

@@ -1,0 +1,131 @@
+//! Which lines of the bill nothing of evenkeel starts: not `evenkeel up` on this machine, and not the files of
+//! `evenkeel export` in a cloud. Such a line is marked `not applied by evenkeel`, with the reason.
+//!
+//! [`TABLE`] has every kind of line there is; a test of the exports holds each mark against what the files really make.
+
+use model::App;
+
+use crate::search::{Candidate, Market};
+
+/// A kind of line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Replicas or nodes on this machine.
+    Here,
+    /// Machines of a service, by its place in the file.
+    Service(usize),
+    /// Machines of a database, by its place in the file.
+    Database(usize),
+    /// Disks of machines.
+    Disks,
+    /// The balancer at the entry.
+    Balancer,
+    /// What is paid for its use.
+    BalancerUse,
+}
+
+/// The kind, what starts it, when it is not started, and why not then.
+#[cfg(test)]
+pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
+    (Kind::Here, "`up`", "never", ""),
+    (Kind::Service(0), "`export`", "another machine of its zone has the agent", IDLE),
+    (Kind::Database(0), "`export`", "another machine of its zone has the agent", IDLE),
+    (Kind::Disks, "`export`, with their machines", "never", ""),
+    (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
+    (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
+    (Kind::BalancerUse, "`export`, with the balancer", "the file has no `ingress`", NO_INGRESS),
+];
+
+const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
+     the zone with it";
+const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
+const ONE_ZONE: &str =
+    "the balancer of Alibaba Cloud needs two zones, so that `export` refuses a plan with one";
+
+/// Why a line of `chosen` is not applied by evenkeel, or a part of it is not; `None`: all of it is.
+pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
+    let said = |text: &str| Some(text.to_owned());
+    match kind {
+        Kind::Here | Kind::Disks => None,
+        Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
+        Kind::Balancer | Kind::BalancerUse if app.ingress.is_empty() => said(NO_INGRESS),
+        Kind::Balancer if chosen.market.provider() == "alicloud" && chosen.zones == 1 => said(ONE_ZONE),
+        Kind::Balancer | Kind::BalancerUse => None,
+    }
+}
+
+/// Machines that are made and run nothing.
+fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
+    if matches!(chosen.market, Market::Local) {
+        return None;
+    }
+    let (mut machines, mut agents) = (0, 0);
+    for zone in 0..chosen.zones as usize {
+        // Node `i` of a database stands in zone `i` modulo the number of zones.
+        let nodes = |database: usize| {
+            let nodes = usize::from(app.databases[database].nodes());
+            (nodes + chosen.zones as usize - 1 - zone) / chosen.zones as usize
+        };
+        let services: Vec<usize> =
+            chosen.choices.iter().map(|choice| choice.spread(chosen.zones)[zone].len()).collect();
+        let first = (0..app.databases.len()).find(|&database| nodes(database) > 0).map(Kind::Database);
+        let first = first.or_else(|| services.iter().position(|&count| count > 0).map(Kind::Service));
+        machines += match kind {
+            Kind::Database(database) => nodes(database),
+            Kind::Service(service) => services[service],
+            Kind::Here | Kind::Disks | Kind::Balancer | Kind::BalancerUse => 0,
+        };
+        agents += usize::from(first == Some(kind));
+    }
+    (agents < machines).then(|| format!("{} of {machines} run nothing: {IDLE}", machines - agents))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::tests::shop_with_a_database;
+    use crate::tests::{cloud, made, shop};
+    use crate::{Relaxed, Terms, explain, html, render, to_json};
+
+    /// Every mark has a row with its reason, and every row with a reason is seen on a bill.
+    #[test]
+    fn every_line_that_nothing_starts_is_marked_with_the_reason_of_the_table() {
+        let mut idle = shop_with_a_database();
+        idle.objectives.budget = None;
+        let mut shut = cloud();
+        shut.ingress.clear();
+        let mut one = cloud();
+        one.placement.providers = vec!["alicloud".into()];
+        one.placement.zones = 1;
+        one.objectives.availability = None;
+        let mut seen = Vec::new();
+        for app in [shop(), cloud(), idle, shut, one] {
+            let plan = made(&app);
+            for line in &plan.lines {
+                let Some(why) = &line.not_applied else { continue };
+                let row = TABLE.iter().find(|row| !row.3.is_empty() && why.ends_with(row.3));
+                seen.push(row.unwrap_or_else(|| panic!("{}: {why}", line.item)).3);
+            }
+        }
+        for row in TABLE {
+            assert_eq!(row.3.is_empty(), row.2 == "never", "{row:?}");
+            assert!(row.3.is_empty() || seen.contains(&row.3), "{row:?}");
+        }
+        assert!(made(&shop()).lines.iter().all(|line| line.not_applied.is_none()), "`up` starts all of it");
+    }
+
+    #[test]
+    fn the_mark_stands_on_the_terminal_on_the_page_and_in_json() {
+        let app = shop_with_a_database();
+        let explained = explain(&app, &crate::tests::options(), &Terms::default(), "2026-11-29").unwrap();
+        let plan = &explained.planned.plan;
+        let marked = plan.lines.iter().filter(|line| line.not_applied.is_some()).count();
+        assert!(marked > 0);
+        let mark = "not applied by evenkeel: ";
+        assert_eq!(render(plan, &Relaxed::default(), 300, false).matches(mark).count(), marked);
+        assert_eq!(html(&explained, "2026-11-29").matches(mark).count(), marked);
+        let json = to_json(plan, None, 0.0);
+        let told = json["lines"].as_array().unwrap().iter().filter(|line| line["not_applied"].is_string());
+        assert_eq!(told.count(), marked);
+    }
+}

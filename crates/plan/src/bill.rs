@@ -1,0 +1,102 @@
+//! The bill of a plan, line by line: what, how many, at which price, read where and when, and what nothing here starts.
+
+use model::{App, Money, PlanLine};
+
+use crate::Terms;
+use crate::applied::{Kind, not_applied};
+use crate::catalog::{Price, RegionOffer, Source, Unit};
+use crate::database;
+use crate::search::{Candidate, DISK_GB, Market, balancer_units, machine_month};
+
+/// What a candidate is billed for, on the terms that its prices were raised by.
+struct Bill<'b, 'a> {
+    app: &'b App,
+    chosen: &'b Candidate<'a>,
+    terms: &'b Terms,
+    lines: Vec<PlanLine>,
+}
+
+/// Every line.
+pub(crate) fn lines(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Vec<PlanLine> {
+    let mut bill = Bill { app, chosen, terms, lines: Vec::new() };
+    bill.machines();
+    if let Market::Cloud(offer) = chosen.market {
+        bill.disks(offer);
+        bill.entry(offer);
+    }
+    bill.lines
+}
+
+impl Bill<'_, '_> {
+    fn add(&mut self, kind: Kind, item: String, (quantity, unit_usd): (f64, f64), price: Option<&Price>) {
+        let (source, date) = match price {
+            Some(price) => read(price, self.terms),
+            None => ("this machine is not billed".to_owned(), String::new()),
+        };
+        let usd_month = Money::from_usd(quantity * unit_usd);
+        let not_applied = not_applied(kind, self.app, self.chosen);
+        self.lines.push(PlanLine { item, quantity, unit_usd, usd_month, source, date, not_applied });
+    }
+
+    fn machines(&mut self) {
+        let (app, chosen) = (self.app, self.chosen);
+        for (at, (choice, service)) in chosen.choices.iter().zip(&app.services).enumerate() {
+            match choice.machine {
+                Some(kind) => {
+                    let item = format!("{} for {}", kind.price.item, service.name);
+                    let amount = (f64::from(choice.machines), machine_month(kind));
+                    self.add(Kind::Service(at), item, amount, Some(&kind.price));
+                }
+                None => {
+                    let item = format!("replica of {} on this machine", service.name);
+                    self.add(Kind::Here, item, (f64::from(choice.size.replicas), 0.0), None);
+                }
+            }
+        }
+        for (at, (&holding, database)) in chosen.databases.iter().zip(&app.databases).enumerate() {
+            let nodes = f64::from(database.nodes());
+            match holding {
+                Some(kind) => {
+                    let item = format!("{} for {}", kind.price.item, database.name);
+                    self.add(Kind::Database(at), item, (nodes, machine_month(kind)), Some(&kind.price));
+                }
+                None => {
+                    let item = format!("node of {} on this machine", database.name);
+                    self.add(Kind::Here, item, (nodes, 0.0), None);
+                }
+            }
+        }
+    }
+
+    fn disks(&mut self, offer: &RegionOffer) {
+        let Some(disk) = offer.unit(Unit::DiskGbMonth) else { return };
+        let (app, chosen) = (self.app, self.chosen);
+        for (choice, service) in chosen.choices.iter().zip(&app.services) {
+            let item = format!("GB of {} for {}", disk.item, service.name);
+            self.add(Kind::Disks, item, (DISK_GB * f64::from(choice.machines), disk.usd), Some(disk));
+        }
+        for database in &app.databases {
+            let item = format!("GB of {} for {}", disk.item, database.name);
+            let gb = database::disk_gb(database) * f64::from(database.nodes());
+            self.add(Kind::Disks, item, (gb, disk.usd), Some(disk));
+        }
+    }
+
+    fn entry(&mut self, offer: &RegionOffer) {
+        let units = balancer_units(self.app);
+        for (unit, kind, quantity) in
+            [(Unit::BalancerMonth, Kind::Balancer, 1.0), (Unit::BalancerUnitMonth, Kind::BalancerUse, units)]
+        {
+            if let Some(price) = offer.unit(unit) {
+                self.add(kind, price.item.to_string(), (quantity, price.usd), Some(price));
+            }
+        }
+    }
+}
+
+/// Where and when a price was read, and what the terms made of it.
+fn read(price: &Price, terms: &Terms) -> (String, String) {
+    let Source { document, date, .. } = &*price.source;
+    let raised = terms.raised(&price.source).map(|how| format!(" ({how})")).unwrap_or_default();
+    (format!("{document}{raised}"), date.clone())
+}
