@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::files::User;
@@ -69,7 +70,8 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs `program` to its end.
+    /// Runs `program` to its end. What it has started ends with it: `pg_basebackup` takes the log in a second process, which
+    /// outlives a killed first one, goes on for ever, and keeps its outputs open.
     pub(super) async fn output(
         &self,
         program: &'static str,
@@ -89,6 +91,7 @@ impl Run<'_> {
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true);
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
@@ -102,8 +105,18 @@ impl Run<'_> {
             // One that ends early says why itself. The pipe holds more than any text we give.
             let _ = stdin.write_all(text.as_bytes()).await;
         }
-        match tokio::time::timeout(within, child.wait_with_output()).await {
-            Ok(output) => output.map_err(cannot),
+        let mut group = Group(child.id());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = async {
+            let status = child.wait().await;
+            group.end();
+            status
+        };
+        let all = async { tokio::join!(ended, to_end(stdout), to_end(stderr)) };
+        match tokio::time::timeout(within, all).await {
+            Ok((status, stdout, stderr)) => status
+                .and_then(|status| Ok(Output { status, stdout: stdout?, stderr: stderr? }))
+                .map_err(cannot),
             Err(_) => Err(late(program, within)),
         }
     }
@@ -125,6 +138,32 @@ impl Run<'_> {
         let class = if unreachable(&says) { Class::Transient } else { Class::Permanent };
         InstanceError::Program { program, how: how(output.status), says, class }
     }
+}
+
+/// The processes of a program, by the number of its first one. Dropped, they are ended.
+struct Group(Option<u32>);
+
+impl Group {
+    fn end(&mut self) {
+        if let Some(first) = self.0.take().and_then(|first| Pid::from_raw(i32::try_from(first).ok()?)) {
+            // Nobody is left, as a rule.
+            let _ = kill_process_group(first, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn to_end(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        from.read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 fn late(program: &'static str, within: Duration) -> InstanceError {
@@ -172,6 +211,35 @@ pub(super) fn last_words(bytes: &[u8], secrets: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `pg_basebackup` whose first process somebody killed.
+    #[tokio::test]
+    async fn a_program_that_is_killed_is_not_waited_for_by_what_it_has_started() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("evenkeel-program-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (program, left) = (folder.join("pg_basebackup"), folder.join("left"));
+        let text =
+            format!("#!/bin/sh\n/bin/sleep 60 &\necho $! > {}\necho begun\nkill -9 $$\n", left.display());
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let run = Run { bin: &folder, user: None, folder: &folder, secrets: Vec::new() };
+        let began = std::time::Instant::now();
+        let output = run.output("pg_basebackup", &[], None, Duration::from_secs(30)).await.unwrap();
+        let started: u32 = std::fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+        let dead = |state: String| state.contains(") Z ");
+        let stat = std::fs::read_to_string(format!("/proc/{started}/stat"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(
+            (how(output.status), output.stdout),
+            ("was ended by signal 9".to_owned(), b"begun\n".to_vec())
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(10) && stat.map_or(true, dead),
+            "{:?}",
+            began.elapsed()
+        );
+    }
 
     #[test]
     fn last_words_are_the_last_and_hold_no_secret() {
