@@ -8,11 +8,12 @@
 //! several programs beside each other need on top. Needs root, `iproute2` and `nftables`: [`missing`] says what is
 //! not there.
 //!
-//! Deliberately absent: delay and loss of packets (kernels without `netem` cannot), and clocks of their own.
+//! Deliberately absent: clocks of their own.
 
 // Each program that includes it uses its part of it.
 #![allow(dead_code)]
 
+pub mod slow;
 mod within;
 
 use std::collections::BTreeMap;
@@ -306,6 +307,16 @@ impl Lab {
     /// All packets of all hosts pass again.
     pub fn heal(&self) -> Result<()> {
         Ok(self.zones.heal_links()?)
+    }
+
+    /// Every packet to the host and from it comes late, or never, until [`slow::Slow::end`]. Must be called within a tokio
+    /// runtime.
+    pub fn slow(&self, host: &str, how: slow::Slowness) -> Result<slow::Slow> {
+        let zone = &self.host(host)?.zone;
+        let place = self.zones.zones.iter().position(|one| one.zone == *zone).context("no such host")?;
+        let wiring = self.zones.wiring.as_ref().context("the hosts have no switch")?;
+        // As `engine::local` calls the port.
+        slow::Slow::begin(wiring.switch(), format!("p{}", place + 1), how)
     }
 
     /// A disk of its own for the host, of so many bytes; it is at the folder that comes back.

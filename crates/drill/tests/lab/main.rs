@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lab::slow::Slowness;
 use lab::{Cut, Lab, Program};
 
 const PORT: u16 = 4000;
@@ -113,4 +114,52 @@ async fn a_host_is_cut_frozen_and_killed_as_a_whole_and_the_others_are_not() {
         left.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).collect();
     assert!(left.is_empty(), "{left:?}");
     assert!(!Path::new("/sys/class/net").join(format!("{prefix}up")).exists());
+}
+
+/// How long a connection, a question and its answer take; `None`: they do not come.
+fn round(at: SocketAddr) -> Option<Duration> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect_timeout(&at, SOON).ok()?;
+    stream.set_read_timeout(Some(SOON)).ok()?;
+    let mut answer = [0; 2];
+    stream.write_all(b"hi").and_then(|()| stream.read_exact(&mut answer)).ok()?;
+    Some(began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_of_a_slow_host_come_late_or_never_and_those_of_others_do_not() {
+    const NAME: &str = "packets_of_a_slow_host_come_late_or_never_and_those_of_others_do_not";
+    if !present(NAME) {
+        return;
+    }
+    if !lab::slow::possible() {
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{NAME}: no `macvtap`");
+        eprintln!("SKIPPED {NAME}: this kernel has no `macvtap`");
+        return;
+    }
+    let lab = Lab::make(&["a", "b"]).unwrap();
+    let at = |host: &str| SocketAddr::new(lab.address(host).unwrap(), PORT);
+    let (_first, _second) = (echo(&lab, "a"), echo(&lab, "b"));
+    soon(|| answers(at("a")) && answers(at("b")));
+    let hold = Duration::from_millis(60);
+    let slow = |jitter, lost| Slowness { hold, jitter, lost, seed: 1 };
+
+    let link = lab.slow("a", slow(0.25, 0.0)).unwrap();
+    let other = round(at("b")).unwrap();
+    // Four ways: to connect there and back, and the same for a line and its answer.
+    let took = round(at("a")).unwrap();
+    assert!(took > hold.mul_f64(4.0 * 0.75), "{took:?}");
+    assert!(other < hold, "{other:?}");
+    let passed = link.end().await.unwrap();
+    assert!(passed.held >= 4 && passed.lost == 0, "{passed:?}");
+    soon(|| round(at("a")).is_some_and(|took| took < hold));
+
+    let link = lab.slow("a", slow(0.0, 1.0)).unwrap();
+    assert!(!answers(at("a")) && answers(at("b")));
+    let passed = link.end().await.unwrap();
+    assert!(passed.held == 0 && passed.lost > 0, "{passed:?}");
+    soon(|| answers(at("a")));
+    // A cut knows the port as before.
+    lab.cut("a", Cut::Both).unwrap();
+    assert!(!answers(at("a")));
 }
