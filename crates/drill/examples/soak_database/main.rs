@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use soak::backing::Which;
 use soak::ground::Where;
 use soak::journal::{self, Line, Table};
-use soak::plan::Kind;
+use soak::plan::{HOST_KINDS, KINDS, Kind};
 use soak::{Soak, run};
 use tokio::signal::unix::{SignalKind, signal};
 use world::{Stop, Tasks};
@@ -41,6 +41,14 @@ the keepers log.";
 const OWN_MOUNTS: &str = "EVENKEEL_SOAK_OWN_MOUNTS";
 
 /// What the command line asks for.
+enum Asked {
+    /// A soak, or its table.
+    Run(Box<Wanted>),
+    /// Only to be told this.
+    Text(String),
+}
+
+/// A soak, or its table.
 struct Wanted {
     soak: Soak,
     table: Option<PathBuf>,
@@ -61,9 +69,12 @@ async fn main() -> ExitCode {
 
 async fn start() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(wanted) = parse(&arguments)? else {
-        println!("{HELP}");
-        return Ok(ExitCode::SUCCESS);
+    let wanted = match parse(&arguments)? {
+        Asked::Run(wanted) => wanted,
+        Asked::Text(text) => {
+            println!("{text}");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     if wanted.table.is_none()
         && wanted.calm.is_none()
@@ -130,8 +141,7 @@ fn finish(lines: &[Line], stuck: Option<&str>, strict: bool) -> ExitCode {
     }
 }
 
-/// `None`: help is wanted.
-fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
+fn parse(arguments: &[String]) -> Result<Asked> {
     let store = if soak::etcd_installed() { Which::Etcd } else { Which::Embedded };
     let mut soak = Soak {
         faults: 20,
@@ -145,7 +155,7 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
         long: false,
         broken: false,
     };
-    let (mut table, mut calm, mut strict) = (None, None, false);
+    let (mut table, mut calm, mut strict, mut list) = (None, None, false, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().with_context(|| format!("`{argument}` needs a value"));
@@ -153,7 +163,10 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--faults" => soak.faults = value()?.parse().context("`--faults` needs a number")?,
             "--seed" => soak.seed = value()?.parse().context("`--seed` needs a number")?,
             "--round" => soak.round = value()?.parse().context("`--round` needs a number")?,
-            "--kinds" => soak.kinds = kinds_of(value()?)?,
+            "--kinds" => match value()?.as_str() {
+                "list" => list = true,
+                names => soak.kinds = kinds_of(names)?,
+            },
             "--hosts" => soak.place = Where::Hosts,
             "--witness" => soak.place = Where::Witness,
             "--store" => soak.store = store_of(value()?)?,
@@ -168,9 +181,12 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
             "--long" => soak.long = true,
             "--strict" => strict = true,
             "--break-sync" => soak.broken = true,
-            "--help" | "-h" => return Ok(None),
+            "--help" | "-h" => return Ok(Asked::Text(HELP.to_owned())),
             other => bail!("`{other}` is no option\nhint: `--help` lists them"),
         }
+    }
+    if list {
+        return Ok(Asked::Text(listed()));
     }
     if soak.kinds.is_empty() && table.is_none() && calm.is_none() {
         soak.kinds = every(soak.place);
@@ -184,13 +200,27 @@ fn parse(arguments: &[String]) -> Result<Option<Wanted>> {
     if soak.place != Where::Loopback && calm.is_some() {
         bail!("a calm is of three nodes on loopback\nhint: `--calm` without `--hosts` and `--witness`");
     }
-    Ok(Some(Wanted { soak, table, calm, strict }))
+    Ok(Asked::Run(Box::new(Wanted { soak, table, calm, strict })))
+}
+
+/// Every kind, and with which options it can be made.
+fn listed() -> String {
+    let places = [(Where::Loopback, "alone"), (Where::Witness, "--witness"), (Where::Hosts, "--hosts")];
+    let line = |(kind, name): &(Kind, &str)| {
+        let able = places.iter().filter(|(place, _)| Kind::all(*place).contains(kind));
+        let able: Vec<&str> = able.map(|(_, option)| *option).collect();
+        format!("{name:<32} {}", able.join(", "))
+    };
+    let lines: Vec<String> = KINDS.iter().chain(HOST_KINDS).map(line).collect();
+    lines.join("\n")
 }
 
 /// Every kind that can be made there, by this user.
 fn every(place: Where) -> Vec<Kind> {
     let disks = place == Where::Loopback && soak::small_disks_possible();
-    Kind::all(place).into_iter().filter(|kind| disks || !kind.needs_disks()).collect()
+    let delays = place == Where::Hosts && soak::lab::slow::possible();
+    let possible = |kind: &Kind| (disks || !kind.needs_disks()) && (delays || !kind.needs_delays());
+    Kind::all(place).into_iter().filter(possible).collect()
 }
 
 fn kinds_of(names: &str) -> Result<Vec<Kind>> {

@@ -3,9 +3,11 @@
 #[path = "../../examples/soak_database/soak/mod.rs"]
 mod soak;
 
+use drill::database::{Action, History, Operation, Outcome, Via};
 use soak::backing::Which;
 use soak::ground::Where;
 use soak::journal::{Line, Table, read};
+use soak::outcome::{self, Double};
 use soak::plan::{Fault, HOST_KINDS, KINDS, Kind};
 use soak::{Ended, Soak, run};
 use world::Stop;
@@ -73,7 +75,7 @@ async fn two_copies_and_a_witness_lose_nothing_and_heal() {
     assert_eq!((table.faults(), table.broken()), (10, Vec::<String>::new()));
 }
 
-/// Two ways a host is lost that no loopback shows, with etcd's leader and without, through the product's own agents.
+/// Ways hosts are lost that no loopback shows, with etcd's leader and without, through the product's own agents.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
     if let Some(why) = soak::hosts::missing() {
@@ -81,25 +83,47 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
         eprintln!("SKIPPED a_host_that_is_cut_off_or_lost_takes_nothing_with_it: {why}");
         return;
     }
-    let kinds = vec![Kind::HostCut, Kind::HostKill];
+    let kinds = vec![Kind::HostCut, Kind::HostKill, Kind::HostKillStandbyFreeze, Kind::TwoHostsCut];
     // Away for longer than a primary may be silent, and no longer than a test should take.
-    let long = |seed: &u64| (0..2).all(|at| (2_500..4_000).contains(&Fault::at(*seed, at, &kinds).away_ms));
+    let long = |seed: &u64| (0..4).all(|at| (2_500..4_000).contains(&Fault::at(*seed, at, &kinds).away_ms));
     let seed = (1..10_000).find(long).unwrap();
     let (place, store) = (Where::Hosts, Which::Etcd);
-    let (from, round, journal, long, broken) = (0, 2, None, false, false);
-    let soak = Soak { faults: 2, from, seed, kinds, place, store, round, journal, long, broken };
+    let (from, round, journal, long, broken) = (0, 4, None, false, false);
+    let soak = Soak { faults: 4, from, seed, kinds, place, store, round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let _machine = MACHINE.lock().await;
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
     let table = Table::of(&ended.lines);
     eprint!("{}", table.render());
     assert_eq!(ended.stuck, None);
-    assert_eq!((table.faults(), table.broken()), (2, Vec::new()));
+    assert_eq!((table.faults(), table.broken()), (4, Vec::new()));
     for line in &ended.lines {
         if let Line::Fault(fault) = line {
-            assert!(fault.term_after > fault.term_before, "nobody took over: {fault:?}");
+            // Where each is alone nobody can take over.
+            let taken = fault.term_after > fault.term_before || fault.kind.starts_with("two-hosts-cut");
+            assert!(taken, "nobody took over: {fault:?}");
+            assert!(fault.double.is_none_or(|double| double.alone_ms > 2_000.0), "{fault:?}");
         }
     }
+}
+
+/// Nothing is lost in this, as the primary stays: only who was told of success while it was alone shows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_primary_acknowledges_alone_turns_the_soak_red_also_when_nothing_is_lost() {
+    if let Some(why) = soak::hosts::missing() {
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{why}");
+        eprintln!(
+            "SKIPPED what_a_primary_acknowledges_alone_turns_the_soak_red_also_when_nothing_is_lost: {why}"
+        );
+        return;
+    }
+    let kinds = vec![Kind::TwoHostsCut];
+    let short = |seed: &u64| (1_500..2_000).contains(&Fault::at(*seed, 0, &kinds).away_ms);
+    let ended = play_at(Where::Hosts, 1, (1..10_000).find(short).unwrap(), kinds, true).await;
+    let Line::Fault(fault) = &ended.lines[1] else { panic!("no fault: {:?}", ended.lines) };
+    assert!(fault.double.is_some_and(|double| double.acked_alone > 0), "{fault:?}");
+    let broken = Table::of(&ended.lines).broken();
+    assert!(broken.iter().any(|line| line.contains("in which one copy was left")), "{broken:?}");
 }
 
 /// The nodes come back by themselves once there is room: it is the soak that waits for them.
@@ -190,8 +214,8 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     let table = Table::of(&lines);
     std::fs::remove_file(&path).unwrap();
     expect_test::expect![[r#"
-        milliseconds                    n  gap p50      p99      max rejoin p50        max log MiB failed  lost  false
-        switchover                      2      200      700      700        900        900     208      3     1      2
+        milliseconds                        n  gap p50      p99      max rejoin p50        max log MiB failed  lost  false
+        switchover                          2      200      700      700        900        900     208      3     1      2
         2 faults in 1 judged rounds: 100 writes acknowledged (9 past the fronts), 3 unknown, 1 lost, 2 false acknowledgements, 1 violations
     "#]]
     .assert_eq(&table.render());
@@ -203,4 +227,59 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     std::fs::write(&path, "hello\n").unwrap();
     assert!(read(&path).is_err());
     std::fs::remove_file(&path).unwrap();
+}
+
+/// By a history of two writers, one of whom was told of success while one copy was left.
+#[test]
+fn a_double_fault_is_held_against_what_is_expected_of_it() {
+    let write = |via, invoked_us, ended_us| Operation {
+        client: 0,
+        via,
+        due_us: invoked_us,
+        invoked_us,
+        ended_us: Some(ended_us),
+        action: Action::Register { id: invoked_us as i64 },
+        outcome: Outcome::Ok,
+    };
+    // Alone from 10 to 20 ms. The first was on its way before, the second ended after, the third has no excuse.
+    let (on_its_way, after) = (write(Via::Front, 9_000, 12_000), write(Via::Front, 15_000, 24_000));
+    let alone = write(Via::Direct(1), 11_000, 19_000);
+    let of = |operations: Vec<Operation>| {
+        Double::of(&History { operations, ..History::default() }, Some((10_000, 20_000)), 20_000)
+    };
+    let expected = outcome::expected(Kind::TwoHostsCut).unwrap();
+    let sound = of(vec![on_its_way.clone(), after.clone()]);
+    assert_eq!((sound.alone_ms, sound.acked_alone, sound.writes_ms), (10.0, 0, Some(4.0)));
+    assert_eq!(sound.judge(expected, Some(100.0)), Vec::<String>::new());
+    let wrong = of(vec![on_its_way, alone]);
+    let late = Double { writes_ms: Some(expected.writes_ms + 1.0), ..sound };
+    expect_test::expect![[r#"
+        1 writes were acknowledged within 10 ms in which one copy was left
+        writes never came back
+        writes came back 15001 ms after enough was there, above 15000 ms
+        whole 30001 ms after everything was there, above 30000 ms
+    "#]]
+    .assert_eq(
+        &[wrong.judge(expected, None), late.judge(expected, Some(30_001.0))]
+            .concat()
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    );
+}
+
+#[test]
+fn what_is_expected_of_each_double_fault_stands_in_the_documentation() {
+    let text = include_str!("../../../../docs/drills.md");
+    let double = |name: &str| name.contains('+') || name.contains("-in-") || name.starts_with("two-");
+    for (kind, name) in KINDS.iter().chain(HOST_KINDS) {
+        let expected = outcome::expected(*kind);
+        assert_eq!(expected.is_some(), double(name), "{name}");
+        let Some(expected) = expected else { continue };
+        let row = text.lines().rfind(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("`{name}` is not in docs/drills.md"));
+        for ms in [expected.writes_ms, expected.whole_ms] {
+            assert!(row.contains(&format!("| {} s", ms / 1_000.0)), "{ms} ms is not in: {row}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use drill::database::Handle;
 use model::NodeId;
 use rustix::process::Signal;
@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use super::hosts::{DATA_PORTS, Hosts};
 use super::lab::Cut;
 use super::nemesis::Done;
+use super::outcome;
 use super::plan::{Fault, Kind};
 use super::site::NODES;
 
@@ -25,54 +26,121 @@ const SETTLED: Duration = Duration::from_millis(300);
 pub async fn make(hosts: &mut Hosts, load: &Handle, fault: Fault, primary: NodeId) -> Result<Done> {
     let host = hosts.host(primary)?;
     let leader = move_leader(hosts, host, fault).await?;
-    let mut node = Some(primary);
-    let at_us = load.now_us();
+    let mut done = Done { at_us: load.now_us(), node: Some(primary), ..Done::default() };
+    let standbys: Vec<NodeId> = NODES.into_iter().filter(|node| *node != primary).collect();
+    let standby = fault.choose(&standbys).context("no standby")?;
     let away = Duration::from_millis(fault.away_ms);
     match fault.kind {
-        Kind::HostKill => {
-            hosts.lab.kill(host)?;
-            tokio::time::sleep(away).await;
-            hosts.start_host(host)?;
-        }
-        Kind::HostFreeze => {
-            hosts.lab.freeze(host)?;
-            tokio::time::sleep(away).await;
-            hosts.lab.thaw(host)?;
-        }
-        Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut => {
-            hosts.lab.cut(host, way(fault.kind))?;
-            tokio::time::sleep(away).await;
-            hosts.lab.heal()?;
-        }
-        Kind::DataCut => {
-            hosts.lab.ask(host, &["nft", &closed()])?;
-            tokio::time::sleep(away).await;
-            hosts.lab.ask(host, &["nft", "delete table inet lab"])?;
+        Kind::HostKillStandbyFreeze | Kind::TwoHostsCut => {
+            let other = hosts.host(standby)?;
+            strike_twice(hosts, load, fault, (host, other), &mut done).await?;
         }
         Kind::StandbyCut => {
-            let standbys: Vec<NodeId> = NODES.into_iter().filter(|node| *node != primary).collect();
-            let standby = fault.choose(&standbys).context("no standby")?;
-            node = Some(standby);
             hosts.lab.cut_between(host, hosts.host(standby)?, true)?;
             tokio::time::sleep(away).await;
             hosts.lab.heal()?;
+            done.node = Some(standby);
         }
         Kind::StoreAway => {
             hosts.signal_store(Signal::STOP);
             tokio::time::sleep(away).await;
             hosts.signal_store(Signal::CONT);
-            node = None;
+            done.node = None;
         }
         Kind::Switchover => {
-            let standbys: Vec<NodeId> = NODES.into_iter().filter(|node| *node != primary).collect();
-            let standby = fault.choose(&standbys).context("no standby")?;
             hosts.hand_over(standby).await?;
-            node = Some(standby);
+            done.node = Some(standby);
         }
-        // What comes on loopback only is not chosen here.
-        _ => hosts.server(primary).context("the primary does not run")?.signal(Signal::KILL),
+        Kind::PrimaryKill => hosts.server(primary).context("the primary does not run")?.signal(Signal::KILL),
+        _ => strike(hosts, fault, host, away).await?,
     }
-    Ok(Done { at_us, healed_us: load.now_us(), node, leader: leader.is_some_and(|leader| leader == host) })
+    (done.healed_us, done.leader) = (load.now_us(), leader == Some(host));
+    Ok(done)
+}
+
+/// The primary's host as a whole, alone.
+async fn strike(hosts: &mut Hosts, fault: Fault, host: &'static str, away: Duration) -> Result<()> {
+    match fault.kind {
+        Kind::HostKill => {
+            hosts.lab.kill(host)?;
+            tokio::time::sleep(away).await;
+            hosts.start_host(host)
+        }
+        Kind::HostFreeze => {
+            hosts.lab.freeze(host)?;
+            tokio::time::sleep(away).await;
+            hosts.lab.thaw(host)
+        }
+        Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut => {
+            hosts.lab.cut(host, way(fault.kind))?;
+            tokio::time::sleep(away).await;
+            hosts.lab.heal()
+        }
+        Kind::DataCut => {
+            hosts.lab.ask(host, &["nft", &closed()])?;
+            tokio::time::sleep(away).await;
+            hosts.lab.ask(host, &["nft", "delete table inet lab"]).map(drop)
+        }
+        Kind::HostDelay => slow(hosts, fault, host, away).await,
+        // What comes on loopback only is not chosen here.
+        other => bail!("`{}` is not made on hosts", other.name()),
+    }
+}
+
+/// The primary's host and another at once. One copy is left, or each is alone.
+async fn strike_twice(
+    hosts: &mut Hosts,
+    load: &Handle,
+    fault: Fault,
+    (host, other): (&'static str, &'static str),
+    done: &mut Done,
+) -> Result<()> {
+    let cut = fault.kind == Kind::TwoHostsCut;
+    match cut {
+        true => [host, other].into_iter().try_for_each(|host| hosts.lab.cut(host, Cut::Both))?,
+        false => {
+            hosts.lab.freeze(other)?;
+            hosts.lab.kill(host)?;
+        }
+    }
+    let from_us = load.now_us();
+    tokio::time::sleep(Duration::from_millis(fault.away_ms)).await;
+    let enough_us = load.now_us();
+    (done.alone_us, done.enough_us) = (Some((from_us, enough_us)), Some(enough_us));
+    if cut {
+        return hosts.lab.heal();
+    }
+    // The first that is back is enough: the second stays away until writes are.
+    let first = fault.first_comes_first();
+    if first {
+        hosts.start_host(host)?
+    } else {
+        hosts.lab.thaw(other)?
+    }
+    let acked = || load.glance().last_ack_us.is_some_and(|at_us| at_us > enough_us);
+    let limit = outcome::expected(fault.kind).map_or(0.0, |expected| expected.writes_ms);
+    let began = Instant::now();
+    while !acked() && began.elapsed() < Duration::from_secs_f64(limit / 1_000.0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if first { hosts.lab.thaw(other) } else { hosts.start_host(host) }
+}
+
+/// Packets of the host are late for a while.
+async fn slow(hosts: &Hosts, fault: Fault, host: &str, away: Duration) -> Result<()> {
+    let how = fault.slowness().context("nothing says how late")?;
+    let link = hosts.lab.slow(host, how)?;
+    tokio::time::sleep(away).await;
+    let passed = link.end().await?;
+    eprintln!(
+        "      {} packets were {} ms late each way, give or take a quarter, for {} ms; {} were lost ({:.1}% wanted)",
+        passed.held,
+        how.hold.as_millis(),
+        away.as_millis(),
+        passed.lost,
+        how.lost * 100.0
+    );
+    Ok(())
 }
 
 /// Every second fault takes etcd's leader with it, as when a zone holds both. Where it is.

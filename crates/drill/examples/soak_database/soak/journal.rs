@@ -8,6 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::outcome::{self, Double};
+use super::plan::Kind;
+
 /// Raised when older readers would misread what is written.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -70,6 +73,9 @@ pub struct FaultLine {
     pub lost: u64,
     /// Answers of success around it that waited for no standby.
     pub false_acks: u64,
+    /// What a double fault did beside; of others, and of journals before it was judged, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub double: Option<Double>,
 }
 
 /// One judged round.
@@ -276,6 +282,14 @@ impl Table {
         for fault in self.kinds.values().flatten().filter(|fault| fault.whole_ms.is_none()) {
             broken.push(format!("not whole again after fault {}, {}", fault.index, fault.kind));
         }
+        for fault in self.kinds.values().flatten() {
+            let bare = fault.kind.strip_suffix(WITH_LEADER).unwrap_or(&fault.kind);
+            let expected = Kind::of(bare).ok().and_then(outcome::expected);
+            let Some((double, expected)) = fault.double.zip(expected) else { continue };
+            let wrong = double.judge(expected, fault.rejoin_ms);
+            broken
+                .extend(wrong.iter().map(|wrong| format!("fault {}, {}: {wrong}", fault.index, fault.kind)));
+        }
         for fault in self.kinds.get("store-away").into_iter().flatten() {
             let (failed, began) = (fault.failed, fault.term_after.saturating_sub(fault.term_before));
             if failed > 0 || began > 0 {
@@ -339,7 +353,7 @@ impl Table {
             return calm;
         }
         let mut text = format!(
-            "{:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
+            "{:<32} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
             "milliseconds",
             "n",
             "gap p50",
@@ -357,7 +371,7 @@ impl Table {
             let rejoins = self.sorted(kind, |fault| fault.rejoin_ms);
             let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
             text.push_str(&format!(
-                "{kind:<28} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
+                "{kind:<32} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
                 faults.len(),
                 show(quantile(&gaps, 0.5)),
                 show(quantile(&gaps, 0.99)),
@@ -383,7 +397,32 @@ impl Table {
             sum(|round| round.false_acks),
             sum(|round| round.problems.len() as u64),
         ));
-        text + &calm
+        text + &self.doubles() + &calm
+    }
+
+    /// The double faults for people; nothing when there are none.
+    fn doubles(&self) -> String {
+        let mut text = String::new();
+        for (kind, faults) in &self.kinds {
+            let doubles: Vec<Double> = faults.iter().filter_map(|fault| fault.double).collect();
+            let sorted = |value: fn(&Double) -> Option<f64>| {
+                let mut all: Vec<f64> = doubles.iter().filter_map(value).collect();
+                all.sort_by(f64::total_cmp);
+                all
+            };
+            let back = sorted(|double| double.writes_ms);
+            let (Some(median), Some(most)) = (quantile(&back, 0.5), back.last()) else { continue };
+            let alone = sorted(|double| Some(double.alone_ms));
+            text.push_str(&format!(
+                "{kind}: writes back {median:.0} ms (at most {most:.0}) after enough was there"
+            ));
+            if let Some(longest) = alone.last().filter(|ms| **ms > 0.0) {
+                let acked: u64 = doubles.iter().map(|double| double.acked_alone).sum();
+                text.push_str(&format!("; {acked} acknowledged in up to {longest:.0} ms with one copy left"));
+            }
+            text.push('\n');
+        }
+        text
     }
 }
 

@@ -17,6 +17,7 @@ pub mod journal;
 pub mod lab;
 mod nemesis;
 mod nemesis_disk;
+pub mod outcome;
 pub mod plan;
 pub mod process;
 pub mod site;
@@ -36,6 +37,7 @@ use backing::Which;
 use ground::{Ground, Where};
 use journal::{FORMAT_VERSION, FaultLine, Journal, Line, RoundLine};
 use nemesis::Done;
+use outcome::Double;
 use plan::{Fault, Kind};
 use site::NODES;
 
@@ -142,6 +144,7 @@ struct Round {
 
 /// A fault that was made, before its round is judged.
 struct Made {
+    kind: Kind,
     line: FaultLine,
     done: Done,
     whole_us: Option<u64>,
@@ -193,6 +196,7 @@ impl Round {
         let mut faults: Vec<FaultLine> = made.iter().map(|one| one.measured(&acks)).collect();
         for (one, line) in made.iter().zip(&mut faults) {
             line.failed = one.failed(&history);
+            line.double = one.double(&history);
         }
         blame(&history, &survived, &made, &mut faults);
         let line = round_line(first, faults.len() as u64, began.elapsed(), &judgement);
@@ -233,7 +237,7 @@ impl Made {
             ..FaultLine::default()
         };
         eprintln!(
-            "{:>5} {:<28} node {} term {} -> {}, whole after {:.0} ms",
+            "{:>5} {:<32} node {} term {} -> {}, whole after {:.0} ms",
             line.index,
             line.kind,
             line.node.map_or_else(|| "-".to_owned(), |node| node.to_string()),
@@ -241,7 +245,7 @@ impl Made {
             line.term_after,
             line.whole_ms.unwrap_or(f64::NAN),
         );
-        Ok(Made { line, done, whole_us })
+        Ok(Made { kind: fault.kind, line, done, whole_us })
     }
 
     /// With what its clients felt. `acks` are the times of acknowledgements, in their order.
@@ -283,13 +287,20 @@ impl Made {
         if !reasons.is_empty() {
             let told: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
             eprintln!(
-                "{:>5} {:<28} writes not acknowledged: {}",
+                "{:>5} {:<32} writes not acknowledged: {}",
                 self.line.index,
                 self.line.kind,
                 told.join("; ")
             );
         }
         reasons.values().sum()
+    }
+
+    /// What is judged of a double fault beside what is judged of each.
+    fn double(&self, history: &History) -> Option<Double> {
+        outcome::expected(self.kind)?;
+        let enough_us = self.done.enough_us.unwrap_or(self.done.healed_us);
+        Some(Double::of(history, self.done.alone_us, enough_us))
     }
 
     fn ended_us(&self) -> u64 {

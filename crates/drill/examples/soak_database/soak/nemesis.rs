@@ -30,6 +30,10 @@ pub struct Done {
     pub node: Option<NodeId>,
     /// The store's leader was on its host.
     pub leader: bool,
+    /// From and to: fewer than two nodes with data could take anything. Of a double fault.
+    pub alone_us: Option<(u64, u64)>,
+    /// Since then enough is back for writes; `None`: since `healed_us`. Of a double fault.
+    pub enough_us: Option<u64>,
 }
 
 /// One fault on its way.
@@ -39,6 +43,8 @@ pub(super) struct Hit<'a> {
     pub(super) fault: Fault,
     pub(super) primary: NodeId,
     at_us: Option<u64>,
+    alone_us: Option<(u64, u64)>,
+    pub(super) enough_us: Option<u64>,
 }
 
 /// Makes the fault.
@@ -51,10 +57,11 @@ pub async fn make(ground: &mut Ground, load: &Handle, fault: Fault) -> Result<Do
         Ground::Loopback(site) => site,
         Ground::Hosts(hosts) => return breakage::make(hosts, load, fault, primary).await,
     };
-    let mut hit = Hit { site, load, fault, primary, at_us: None };
+    let mut hit = Hit { site, load, fault, primary, at_us: None, alone_us: None, enough_us: None };
     let node = hit.make().await?;
     let healed_us = load.now_us();
-    Ok(Done { at_us: hit.at_us.unwrap_or(healed_us), healed_us, node, leader: false })
+    let (at_us, alone_us, enough_us) = (hit.at_us.unwrap_or(healed_us), hit.alone_us, hit.enough_us);
+    Ok(Done { at_us, healed_us, node, leader: false, alone_us, enough_us })
 }
 
 impl Hit<'_> {
@@ -161,10 +168,13 @@ impl Hit<'_> {
         for node in self.standbys() {
             frozen.extend(self.freeze(node)?);
         }
+        let from_us = self.load.now_us();
         tokio::time::sleep(away).await;
+        self.alone_us = Some((from_us, self.load.now_us()));
         self.kill_node(self.primary);
         // Not woken: what the primary had sent them is in their sockets, and they would still take it.
         frozen.iter().for_each(|process| process.signal(Signal::KILL));
+        self.enough_us = Some(self.load.now_us());
         let _ = self.site.successor(self.primary, NEXT_PRIMARY).await;
         self.site.start_node(self.primary).await
     }

@@ -65,7 +65,9 @@ impl Hit<'_> {
     /// A primary that went its own way comes back, and while it is being rewound one of the two sides dies.
     pub async fn kill_in_rewind(&mut self, away: Duration) -> Result<()> {
         self.kill_all(away).await?;
-        self.kill_working("pg_rewind", self.primary).await
+        self.kill_working("pg_rewind", self.primary).await?;
+        self.enough_us = None;
+        Ok(())
     }
 
     async fn kill_working(&mut self, program: &str, node: NodeId) -> Result<()> {

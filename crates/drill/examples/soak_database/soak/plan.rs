@@ -1,9 +1,20 @@
 //! Which fault comes when: fixed by the seed, so that a soak that was interrupted goes on where it stopped.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use world::Chance;
 
 use super::ground::Where;
+use super::lab::slow::Slowness;
+
+/// A late packet is late by this, in milliseconds: from, to. With it and a lost packet on top, servers are silent for longer
+/// than keepers bear, and for less.
+const HOLD_MS: (f64, f64) = (50.0, 400.0);
+/// Give or take so much of it.
+const JITTER: f64 = 0.25;
+/// At most this share of the packets is lost.
+const LOST_MOST: f64 = 0.02;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +60,13 @@ pub enum Kind {
     DataCut,
     /// Primary and one standby do not hear each other; everybody else hears both.
     StandbyCut,
+    /// Everything on the primary's host is gone while another host stands still: one copy is left. Which of the two comes
+    /// back first is by chance.
+    HostKillStandbyFreeze,
+    /// The primary's host and another are cut off, from each other too: nowhere are two copies.
+    TwoHostsCut,
+    /// Every packet to the primary's host and from it comes late, and some never.
+    HostDelay,
     /// No byte is left on the primary's disk, for a while. It refuses to write or is followed by another.
     PrimaryDiskFull,
     /// The same of a standby: writes go on without it.
@@ -93,6 +111,9 @@ pub const HOST_KINDS: &[(Kind, &str)] = &[
     (Kind::HostCutOut, "host-cut-out"),
     (Kind::DataCut, "data-cut"),
     (Kind::StandbyCut, "standby-cut"),
+    (Kind::HostDelay, "host-delay"),
+    (Kind::HostKillStandbyFreeze, "host-kill+standby-freeze"),
+    (Kind::TwoHostsCut, "two-hosts-cut"),
 ];
 
 /// Of those on loopback, the ones that hosts know too.
@@ -142,6 +163,11 @@ impl Kind {
         matches!(self, Kind::PrimaryDiskFull | Kind::StandbyDiskFull)
     }
 
+    /// Whether packets must be held for it, which takes root and a kernel with `macvtap`.
+    pub fn needs_delays(self) -> bool {
+        self == Kind::HostDelay
+    }
+
     /// How long what is frozen or away stays so, in milliseconds: from, to.
     fn away_ms(self) -> (f64, f64) {
         match self {
@@ -151,6 +177,8 @@ impl Kind {
             Kind::HostCut | Kind::HostCutIn | Kind::HostCutOut | Kind::DataCut | Kind::StandbyCut => {
                 (500.0, 10_000.0)
             }
+            Kind::HostDelay => (2_000.0, 20_000.0),
+            Kind::HostKillStandbyFreeze | Kind::TwoHostsCut => (1_000.0, 10_000.0),
             Kind::KeeperCrash => (100.0, 3_000.0),
             Kind::NodeKill => (1_000.0, 6_000.0),
             Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
@@ -192,9 +220,24 @@ impl Fault {
         Fault { index, kind, away_ms: away as u64, pick: chance.next_u64() }
     }
 
+    /// How late packets are, where they are: spread evenly over the magnitudes from 50 to 400 ms, each way.
+    pub fn slowness(&self) -> Option<Slowness> {
+        self.kind.needs_delays().then(|| {
+            let mut chance = Chance::from_seed(self.pick);
+            let (from, to) = HOLD_MS;
+            let hold = Duration::from_micros((1_000.0 * from * (to / from).powf(chance.unit())) as u64);
+            Slowness { hold, jitter: JITTER, lost: LOST_MOST * chance.unit(), seed: chance.next_u64() }
+        })
+    }
+
     /// On hosts: whether the store's leader is moved to the host that is hit, first.
     pub fn takes_leader(&self) -> bool {
         self.pick.is_multiple_of(2) && !matches!(self.kind, Kind::Switchover | Kind::StoreAway)
+    }
+
+    /// Whether of two things that are broken the first comes back first.
+    pub fn first_comes_first(&self) -> bool {
+        (self.pick >> 1).is_multiple_of(2)
     }
 
     /// One of `all`.
