@@ -3,6 +3,8 @@
 #[path = "../../examples/soak_database/soak/mod.rs"]
 mod soak;
 
+mod resume;
+
 use drill::database::{Action, History, Operation, Outcome, Via};
 use soak::backing::Which;
 use soak::ground::Where;

@@ -33,6 +33,8 @@ pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const CALM_FOR: Duration = Duration::from_millis(400);
 /// A keeper that was dropped lets go of its folder and its address within this.
 const LET_GO: Duration = Duration::from_secs(10);
+/// What the folder of a site begins with, so that those of dead runs are found.
+const FOLDER: &str = "evenkeel-soak-";
 const NAME: &str = "shop";
 const PASSWORD: &str = "soak application";
 
@@ -75,9 +77,10 @@ impl Site {
     /// With `witness` the last node is one.
     pub async fn start(which: Which, small_disks: bool, witness: bool) -> Result<Site> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
+        clean();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
-        let folder = std::env::temp_dir().join(format!("evenkeel-soak-{process}-{number}"));
+        let folder = std::env::temp_dir().join(format!("{FOLDER}{process}-{number}"));
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         let user = system()?;
@@ -251,8 +254,7 @@ impl Site {
             let status = self.keepers.get(&node)?.status().borrow().clone();
             return Process::of(status.server_pid? as i32);
         }
-        let text = fs::read_to_string(self.dir(node).join("data/postmaster.pid")).ok()?;
-        Process::of(text.lines().next()?.parse().ok()?)
+        server_in(&self.dir(node))
     }
 
     /// The newest record that a keeper which lives knows.
@@ -415,6 +417,33 @@ pub async fn calm(bound: Duration, whole: impl Fn() -> bool) -> Option<Instant> 
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     None
+}
+
+/// The first process of the server in a node's folder.
+fn server_in(folder: &Path) -> Option<Process> {
+    let text = fs::read_to_string(folder.join("data/postmaster.pid")).ok()?;
+    Process::of(text.lines().next()?.parse().ok()?)
+}
+
+/// Ends servers that a run left which was killed, and removes its folder. What was kept on purpose has no server.
+fn clean() {
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for folder in entries.map(|entry| entry.path()) {
+        let name =
+            folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(FOLDER));
+        let owner = name.and_then(|rest| rest.split_once('-')).and_then(|(owner, _)| owner.parse().ok());
+        if owner.is_none_or(|owner| Process::of(owner).is_some()) {
+            continue;
+        }
+        let nodes = fs::read_dir(&folder).into_iter().flatten().flatten();
+        // The number may be somebody else's by now.
+        let own = |server: &Process| server.title().contains(&*folder.to_string_lossy());
+        let servers: Vec<Process> = nodes.filter_map(|node| server_in(&node.path())).filter(own).collect();
+        if !servers.is_empty() {
+            servers.iter().for_each(|server| drop(server.signal_all(Signal::KILL)));
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
 }
 
 /// Bytes of log in a node's folder.
