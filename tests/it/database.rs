@@ -1,6 +1,10 @@
 //! A database of three nodes as a user has it.
 
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
 
 use crate::site::{Site, last_json, program, root, text, unit};
 
@@ -172,5 +176,109 @@ fn two_copies_and_a_witness_lose_nothing() {
         assert_ne!(moved["databases"][0]["primary"], struck, "nothing was broken");
     }
     site.expect(1, &["failover", "db", "--to", "db-3"]);
+    site.expect(0, &["down", "--delete-data"]);
+}
+
+/// A client in the network of a zone that writes numbers, each once, on the way applications there go.
+struct Inside {
+    /// `nsenter` and `psql`, up to the statement.
+    words: Vec<String>,
+    password: String,
+}
+
+/// One write of a client: when it was sent, by Unix time in milliseconds, and whether it was acknowledged.
+type Write = (u64, bool);
+
+impl Inside {
+    /// In the network of the process `pid`, through the front at `entry`.
+    fn new(site: &Site, pid: &Value, entry: &str) -> Inside {
+        let secrets = identity::Secrets::open(&site.state().join("identity")).unwrap();
+        let password = secrets.get("db.application").unwrap().unwrap().expose().to_string();
+        let (host, port) = entry.rsplit_once(':').unwrap();
+        let place = format!("host={host} port={port} user=shop dbname=shop connect_timeout=1");
+        let network = format!("--net=/proc/{pid}/ns/net");
+        let words =
+            ["nsenter", &network, "--", "timeout", "1", "/usr/lib/postgresql/15/bin/psql", "-XAtqd", &place];
+        Inside { words: words.map(str::to_owned).to_vec(), password }
+    }
+
+    /// What a statement gave; `None`: it failed, or not within a second.
+    fn run(&self, sql: &str) -> Option<String> {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).args(["-c", sql]).env("PGPASSWORD", &self.password);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        output.status.success().then(|| text(&output.stdout))
+    }
+
+    /// Writes 0, 1, 2 and on until `stop`.
+    fn write(&self, stop: &AtomicBool) -> Vec<Write> {
+        let mut writes = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+            let acked = self.run(&format!("INSERT INTO inside VALUES ({})", writes.len())).is_some();
+            writes.push((at_ms, acked));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        writes
+    }
+}
+
+/// Nobody but a client in the same zone can tell what a primary does that is cut off.
+#[test]
+fn a_primary_that_is_cut_off_acknowledges_nothing_and_is_followed_in_time() {
+    const NAME: &str = "a_primary_that_is_cut_off_acknowledges_nothing_and_is_followed_in_time";
+    const EVENT_MS: u64 = 7_000;
+    if !postgres(NAME) || !root(NAME) {
+        return;
+    }
+    let site = Site::new("cut-primary", &WITH_DATABASE.replace("rto: { node: 60s", "rto: { node: 10s"));
+    site.up(&["--isolate"]);
+    let status = site.until("a whole database", Duration::from_secs(60), whole);
+    let database = &status["databases"][0];
+    let struck = database["primary"].as_str().unwrap();
+    let primary = unit(&status, struck).unwrap();
+    let entries = database["entries"].as_array().unwrap();
+    let zone = status["zones"].as_array().unwrap().iter().position(|zone| zone["zone"] == primary["zone"]);
+    let front = unit(&status, &format!("data-{}", primary["zone"].as_str().unwrap())).unwrap();
+    let inside = Inside::new(&site, &front["pid"], entries[zone.unwrap()].as_str().unwrap());
+    inside.run("CREATE TABLE inside (id int PRIMARY KEY)").unwrap();
+
+    let stop = AtomicBool::new(false);
+    let (verdict, writes) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| inside.write(&stop));
+        let duration = (EVENT_MS / 1_000).to_string();
+        let words =
+            ["--json", "drill", "primary", "db", "--fault", "cut", "--duration", &duration, "--rate", "60"];
+        let output = site.run(&words);
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(output.status.code(), Some(0), "the objectives were missed");
+        (last_json(&output), writer.join().unwrap())
+    });
+    assert_eq!(
+        (&verdict["fault"], &verdict["target"]),
+        (&"primary/cut".into(), &struck.into()),
+        "{verdict:#}"
+    );
+    assert_eq!((&verdict["lost_writes"], &verdict["stale_reads"]), (&0.into(), &0.into()), "{verdict:#}");
+    assert_eq!(verdict["objectives_met"], true, "{verdict:#}");
+    assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+    let rto_ms = verdict["rto_ms"].as_f64().unwrap();
+    assert!(rto_ms > 500.0 && rto_ms < 10_000.0, "{verdict:#}");
+
+    // Sent after the cut, and given up before it ended.
+    let at_ms = verdict["at_ms"].as_u64().unwrap();
+    let cut = (at_ms + 300)..(at_ms + EVENT_MS - 1_500);
+    let tried = writes.iter().filter(|(sent_ms, _)| cut.contains(sent_ms));
+    let acked = tried.clone().filter(|(_, acked)| *acked).count();
+    assert!(tried.count() >= 3, "nothing was tried: {writes:?} {cut:?}");
+    assert_eq!(acked, 0, "the primary that is cut off acknowledged: {writes:?} {cut:?}");
+    assert!(writes.iter().any(|(sent_ms, acked)| *acked && *sent_ms < at_ms), "{writes:?}");
+    let moved = site.until("a whole database again", Duration::from_secs(60), whole);
+    assert_ne!(moved["databases"][0]["primary"], struck, "nobody took over");
+    let survived = inside.run("SELECT id FROM inside").unwrap();
+    let survived: Vec<usize> = survived.lines().map(|line| line.parse().unwrap()).collect();
+    for (id, _) in writes.iter().enumerate().filter(|(_, (_, acked))| *acked) {
+        assert!(survived.contains(&id), "{id} was acknowledged and is gone");
+    }
     site.expect(0, &["down", "--delete-data"]);
 }
