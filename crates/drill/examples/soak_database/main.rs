@@ -15,11 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use world::{Stop, Tasks};
 
 const HELP: &str = "\
-soak_database [OPTIONS]   breaks a database of three nodes again and again under load, and judges it
+soak_database [OPTIONS]   breaks a database again and again under load, and judges it
 
   --faults N              so many faults in all (default 20)
   --seed S                fixes their order and times (default 1)
   --hosts                 on three hosts in network namespaces (as root): on each a member of etcd and `evenkeel agent`
+  --standbys N            2 to 4 beside the primary, in place of 2
   --witness               two nodes with data and a witness, in place of three
   --kinds A,B             only these; `--kinds list` lists them (default: all that can be made there)
   --store etcd|embedded   under the keepers (default: three members of etcd where it is installed)
@@ -149,6 +150,7 @@ fn parse(arguments: &[String]) -> Result<Asked> {
         seed: 1,
         kinds: Vec::new(),
         place: Where::Loopback,
+        standbys: 2,
         store,
         round: 20,
         journal: None,
@@ -168,6 +170,7 @@ fn parse(arguments: &[String]) -> Result<Asked> {
                 names => soak.kinds = kinds_of(names)?,
             },
             "--hosts" => soak.place = Where::Hosts,
+            "--standbys" => soak.standbys = value()?.parse().context("`--standbys` needs a number")?,
             "--witness" => soak.place = Where::Witness,
             "--store" => soak.store = store_of(value()?)?,
             "--journal" => soak.journal = Some(value()?.into()),
@@ -193,6 +196,9 @@ fn parse(arguments: &[String]) -> Result<Asked> {
     }
     if let Some(kind) = soak.kinds.iter().find(|kind| !Kind::all(soak.place).contains(kind)) {
         bail!("`{}` cannot be made there\nhint: `--hosts` or `--witness`, or without it", kind.name());
+    }
+    if !(2..=4).contains(&soak.standbys) || (soak.standbys > 2 && soak.place != Where::Loopback) {
+        bail!("there are 2 to 4 standbys on loopback, and 2 on hosts\nhint: `--standbys 3`");
     }
     if soak.place == Where::Hosts && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
@@ -238,11 +244,11 @@ fn store_of(name: &str) -> Result<Which> {
 /// Takes seed, kinds and place from a journal.
 fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
     let lines = journal::read(&path)?;
-    let Some(Line::Start { seed, kinds, place, store, long, .. }) = lines.first() else {
+    let Some(Line::Start { seed, kinds, place, store, long, standbys, .. }) = lines.first() else {
         bail!("the journal has no start")
     };
     (soak.seed, soak.kinds, soak.store) = (*seed, kinds_of(&kinds.join(","))?, store_of(store)?);
-    soak.long |= *long;
+    (soak.long, soak.standbys) = (soak.long | *long, *standbys);
     soak.place = match place.as_str() {
         "hosts" => Where::Hosts,
         "witness" => Where::Witness,

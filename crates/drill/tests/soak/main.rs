@@ -39,7 +39,8 @@ async fn play(faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
 async fn play_at(place: Where, faults: u64, seed: u64, kinds: Vec<Kind>, broken: bool) -> Ended {
     let _machine = MACHINE.lock().await;
     let (from, round, journal, long) = (0, 20, None, false);
-    let soak = Soak { faults, from, seed, kinds, place, store: store(), round, journal, long, broken };
+    let soak =
+        Soak { faults, from, seed, kinds, place, standbys: 2, store: store(), round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
     eprint!("{}", Table::of(&ended.lines).render());
@@ -91,7 +92,7 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
     let seed = (1..10_000).find(long).unwrap();
     let (place, store) = (Where::Hosts, Which::Etcd);
     let (from, round, journal, long, broken) = (0, 4, None, false, false);
-    let soak = Soak { faults: 4, from, seed, kinds, place, store, round, journal, long, broken };
+    let soak = Soak { faults: 4, from, seed, kinds, place, standbys: 2, store, round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let _machine = MACHINE.lock().await;
     let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
@@ -155,7 +156,8 @@ async fn a_calm_takes_the_processors_and_pauses_what_belongs_to_the_database() {
     }
     let (faults, from, seed, kinds, round) = (0, 0, 1, Vec::new(), 20);
     let (place, journal, long, broken) = (Where::Loopback, None, false, false);
-    let soak = Soak { faults, from, seed, kinds, place, store: store(), round, journal, long, broken };
+    let soak =
+        Soak { faults, from, seed, kinds, place, standbys: 2, store: store(), round, journal, long, broken };
     let (_stopper, stop) = Stop::pair();
     let _machine = MACHINE.lock().await;
     let ended = soak::calm::run(&soak, 15, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));

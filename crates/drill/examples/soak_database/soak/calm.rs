@@ -17,7 +17,7 @@ use world::{Chance, Stop, Stopper, Tasks};
 
 use super::journal::{CalmLine, Line};
 use super::process::Process;
-use super::site::{NODES, Site};
+use super::site::Site;
 use super::{Ended, PATIENCE, Soak, front_gap_ms, load_average};
 
 /// Time between two judgements.
@@ -116,7 +116,7 @@ impl Meter {
 pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     let mut ended = Ended::default();
     let mut journal = super::begin(soak, &mut ended)?;
-    let mut site = Site::start(soak.store, false, false).await?;
+    let mut site = Site::start(soak.store, false, soak.standbys + 1, false).await?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut round = 0;
     let (mut wanted, mut loaded) = (seconds as f64, 0.0);
@@ -238,7 +238,8 @@ impl Pauser {
 
     /// Says what is there now.
     fn aim(&self, site: &Site) {
-        let servers = NODES.iter().filter_map(|node| Some(Aim::Server(node.0, site.server(*node)?)));
+        let servers =
+            site.nodes().into_iter().filter_map(|node| Some(Aim::Server(node.0, site.server(node)?)));
         let members = site.backing.processes().into_iter().map(Aim::Member);
         *lock(&self.shared.aims) = servers.chain(members).collect();
     }

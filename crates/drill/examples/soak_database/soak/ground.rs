@@ -7,14 +7,14 @@ use anyhow::Result;
 use drill::database::Target;
 use model::{NodeId, Record, ReignPhase};
 
-use super::backing::Which;
+use super::Soak;
 use super::hosts::Hosts;
-use super::site::Site;
+use super::site::{NODES, Site};
 
 /// Where nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
-    /// Three keepers in this process.
+    /// Keepers in this process, three where nothing else is asked for.
     Loopback,
     /// The same, and one of the three nodes is a witness.
     Witness,
@@ -31,11 +31,13 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// Three nodes that serve, with both standbys streaming. On loopback `small_disks` gives each a small disk of its own.
-    pub async fn start(place: Where, store: Which, small_disks: bool) -> Result<Ground> {
-        Ok(match place {
-            Where::Loopback => Ground::Loopback(Box::new(Site::start(store, small_disks, false).await?)),
-            Where::Witness => Ground::Loopback(Box::new(Site::start(store, small_disks, true).await?)),
+    /// Nodes that serve, with all standbys streaming. On loopback `small_disks` gives each a small disk of its own.
+    pub async fn start(soak: &Soak, small_disks: bool) -> Result<Ground> {
+        let store = soak.store;
+        let site = |nodes, witness| Site::start(store, small_disks, nodes, witness);
+        Ok(match soak.place {
+            Where::Loopback => Ground::Loopback(Box::new(site(soak.standbys + 1, false).await?)),
+            Where::Witness => Ground::Loopback(Box::new(site(3, true).await?)),
             Where::Hosts => Ground::Hosts(Box::new(Hosts::start().await?)),
         })
     }
@@ -65,6 +67,14 @@ impl Ground {
         match record.phase {
             ReignPhase::Serving { primary, .. } => Some((primary, record.term)),
             _ => None,
+        }
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        match self {
+            Ground::Loopback(site) => site.nodes(),
+            Ground::Hosts(_) => NODES.to_vec(),
         }
     }
 

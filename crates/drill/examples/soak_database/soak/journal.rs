@@ -31,6 +31,8 @@ pub enum Line {
         /// The store is away for as long as promised.
         #[serde(default)]
         long: bool,
+        #[serde(default = "two")]
+        standbys: u8,
     },
     /// A fault of a round that was judged.
     Fault(FaultLine),
@@ -38,6 +40,11 @@ pub enum Line {
     Round(RoundLine),
     /// A while in which nothing was broken was judged.
     Calm(CalmLine),
+}
+
+/// Of journals of before there could be more.
+fn two() -> u8 {
+    2
 }
 
 /// One fault and what it did. Times in milliseconds; `None`: it never came.

@@ -39,7 +39,6 @@ use journal::{FORMAT_VERSION, FaultLine, Journal, Line, RoundLine};
 use nemesis::Done;
 use outcome::Double;
 use plan::{Fault, Kind};
-use site::NODES;
 
 pub use etcd::installed as etcd_installed;
 pub use nemesis_disk::small_disks_possible;
@@ -64,6 +63,8 @@ pub struct Soak {
     pub kinds: Vec<Kind>,
     /// Where.
     pub place: Where,
+    /// Beside the primary, on loopback.
+    pub standbys: u8,
     /// On which store; on hosts it is etcd.
     pub store: Which,
     /// Faults of one round.
@@ -93,7 +94,7 @@ pub async fn run(soak: &Soak, stop: &Stop) -> Result<Ended> {
     let mut ended = Ended::default();
     let mut journal = begin(soak, &mut ended)?;
     let small_disks = soak.kinds.iter().any(|kind| kind.needs_disks());
-    let mut site = Ground::start(soak.place, soak.store, small_disks).await?;
+    let mut site = Ground::start(soak, small_disks).await?;
     let mut next = soak.from;
     while next < soak.faults && !stop.is_requested() && ended.stuck.is_none() {
         let last = (next + soak.round.max(1)).min(soak.faults);
@@ -124,6 +125,7 @@ fn begin(soak: &Soak, ended: &mut Ended) -> Result<Journal> {
         store: format!("{:?}", soak.store).to_lowercase(),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         long: soak.long,
+        standbys: soak.standbys,
     };
     add(&mut journal, ended, start)?;
     Ok(journal)
@@ -162,7 +164,7 @@ impl Round {
         let options = Options { seed: soak.seed ^ first, spread: true, ..Options::new(site.target()) };
         Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
         let load = Workload::start(options)?;
-        for node in NODES {
+        for node in site.nodes() {
             load.write_directly(&site.straight(node), Load { clients: 1, rate_per_s: 20.0 })?;
         }
         let (mut made, mut stuck) = (Vec::new(), None);

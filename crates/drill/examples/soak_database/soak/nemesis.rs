@@ -11,7 +11,7 @@ use super::breakage;
 use super::ground::Ground;
 use super::plan::{Fault, Kind};
 use super::process::Process;
-use super::site::{NODES, Site};
+use super::site::Site;
 
 /// The next primary is there by then, or the second half of a double fault is left out.
 const NEXT_PRIMARY: Duration = Duration::from_secs(20);
@@ -146,7 +146,7 @@ impl Hit<'_> {
     }
 
     async fn crash_keeper(&mut self, away: Duration) -> Result<NodeId> {
-        let node = self.fault.choose(&NODES).context("no node")?;
+        let node = self.fault.choose(&self.site.nodes()).context("no node")?;
         self.mark();
         self.site.crash_keeper(node);
         tokio::time::sleep(away).await;
@@ -181,7 +181,7 @@ impl Hit<'_> {
 
     pub(super) fn standbys(&self) -> Vec<NodeId> {
         let data = |node: &NodeId| *node != self.primary && self.site.witness() != Some(*node);
-        NODES.into_iter().filter(data).collect()
+        self.site.nodes().into_iter().filter(data).collect()
     }
 
     /// The first effect comes now.

@@ -134,9 +134,9 @@ const DISK: &str = "size=640m,mode=0755";
 
 impl Disks {
     /// Mounts one in each node's folder; only root can.
-    pub fn mount(folder: &Path) -> Result<Disks> {
+    pub fn mount(folder: &Path, nodes: &[NodeId]) -> Result<Disks> {
         let mut disks = Disks(Vec::new());
-        for node in NODES {
+        for node in nodes {
             let place = folder.join(format!("db-{node}"));
             fs::create_dir_all(&place)?;
             let status = std::process::Command::new("mount")
@@ -163,7 +163,7 @@ impl Drop for Disks {
 /// Whether nodes can have small disks here.
 pub fn small_disks_possible() -> bool {
     let folder = std::env::temp_dir().join(format!("evenkeel-soak-mount-{}", std::process::id()));
-    let possible = rustix::process::geteuid().is_root() && Disks::mount(&folder).is_ok();
+    let possible = rustix::process::geteuid().is_root() && Disks::mount(&folder, &NODES).is_ok();
     let _ = fs::remove_dir_all(&folder);
     possible
 }

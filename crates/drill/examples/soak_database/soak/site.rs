@@ -27,7 +27,7 @@ use super::backing::{Backing, Which};
 use super::nemesis_disk::Disks;
 use super::process::Process;
 
-/// All nodes.
+/// All nodes, where nobody asked for more.
 pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// What has to hold for so long before it counts as calm: a dead server is noticed within a fraction of it.
 const CALM_FOR: Duration = Duration::from_millis(400);
@@ -71,11 +71,11 @@ struct Front {
 }
 
 impl Site {
-    /// Three nodes that serve, with both standbys streaming.
+    /// Nodes that serve, with all standbys streaming.
     ///
     /// With `small_disks` each node's data is on a small disk of its own.
-    /// With `witness` the last node is one.
-    pub async fn start(which: Which, small_disks: bool, witness: bool) -> Result<Site> {
+    /// So many nodes; with `witness` the last one is one.
+    pub async fn start(which: Which, small_disks: bool, count: u8, witness: bool) -> Result<Site> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         clean();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +84,8 @@ impl Site {
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         let user = system()?;
-        let disks = small_disks.then(|| Disks::mount(&folder)).transpose()?;
+        let nodes: Vec<NodeId> = (1..=count).map(NodeId).collect();
+        let disks = small_disks.then(|| Disks::mount(&folder, &nodes)).transpose()?;
         // Addresses that other programs' own connections do not start from.
         let network = format!("127.{}.{number}", 100 + process % 150);
         let free = |host: u8| -> Result<SocketAddr> {
@@ -92,7 +93,7 @@ impl Site {
             Ok(TcpListener::bind((ip, 0))?.local_addr()?)
         };
         let (mut places, mut fronts) = (BTreeMap::new(), BTreeMap::new());
-        for node in NODES {
+        for node in nodes.iter().copied() {
             let zone = ZoneName::new(&char::from(b'a' + node.0 - 1).to_string()).context("a zone")?;
             let unit = UnitName::new(&format!("db-{node}")).context("a unit")?;
             places.insert(node, NodePlace { unit, zone, server: free(node.0)?, keeper: free(node.0)? });
@@ -116,7 +117,7 @@ impl Site {
             tasks,
             disks,
         };
-        for node in NODES {
+        for node in nodes {
             site.start_node(node).await?;
         }
         ensure!(
@@ -132,7 +133,7 @@ impl Site {
         self.keep = true;
         if self.disks.is_some() {
             // What is on the small disks goes with them.
-            for node in NODES {
+            for node in self.nodes() {
                 let _ = fs::copy(self.dir(node).join("log"), self.folder.join(format!("log-{node}")));
             }
         }
@@ -193,6 +194,11 @@ impl Site {
         })
     }
 
+    /// All of its nodes.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.places.keys().copied().collect()
+    }
+
     /// The folder of a node.
     pub fn dir(&self, node: NodeId) -> PathBuf {
         self.folder.join(format!("db-{node}"))
@@ -221,7 +227,7 @@ impl Site {
 
     /// Bytes of log of the node that has most of it.
     pub fn log_bytes(&self) -> u64 {
-        NODES.iter().map(|node| log_of(&self.dir(*node))).max().unwrap_or_default()
+        self.nodes().iter().map(|node| log_of(&self.dir(*node))).max().unwrap_or_default()
     }
 
     /// Runs a statement as the keeper's own role.
@@ -280,7 +286,7 @@ impl Site {
         else {
             return false;
         };
-        NODES.iter().all(|node| {
+        self.nodes().iter().all(|node| {
             let Some(keeper) = self.keepers.get(node) else { return false };
             let status: Arc<KeeperStatus> = keeper.status().borrow().clone();
             let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
@@ -393,7 +399,7 @@ impl Drop for Site {
         // A receiver is known by its keeper alone.
         let receiver = self.witness().and_then(|witness| self.server(witness));
         self.keepers.clear();
-        for server in NODES.into_iter().filter_map(|node| self.server(node)).chain(receiver) {
+        for server in self.nodes().into_iter().filter_map(|node| self.server(node)).chain(receiver) {
             drop(server.signal_all(Signal::KILL));
         }
         drop(self.disks.take());
@@ -474,7 +480,7 @@ fn planned(places: &BTreeMap<NodeId, NodePlace>, witness: bool) -> Result<Planne
         name: DatabaseName::new("db").context("a name")?,
         postgres: 15,
         storage: Bytes(1 << 30),
-        standbys: if witness { 1 } else { 2 },
+        standbys: u8::try_from(places.len())?.saturating_sub(if witness { 2 } else { 1 }),
         writes: None,
         witness,
         when_alone: WhenAlone::Block,
