@@ -147,10 +147,11 @@ async fn slow(hosts: &Hosts, fault: Fault, host: &str, away: Duration) -> Result
 async fn move_leader(hosts: &Hosts, host: &'static str, fault: Fault) -> Result<Option<&'static str>> {
     let leads = || tokio::task::block_in_place(|| hosts.leader());
     if fault.takes_leader() && leads() != Some(host) {
-        tokio::task::block_in_place(|| hosts.lead(host))?;
         let began = Instant::now();
         while leads() != Some(host) && began.elapsed() < MOVED {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // After the fault before, an election may be under way: then nobody can hand over yet.
+            tokio::task::block_in_place(|| hosts.lead(host))?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         tokio::time::sleep(SETTLED).await;
     }

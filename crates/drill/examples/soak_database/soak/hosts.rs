@@ -344,12 +344,10 @@ impl Hosts {
         HOSTS.into_iter().find(|host| self.member(host).is_some_and(|member| member.leads()))
     }
 
-    /// Makes the member on `host` the leader; what came of it is for [`Hosts::leader`] to say.
+    /// Asks etcd's leader, if there is one just now, to make the member on `host` the leader; what came of it is for
+    /// [`Hosts::leader`] to say.
     pub fn lead(&self, host: &str) -> Result<()> {
-        let leader = self.leader().context("etcd has no leader")?;
-        if leader == host {
-            return Ok(());
-        }
+        let Some(leader) = self.leader().filter(|leader| *leader != host) else { return Ok(()) };
         let to =
             self.member(host).and_then(|member| member.id()).context("a member does not say who it is")?;
         self.member(leader).context("a leader")?.hand_over(&to)
