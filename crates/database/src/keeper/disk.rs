@@ -61,7 +61,7 @@ fn try_again_and_again(began: &Weak<Mutex<Option<Instant>>>, probe: &PathBuf) {
         if note(None).is_none() {
             return;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
     }
 }
 

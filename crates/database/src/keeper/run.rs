@@ -352,13 +352,7 @@ impl Keeper {
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
         let mut judgement = self.memory.judge(&view, &seen, now);
         judgement.lease = self.tenancy.judge(&view, shared.lease);
-        let record = shared.record.as_ref().map(|kept| &kept.value);
-        // Whoever cannot write would stand still in the midst of an effect, with the whole process, and as a primary nothing
-        // will be committed by it: it says so, and the others need no silence to take it for dead.
-        let hangs = self.local.disk.hangs().is_some();
-        let gives_up = hangs && record.and_then(Record::primary) == Some(self.local.options.node);
-        self.peers.say(record.map(|record| record.term).filter(|_| judgement.suspects || gives_up));
-        if hangs {
+        if self.say(shared.record.as_ref().map(|kept| &kept.value), judgement.suspects) {
             self.publish(&view, &judgement, &shared);
             return Ok(Round::Calm);
         }
@@ -389,6 +383,16 @@ impl Keeper {
         }
         self.in_vain = Some(action.clone());
         self.act(action).await
+    }
+
+    /// Says to the others whether it takes the primary for dead; whether its own disk hangs. Whoever cannot write would stand
+    /// still in the midst of an effect, with the whole process, and as a primary nothing will be committed by it: it says so,
+    /// and the others need no silence to take it for dead.
+    fn say(&self, record: Option<&Record>, suspects: bool) -> bool {
+        let hangs = self.local.disk.hangs().is_some();
+        let gives_up = hangs && record.and_then(Record::primary) == Some(self.local.options.node);
+        self.peers.say(record.map(|record| record.term).filter(|_| suspects || gives_up));
+        hangs
     }
 
     /// The heir of a wanted switch knows its term before it begins.
