@@ -6,7 +6,8 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,44 +22,59 @@ const STACK_BYTES: usize = 64 * 1024;
 /// What is written, in the node's folder.
 const PROBE: &str = "disk.probe";
 
+/// Between two looks no more than this counts: a process that stood still, disk and all, learns nothing about the disk.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// The tries, for as long as it is there.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// When the try under way began.
-    began: Arc<Mutex<Option<Instant>>>,
+    /// How often one began or ended: odd while one is under way.
+    steps: Arc<AtomicU64>,
+    /// The same, when last looked at.
+    seen: u64,
+    looked: Instant,
+    /// For how long the try under way was watched.
+    waits: Duration,
 }
 
 impl Disk {
     /// Begins to try. Without a thread it never hangs, which is said.
     pub fn watch(folder: &Path) -> Disk {
-        let disk = Disk { began: Arc::default() };
-        let (began, probe) = (Arc::downgrade(&disk.began), folder.join(PROBE));
+        let disk = Disk::new(Instant::now());
+        let (steps, probe) = (Arc::downgrade(&disk.steps), folder.join(PROBE));
         let thread = std::thread::Builder::new().name("disk".to_owned()).stack_size(STACK_BYTES);
-        if let Err(error) = thread.spawn(move || try_again_and_again(&began, &probe)) {
+        if let Err(error) = thread.spawn(move || try_again_and_again(&steps, &probe)) {
             tracing::warn!(%error, "no thread to watch the disk with: one that hangs is not noticed");
         }
         disk
     }
 
+    fn new(now: Instant) -> Disk {
+        Disk { steps: Arc::default(), seen: 0, looked: now, waits: Duration::ZERO }
+    }
+
+    /// Looks whether the try goes on; once a round.
+    pub fn look(&mut self, now: Instant) {
+        let steps = self.steps.load(Ordering::Relaxed);
+        let since = now.saturating_duration_since(self.looked).min(LOOK_MAX);
+        self.waits = if steps == self.seen && steps % 2 == 1 { self.waits + since } else { Duration::ZERO };
+        (self.seen, self.looked) = (steps, now);
+    }
+
     /// For how long it has taken nothing; `None`: it is not known to hang.
     pub fn hangs(&self) -> Option<Duration> {
-        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        began.map(|began| began.elapsed()).filter(|elapsed| *elapsed >= HANGS)
+        (self.waits >= HANGS).then_some(self.waits)
     }
 }
 
-fn try_again_and_again(began: &Weak<Mutex<Option<Instant>>>, probe: &PathBuf) {
-    let note = |at| {
-        let began = began.upgrade()?;
-        *began.lock().unwrap_or_else(PoisonError::into_inner) = at;
-        Some(())
-    };
-    while note(Some(Instant::now())).is_some() {
+fn try_again_and_again(steps: &Weak<AtomicU64>, probe: &PathBuf) {
+    let step = || steps.upgrade().map(|steps| steps.fetch_add(1, Ordering::Relaxed));
+    while step().is_some() {
         // One that is full, or that fails, says so at once; others tell of that.
         if let Err(error) = write(probe) {
             tracing::debug!(probe = %probe.display(), %error, "cannot be written");
         }
-        if note(None).is_none() {
+        if step().is_none() {
             return;
         }
         std::thread::park_timeout(PAUSE);
@@ -76,16 +92,44 @@ fn write(probe: &PathBuf) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    const ROUND: Duration = Duration::from_millis(100);
+
+    fn looks(disk: &mut Disk, now: &mut Instant, rounds: u32) {
+        for _ in 0..rounds {
+            *now += ROUND;
+            disk.look(*now);
+        }
+    }
+
     #[test]
     fn a_try_hangs_after_a_while_and_one_that_is_over_does_not() {
-        let disk = Disk { began: Arc::default() };
+        let mut now = Instant::now();
+        let mut disk = Disk::new(now);
+        looks(&mut disk, &mut now, 200);
+        assert_eq!(disk.hangs(), None, "none is under way");
+        disk.steps.fetch_add(1, Ordering::Relaxed);
+        looks(&mut disk, &mut now, 100);
         assert_eq!(disk.hangs(), None);
-        let long_ago = Instant::now().checked_sub(HANGS).unwrap();
-        *disk.began.lock().unwrap() = Some(long_ago + PAUSE);
+        looks(&mut disk, &mut now, 1);
+        assert_eq!(disk.hangs(), Some(HANGS));
+        disk.steps.fetch_add(2, Ordering::Relaxed);
+        looks(&mut disk, &mut now, 100);
+        assert_eq!(disk.hangs(), None, "another try, not the same");
+        looks(&mut disk, &mut now, 1);
+        assert_eq!(disk.hangs(), Some(HANGS));
+        disk.steps.fetch_add(1, Ordering::Relaxed);
+        looks(&mut disk, &mut now, 1);
         assert_eq!(disk.hangs(), None);
-        *disk.began.lock().unwrap() = Some(long_ago);
-        assert!(disk.hangs().is_some());
-        *disk.began.lock().unwrap() = None;
+    }
+
+    #[test]
+    fn a_keeper_that_stood_still_in_the_midst_of_a_try_does_not_take_its_disk_for_dead() {
+        let mut now = Instant::now();
+        let mut disk = Disk::new(now);
+        disk.steps.fetch_add(1, Ordering::Relaxed);
+        disk.look(now);
+        now += 6 * HANGS;
+        disk.look(now);
         assert_eq!(disk.hangs(), None);
     }
 }

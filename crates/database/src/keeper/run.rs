@@ -388,7 +388,8 @@ impl Keeper {
     /// Says to the others whether it takes the primary for dead; whether its own disk hangs. Whoever cannot write would stand
     /// still in the midst of an effect, with the whole process, and as a primary nothing will be committed by it: it says so,
     /// and the others need no silence to take it for dead.
-    fn say(&self, record: Option<&Record>, suspects: bool) -> bool {
+    fn say(&mut self, record: Option<&Record>, suspects: bool) -> bool {
+        self.local.disk.look(tokio::time::Instant::now());
         let hangs = self.local.disk.hangs().is_some();
         let gives_up = hangs && record.and_then(Record::primary) == Some(self.local.options.node);
         self.peers.say(record.map(|record| record.term).filter(|_| suspects || gives_up));
