@@ -194,6 +194,9 @@ pub struct Load {
     pub peak: Rate,
     /// The average, for traffic costs. `None`: a third of the peak, and the plan says so.
     pub mean: Option<Rate>,
+    /// Size of an answer, for traffic costs. `None`: the plan assumes one and says so.
+    #[serde(default)]
+    pub response: Option<Bytes>,
 }
 
 /// `deploy` of a service: always rolling, one zone at a time.

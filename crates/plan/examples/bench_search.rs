@@ -164,7 +164,7 @@ fn service(index: usize) -> Result<Service, Box<dyn std::error::Error>> {
         },
         resources: Resources { cpus: MilliCpu(1_000), memory: Bytes((1 + index as u64 % 5) << 29) },
         scale: Scale { min: 1, max: 99, target: None },
-        load: Some(Load { peak: Rate(400.0 + 97.0 * index as f64), mean: None }),
+        load: Some(Load { peak: Rate(400.0 + 97.0 * index as f64), mean: None, response: None }),
         rps_per_cpu: Some(150.0),
         deploy: Deploy { max_unavailable: 0, drain: Duration(30_000) },
     })

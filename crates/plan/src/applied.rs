@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Balancer,
     /// What is paid for its use.
     BalancerUse,
+    /// NAT gateways and public addresses.
+    WaysOut,
+    /// What goes over the network.
+    Traffic,
 }
 
 /// The kind, what starts it, when it is not started, and why not then.
@@ -33,6 +37,8 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::Disks, "`export`, with their machines", "never", ""),
     (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
     (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
+    (Kind::WaysOut, "`export`, unless the image is prepared", "never", ""),
+    (Kind::Traffic, "the load itself", "never", ""),
     (Kind::BalancerUse, "`export`, with the balancer", "the file has no `ingress`", NO_INGRESS),
 ];
 
@@ -46,7 +52,7 @@ const ONE_ZONE: &str =
 pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());
     match kind {
-        Kind::Here | Kind::Disks => None,
+        Kind::Here | Kind::Disks | Kind::WaysOut | Kind::Traffic => None,
         Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
         Kind::Balancer | Kind::BalancerUse if app.ingress.is_empty() => said(NO_INGRESS),
         Kind::Balancer if chosen.market.provider() == "alicloud" && chosen.zones == 1 => said(ONE_ZONE),
@@ -73,7 +79,9 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
         machines += match kind {
             Kind::Database(database) => nodes(database),
             Kind::Service(service) => services[service],
-            Kind::Here | Kind::Disks | Kind::Balancer | Kind::BalancerUse => 0,
+            Kind::Here | Kind::Disks | Kind::Balancer | Kind::BalancerUse | Kind::WaysOut | Kind::Traffic => {
+                0
+            }
         };
         agents += usize::from(first == Some(kind));
     }

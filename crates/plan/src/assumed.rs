@@ -59,7 +59,7 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
                     .to_owned(),
             );
         }
-        Market::Cloud(offer) => all.extend(bought(space.app, chosen, offer)),
+        Market::Cloud(offer) => all.extend(bought(space.app, chosen, offer, assumptions)),
     }
     all.extend(unplanned(space.app, is_local));
     all
@@ -96,7 +96,7 @@ fn exactness(exactness: Exactness) -> Option<String> {
     }
 }
 
-fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer) -> Vec<String> {
+fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer, assumptions: &Assumptions) -> Vec<String> {
     let mut all = vec![
         format!(
             "this plan uses {}: `placement.zones` allows {}, and {} {} has {} ({})",
@@ -126,8 +126,36 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer) -> Vec<String>
             speeds.join(", ")
         ));
     }
-    all.push("traffic is not counted: how large answers are is not known".to_owned());
+    all.extend(traffic(app, assumptions));
     all.push("the provider's load balancer is taken as never down".to_owned());
+    all
+}
+
+/// What the amounts of traffic rest on.
+fn traffic(app: &App, assumptions: &Assumptions) -> Vec<String> {
+    let mut all = Vec::new();
+    let size = |name: &str| {
+        let prior = assumptions.get(name).ok()?;
+        Some(format!("{} {}", prior.what, banded(prior, " kB", |size| size.to_string())))
+    };
+    let unsaid = |service: &&model::Service| service.load.is_some_and(|load| load.response.is_none());
+    let names: Vec<String> =
+        app.services.iter().filter(unsaid).map(|service| format!("`{}`", service.name)).collect();
+    if !names.is_empty() {
+        let of = names.join(", ");
+        all.extend(
+            size("response.kilobytes").map(|text| format!("{text}, as `load.response` of {of} was left out")),
+        );
+    }
+    if app.databases.iter().any(|database| database.nodes() > 1 && database.writes.is_some()) {
+        all.extend(size("write.kilobytes"));
+    }
+    all.push(
+        "traffic is that of answers to the internet, of as much again between each service and each database, of which the share \
+         crosses zones that is not in the primary's, and of a database's log to nodes in other zones; what machines fetch through \
+         a NAT, logs and backups are not counted"
+            .to_owned(),
+    );
     all
 }
 

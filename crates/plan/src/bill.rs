@@ -6,7 +6,7 @@ use crate::Terms;
 use crate::applied::{Kind, not_applied};
 use crate::catalog::{Price, RegionOffer, Source, Unit};
 use crate::database;
-use crate::search::{Candidate, DISK_GB, Market, balancer_units, machine_month};
+use crate::search::{Candidate, DISK_GB, Market, Paid, machine_month};
 
 /// What a candidate is billed for, on the terms that its prices were raised by.
 struct Bill<'b, 'a> {
@@ -22,7 +22,7 @@ pub(crate) fn lines(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Vec<Pla
     bill.machines();
     if let Market::Cloud(offer) = chosen.market {
         bill.disks(offer);
-        bill.entry(offer);
+        bill.network(offer);
     }
     bill.lines
 }
@@ -82,14 +82,18 @@ impl Bill<'_, '_> {
         }
     }
 
-    fn entry(&mut self, offer: &RegionOffer) {
-        let units = balancer_units(self.app);
-        for (unit, kind, quantity) in
-            [(Unit::BalancerMonth, Kind::Balancer, 1.0), (Unit::BalancerUnitMonth, Kind::BalancerUse, units)]
-        {
-            if let Some(price) = offer.unit(unit) {
-                self.add(kind, price.item.to_string(), (quantity, price.usd), Some(price));
-            }
+    /// The entry, ways out, addresses and traffic.
+    fn network(&mut self, offer: &RegionOffer) {
+        let chosen = self.chosen;
+        for one in chosen.uses.iter() {
+            let Some((usd, price)) = one.paid.price(offer) else { continue };
+            let kind = match one.paid {
+                Paid::Unit(Unit::BalancerMonth) => Kind::Balancer,
+                Paid::Unit(Unit::BalancerUnitMonth) => Kind::BalancerUse,
+                Paid::Unit(Unit::NatMonth | Unit::AddressMonth) => Kind::WaysOut,
+                Paid::Unit(_) | Paid::Between(_) => Kind::Traffic,
+            };
+            self.add(kind, one.paid.item(self.app, price), (one.quantity, usd), Some(price));
         }
     }
 }

@@ -51,46 +51,55 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 6 replicas, 1 -> 2 needed at peak
             ~ web: 5 -> 8 replicas, 3 -> 5 needed at peak
             ~ db: writes 80rps -> 160rps
+            ~ 2003.12 -> 4006.24 x GB between zones for db: 20.03 -> 40.06 USD/month (+20.03)
             ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             ~ 60 -> 100 x GB of disk for web: 5.71 -> 9.52 USD/month (+3.81)
+            ~ 350.4 -> 700.8 x GB of forwarding rule traffic: 2.80 -> 5.61 USD/month (+2.80)
+            ~ 350.4 -> 700.8 x GB of traffic to the internet: 42.05 -> 84.10 USD/month (+42.05)
             ~ 2 -> 3 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
             ~ 3 -> 5 x n4-standard-2 for web: 234.39 -> 390.64 USD/month (+156.26)
-              USD/month: 661.84 -> 901.94 (+240.10)
+              USD/month: 762.50 -> 1067.48 (+304.98)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 901.94, 1.94 more
+                - the budget is 900.00 USD/month, and this costs 1067.48, 167.48 more
         "#]],
     );
     check(
         &what_if("load api 1200rps, availability 99.9%"),
         expect![[r#"
             ~ api: 2 -> 11 replicas, 1 -> 7 needed at peak
+            ~ 2003.12 -> 2616.3199999999997 x GB between zones for db: 20.03 -> 26.16 USD/month (+6.13)
             ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             - 2 x n4-standard-2 for api: 156.26 USD/month
             + 3 x n4-standard-4 for api: 468.77 USD/month
-              USD/month: 661.84 -> 976.26 (+314.42)
+              USD/month: 762.50 -> 1083.05 (+320.55)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.2
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 976.26, 76.26 more
+                - the budget is 900.00 USD/month, and this costs 1083.05, 183.05 more
         "#]],
     );
     check(
         &what_if("prices gcp +50%"),
         expect![[r#"
+            ~ 2003.12 x GB between zones for db: 20.03 -> 30.05 USD/month (+10.02)
             ~ 40 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             ~ 210 x GB of disk for db: 19.99 -> 29.99 USD/month (+10.00)
             ~ 60 x GB of disk for web: 5.71 -> 8.57 USD/month (+2.86)
+            ~ 350.4 x GB of forwarding rule traffic: 2.80 -> 4.20 USD/month (+1.40)
+            ~ 350.4 x GB of traffic to the internet: 42.05 -> 63.07 USD/month (+21.02)
+            ~ 1 x NAT gateway: 32.12 -> 48.18 USD/month (+16.06)
             ~ 1 x forwarding rule: 7.30 -> 10.95 USD/month (+3.65)
             ~ 2 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
             ~ 3 x n4-standard-2 for db: 234.39 -> 351.58 USD/month (+117.19)
             ~ 3 x n4-standard-2 for web: 234.39 -> 351.58 USD/month (+117.19)
-              USD/month: 661.84 -> 992.77 (+330.92)
+            ~ 1 x public address: 3.65 -> 5.47 USD/month (+1.82)
+              USD/month: 762.50 -> 1143.74 (+381.25)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 992.77, 92.77 more
+                - the budget is 900.00 USD/month, and this costs 1143.74, 243.74 more
         "#]],
     );
     check(
@@ -100,8 +109,12 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
             ~ web: 5 -> 6 replicas
             ~ db: postgres:15, 3 nodes, quorum -> postgres:15, 1 node, no failover
+            ~ 2003.12 -> 240.89999999999998 x GB between zones for db: 20.03 -> 4.82 USD/month (-15.21)
             ~ 210 -> 70 x GB of disk for db: 19.99 -> 6.66 USD/month (-13.33)
             ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
+            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
             + 2 x ecs.c7.xlarge for web: 222.73 USD/month
@@ -111,7 +124,8 @@ fn a_change_shows_what_starts_ends_and_costs() {
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
-              USD/month: 661.84 -> 436.53 (-225.32)
+            ~ 1 -> 3 x public address: 3.65 -> 10.95 USD/month (+7.30)
+              USD/month: 762.50 -> 528.25 (-234.25)
               availability: 99.983% -> 99.951%
               downtime min/year: 86.1 -> 253.6
               objectives: met -> missed
@@ -124,11 +138,11 @@ fn a_change_shows_what_starts_ends_and_costs() {
         expect![[r#"
             ~ db: storage 50G -> 500G
             ~ 210 -> 1560 x GB of disk for db: 19.99 -> 148.51 USD/month (+128.52)
-              USD/month: 661.84 -> 790.36 (+128.52)
+              USD/month: 762.50 -> 891.02 (+128.52)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 100.00 USD/month, and this costs 790.36, 690.36 more
+                - the budget is 100.00 USD/month, and this costs 891.02, 791.02 more
         "#]],
     );
     check(
@@ -137,6 +151,10 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a
             ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
             ~ db: nodes in 3 -> 1 zones
+            - 2003.12 x GB between zones for db: 20.03 USD/month
+            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
             + 3 x ecs.c7.large for web: 166.91 USD/month
@@ -146,7 +164,8 @@ fn a_change_shows_what_starts_ends_and_costs() {
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
-              USD/month: 661.84 -> 527.89 (-133.95)
+            ~ 1 -> 2 x public address: 3.65 -> 7.30 USD/month (+3.65)
+              USD/month: 762.50 -> 611.14 (-151.35)
               availability: 99.983% -> 99.974%
               downtime min/year: 86.1 -> 133.9
               objectives: met -> met
@@ -155,37 +174,43 @@ fn a_change_shows_what_starts_ends_and_costs() {
     check(
         &[Change::without("api")],
         expect![[r#"
-        - api: 2 replicas
-        - 40 x GB of disk for api: 3.81 USD/month
-        - 2 x n4-standard-2 for api: 156.26 USD/month
-          USD/month: 661.84 -> 501.78 (-160.07)
-          availability: 99.983% -> 99.983%
-          downtime min/year: 86.1 -> 86.1
-          objectives: met -> met
-    "#]],
+            - api: 2 replicas
+            ~ 2003.12 -> 1915.52 x GB between zones for db: 20.03 -> 19.16 USD/month (-0.88)
+            - 40 x GB of disk for api: 3.81 USD/month
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+              USD/month: 762.50 -> 601.55 (-160.94)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 86.1
+              objectives: met -> met
+        "#]],
     );
     check(
         &[Change::without("db")],
         expect![[r#"
-        ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
-        ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
-        ~ web: 5 -> 6 replicas
-        - db: postgres:15, 3 nodes, quorum
-        - 210 x GB of disk for db: 19.99 USD/month
-        ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
-        + 1 x application load balancer: 16.43 USD/month
-        + 2 x ecs.c7.large for api: 111.27 USD/month
-        + 2 x ecs.c7.xlarge for web: 222.73 USD/month
-        - 1 x forwarding rule: 7.30 USD/month
-        + 1 x load balancer capacity unit: 5.84 USD/month
-        - 2 x n4-standard-2 for api: 156.26 USD/month
-        - 3 x n4-standard-2 for db: 234.39 USD/month
-        - 3 x n4-standard-2 for web: 234.39 USD/month
-          USD/month: 661.84 -> 363.89 (-297.96)
-          availability: 99.983% -> 99.983%
-          downtime min/year: 86.1 -> 85.7
-          objectives: met -> met
-    "#]],
+            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
+            ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
+            ~ web: 5 -> 6 replicas
+            - db: postgres:15, 3 nodes, quorum
+            - 2003.12 x GB between zones for db: 20.03 USD/month
+            - 210 x GB of disk for db: 19.99 USD/month
+            ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
+            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
+            + 1 x application load balancer: 16.43 USD/month
+            + 2 x ecs.c7.large for api: 111.27 USD/month
+            + 2 x ecs.c7.xlarge for web: 222.73 USD/month
+            - 1 x forwarding rule: 7.30 USD/month
+            + 1 x load balancer capacity unit: 5.84 USD/month
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+            - 3 x n4-standard-2 for db: 234.39 USD/month
+            - 3 x n4-standard-2 for web: 234.39 USD/month
+            ~ 1 -> 3 x public address: 3.65 -> 10.95 USD/month (+7.30)
+              USD/month: 762.50 -> 450.79 (-311.71)
+              availability: 99.983% -> 99.983%
+              downtime min/year: 86.1 -> 85.7
+              objectives: met -> met
+        "#]],
     );
 }
 
@@ -227,12 +252,12 @@ fn a_loss_that_need_not_be_survived_leaves_nothing_of_what_it_asked_for() {
 #[test]
 fn load_keeps_the_share_of_its_mean_and_takes_the_writes_along() {
     let mut app = shop_with_a_database();
-    app.services[0].load = Some(Load { peak: Rate(400.0), mean: Some(Rate(120.0)) });
+    app.services[0].load = Some(Load { peak: Rate(400.0), mean: Some(Rate(120.0)), response: None });
     let load = |text: &str| {
         let (app, ..) = made(&app, &what_if(text)).unwrap();
         (app.services[0].load.unwrap(), app.services[1].load.unwrap().peak, app.databases[0].writes.unwrap())
     };
-    let mean = |peak, mean| Load { peak: Rate(peak), mean: Some(Rate(mean)) };
+    let mean = |peak, mean| Load { peak: Rate(peak), mean: Some(Rate(mean)), response: None };
     assert_eq!(load("load x2"), (mean(800.0, 240.0), Rate(300.0), Rate(160.0)));
     assert_eq!(load("load web 200rps"), (mean(200.0, 60.0), Rate(150.0), Rate(80.0)));
     assert_eq!(load("writes db 40/s"), (mean(400.0, 120.0), Rate(150.0), Rate(40.0)));

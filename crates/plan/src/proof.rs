@@ -8,7 +8,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 1;
+pub const SPACE: u32 = 2;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -277,6 +277,25 @@ pub(crate) fn times(times: f64) -> String {
     if times != 0.0 && times < 0.005 { format!("{times:.1e}") } else { format!("{times:.2}") }
 }
 
+/// A count as it is, an amount as far as anybody reads it.
+pub(crate) fn quantity(quantity: f64) -> String {
+    if quantity.fract() == 0.0 || quantity >= 100.0 {
+        format!("{quantity:.0}")
+    } else {
+        format!("{quantity:.2}")
+    }
+}
+
+/// The price of one. Of a GB it may be less than a cent.
+pub(crate) fn each(usd: f64) -> String {
+    if usd == 0.0 || usd >= 0.1 {
+        return cents(usd);
+    }
+    let digits = format!("{usd:.4}");
+    let short = digits.trim_end_matches('0');
+    if short.len() < "0.00".len() { cents(usd) } else { short.to_owned() }
+}
+
 fn bill(page: &mut Page, plan: &Plan) {
     page.head("bill, USD a month");
     for line in &plan.lines {
@@ -288,9 +307,9 @@ fn bill(page: &mut Page, plan: &Plan) {
         page.line(&format!(
             "  {:>10}  {} x {} at {}",
             cents(line.usd_month.usd()),
-            line.quantity,
+            quantity(line.quantity),
             line.item,
-            cents(line.unit_usd)
+            each(line.unit_usd)
         ));
         page.item(&format!("price: {dated}"));
         if let Some(why) = &line.not_applied {
@@ -410,11 +429,11 @@ fn bill_changes(text: &mut String, old: &[PlanLine], new: &[PlanLine]) {
         let of = |lines: &[PlanLine]| {
             let line = lines.iter().find(|line| line.item == item)?;
             // On this machine nothing is paid, and its replicas are told about above.
-            (line.usd_month.0 != 0).then_some((line.quantity, line.usd_month))
+            (line.usd_month.0 != 0).then_some((quantity(line.quantity), line.usd_month))
         };
         let (was, now) = (of(old), of(new));
-        let usd = |line: Option<(f64, Money)>| line.map_or(Money(0), |(_, usd)| usd);
-        let more = usd(now).usd() - usd(was).usd();
+        let usd = |line: &Option<(String, Money)>| line.as_ref().map_or(Money(0), |(_, usd)| *usd);
+        let more = usd(&now).usd() - usd(&was).usd();
         let _ = match (was, now) {
             (None, Some((count, now))) => writeln!(text, "+ {count} x {item}: {now} USD/month"),
             (Some((count, was)), None) => writeln!(text, "- {count} x {item}: {was} USD/month"),
@@ -432,6 +451,15 @@ fn bill_changes(text: &mut String, old: &[PlanLine], new: &[PlanLine]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantities_and_prices_have_the_digits_that_matter() {
+        let told: Vec<String> = [3.0, 322.92864, 0.5, 12.346].into_iter().map(quantity).collect();
+        assert_eq!(told, ["3", "323", "0.50", "12.35"]);
+        let told: Vec<String> =
+            [0.0, 0.008, 0.09, 0.02, 0.085, 111.69, 1e-6, 0.1].into_iter().map(each).collect();
+        assert_eq!(told, ["0.00", "0.008", "0.09", "0.02", "0.085", "111.69", "under 0.01", "0.10"]);
+    }
 
     #[test]
     fn what_is_not_nothing_is_not_told_as_nothing() {

@@ -31,7 +31,7 @@ fn service(name: &str, peak: f64) -> Service {
         },
         resources: Resources { cpus: MilliCpu(1_000), memory: Bytes(512 << 20) },
         scale: Scale { min: 2, max: 60, target: None },
-        load: Some(Load { peak: Rate(peak), mean: None }),
+        load: Some(Load { peak: Rate(peak), mean: None, response: Some(Bytes(1_000)) }),
         rps_per_cpu: Some(150.0),
         deploy: Deploy { max_unavailable: 0, drain: second },
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::aws::{SUFFIX, SUFFIX_RULE, buckets, machine_groups, output};
-use crate::bill::Layer;
+use crate::bill::{Item, Layer};
 use crate::boot;
 use crate::firewall::{Flow, Side};
 use crate::layout::{Check, Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
@@ -107,8 +107,9 @@ fn nat(layout: &Layout<'_>, sheet: &mut Sheet<'_>) {
     sheet.add(
         "alicloud_nat_gateway",
         "main",
-        Origin::Extra(
-            "a NAT gateway, so that machines without an address of their own can install packages".to_owned(),
+        layout.paid(
+            &Item::Nat,
+            "a NAT gateway, so that machines without an address of their own can install packages",
         ),
         json!({
             "vpc_id": at("alicloud_vpc", "main", "id"),
@@ -123,7 +124,7 @@ fn nat(layout: &Layout<'_>, sheet: &mut Sheet<'_>) {
     sheet.add(
         "alicloud_eip_address",
         "nat",
-        Origin::Extra("a public address for the NAT, and what goes through it".to_owned()),
+        layout.paid(&Item::Addresses, "a public address for the NAT, and what goes through it"),
         json!({
             "address_name": named(layout, "nat"),
             "payment_type": "PayAsYouGo",

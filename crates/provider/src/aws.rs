@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bill::Layer;
+use crate::bill::{Item, Layer};
 use crate::boot;
 use crate::firewall::{Flow, Side};
 use crate::layout::{Check, Door, Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
@@ -196,14 +196,15 @@ fn nat(layout: &Layout<'_>, letter: char, sheet: &mut Sheet<'_>) {
     sheet.add(
         "aws_eip",
         &nat,
-        Origin::Extra("a public address for the NAT".to_owned()),
+        layout.paid(&Item::Addresses, "a public address for the NAT"),
         json!({ "domain": "vpc", "tags": tags }),
     );
     sheet.add(
         "aws_nat_gateway",
         &nat,
-        Origin::Extra(
-            "a NAT gateway, so that machines without an address of their own can install packages".to_owned(),
+        layout.paid(
+            &Item::Nat,
+            "a NAT gateway, so that machines without an address of their own can install packages",
         ),
         json!({
             "allocation_id": at("aws_eip", &nat, "id"),

@@ -15,6 +15,14 @@ pub(crate) enum Item {
     Entry(Layer),
     /// What is paid for the use of the balancer.
     EntryUse,
+    /// NAT gateways.
+    Nat,
+    /// Public addresses: of NAT gateways, and of the balancer where they cost.
+    Addresses,
+    /// What is paid for answers to the internet, which go through the entry.
+    Answers,
+    /// What is paid for traffic between zones, which nothing of its own makes.
+    Between,
     /// Nothing that this version makes.
     Other,
 }
@@ -35,6 +43,11 @@ pub(crate) fn read(plan: &Plan, line: &PlanLine) -> Item {
         "application load balancer" => return Item::Entry(Layer::Application),
         "network load balancer" | "forwarding rule" => return Item::Entry(Layer::Network),
         "load balancer capacity unit" => return Item::EntryUse,
+        "NAT gateway" => return Item::Nat,
+        "public address" => return Item::Addresses,
+        _ if item.starts_with("GB between zones for ") => return Item::Between,
+        // Whom a disk is for is always said.
+        _ if item.starts_with("GB of ") && !item.contains(" for ") => return Item::Answers,
         _ => {}
     }
     let Some((what, whom)) = item.rsplit_once(" for ") else { return Item::Other };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::aws::{
     self, buckets, group, machine_groups, machines_trust, matcher, may_fetch, open_ports, tls_only,
 };
-use crate::bill::Layer;
+use crate::bill::{Item, Layer};
 use crate::boot;
 use crate::firewall::{Flow, Side};
 use crate::layout::{Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
@@ -227,15 +227,16 @@ fn nat(layout: &Layout<'_>, letter: char, sheet: &mut Sheet<'_>) {
         sheet,
         &address,
         "AWS::EC2::EIP",
-        Origin::Extra("a public address for the NAT".to_owned()),
+        layout.paid(&Item::Addresses, "a public address for the NAT"),
         json!({ "Domain": "vpc", "Tags": tags }),
     );
     add(
         sheet,
         &nat,
         "AWS::EC2::NatGateway",
-        Origin::Extra(
-            "a NAT gateway, so that machines without an address of their own can install packages".to_owned(),
+        layout.paid(
+            &Item::Nat,
+            "a NAT gateway, so that machines without an address of their own can install packages",
         ),
         json!({
             "AllocationId": attribute(&address, "AllocationId"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::aws::{SUFFIX, SUFFIX_RULE, buckets, output};
-use crate::bill::Layer;
+use crate::bill::{Item, Layer};
 use crate::boot;
 use crate::firewall::{Flow, Side};
 use crate::layout::{Check, Entry, Layout, Machine, PLAIN_PORT, TLS_PORT};
@@ -108,9 +108,8 @@ fn network(layout: &Layout<'_>, stack: &mut Stack) {
     sheet.add(
         "google_compute_router_nat",
         "main",
-        Origin::Extra(
-            "a NAT, so that machines without an address of their own can install packages".to_owned(),
-        ),
+        layout
+            .paid(&Item::Nat, "a NAT, so that machines without an address of their own can install packages"),
         json!({
             "name": named(layout, "nat"),
             "router": at("google_compute_router", "main", "name"),

@@ -8,6 +8,7 @@ use crate::bill::{self, Item, Layer};
 use crate::error::ExportError;
 use crate::firewall::{self, Flow, Ports, Side};
 use crate::name::label;
+use crate::stack::Origin;
 
 /// Most machines of one plan: CloudFormation takes 500 resources a template, and one more than this is a mistake in the file.
 const MACHINES_MAX: usize = 400;
@@ -166,6 +167,12 @@ impl<'p> Layout<'p> {
         let (own, others): (Vec<_>, Vec<_>) = self.members().partition(|member| member.zone == machine.zone);
         let at = |member: &&Machine| format!("{}:{}", member.address, firewall::STORE_CLIENT);
         format!("etcds://{}", own.iter().chain(&others).map(at).collect::<Vec<_>>().join(","))
+    }
+
+    /// Who pays for `item`: its line of the bill, or nobody in a plan that was made before there was one.
+    pub(crate) fn paid(&self, item: &Item, extra: &str) -> Origin {
+        let line = self.items.iter().position(|known| known == item);
+        line.map_or_else(|| Origin::Extra(extra.to_owned()), Origin::Line)
     }
 
     /// Whether machines fetch anything from the internet when they start.

@@ -87,6 +87,17 @@ fn told(layout: &Layout<'_>, stack: &Stack) -> Export {
             // Its price is that of the use of the balancer above.
             resources = entry_line(layout).map(|line| stack.of_line(line).collect()).unwrap_or_default();
         }
+        if resources.is_empty() && not_applied.is_none() {
+            // Addresses that come with what they are of, and answers through the entry.
+            let with = match item {
+                Item::Addresses => {
+                    layout.items.iter().position(|item| *item == Item::Nat).or(entry_line(layout))
+                }
+                Item::Answers => entry_line(layout),
+                _ => None,
+            };
+            resources = with.map(|line| stack.of_line(line).collect()).unwrap_or_default();
+        }
         LineMade { item: line.item.clone(), usd_month: line.usd_month.usd(), resources, not_applied }
     });
     let mut extra: Vec<Extra> = Vec::new();
@@ -111,6 +122,9 @@ fn entry_line(layout: &Layout<'_>) -> Option<usize> {
 fn not_applied(layout: &Layout<'_>, index: usize, item: &Item, resources: &[String]) -> Option<String> {
     match item {
         Item::Other => Some("this version makes nothing of it".to_owned()),
+        Item::Nat | Item::Addresses => (!layout.needs_nat())
+            .then(|| "the image is prepared: no NAT gateway, and no address of one, is made".to_owned()),
+        Item::Answers | Item::Between => None,
         Item::EntryUse => layout.entry.is_none().then(|| "there is no entry".to_owned()),
         Item::Machines { .. } => layout::idle(layout, index),
         Item::Disk { parts, .. } => {
@@ -236,7 +250,10 @@ fn readme(layout: &Layout<'_>, export: &Export, asked: &[Asked<'_>], steps: &str
     }
     page.push_str("\n## The bill, and what is made of it\n\n| line | USD a month | made | not applied by evenkeel |\n|---|---|---|---|\n");
     for line in &export.lines {
-        let made = line.resources.join(", ");
+        let made = match (line.resources.is_empty(), &line.not_applied) {
+            (true, None) => "nothing: the machines send it to each other".to_owned(),
+            _ => line.resources.join(", "),
+        };
         let not = line.not_applied.as_deref().unwrap_or("");
         let _ = writeln!(page, "| {} | {:.2} | {made} | {not} |", line.item, line.usd_month);
     }
@@ -244,7 +261,9 @@ fn readme(layout: &Layout<'_>, export: &Export, asked: &[Asked<'_>], steps: &str
     for extra in &export.extra {
         let _ = writeln!(page, "| {} | {} |", extra.what, extra.resources.join(", "));
     }
-    page.push_str("\nAnd traffic, which the plan does not count.\n\n## To know\n\n");
+    page.push_str(
+        "\nAnd what machines fetch and send beside answers and the logs of databases.\n\n## To know\n\n",
+    );
     for note in &export.notes {
         let _ = writeln!(page, "- {note}");
     }

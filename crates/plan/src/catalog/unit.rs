@@ -3,6 +3,8 @@
 /// A thing with a price per unit. `*_month`: USD a month; `*_hour`: USD an hour; `*_gb`: USD for a GB (10^9 bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
+    /// A public address in use.
+    AddressMonth,
     /// A load balancer.
     BalancerMonth,
     /// What a balancer costs by use, for a capacity unit all month.
@@ -47,6 +49,7 @@ pub enum Unit {
 
 /// Names in the files.
 const NAMES: &[(&str, Unit)] = &[
+    ("address_month", Unit::AddressMonth),
     ("balancer_month", Unit::BalancerMonth),
     ("balancer_unit_month", Unit::BalancerUnitMonth),
     ("balancer_gb", Unit::BalancerGb),

@@ -167,22 +167,20 @@ fn what_would_do_reads_well() {
         &with(cloud(), &|app| app.objectives.budget = budget(240.0)),
         expect![[r#"
 
-        what would do, each alone
-          - `availability: 99.89%` instead of 99.950% (135.54 USD/month, 99.949%)
-          - `budget: 248 USD/month` instead of 240.00 USD/month (247.40 USD/month, 99.983%)
-          - `survive: [node]` instead of [zone], which 99.9% and more mean when it is left out (194.89
-            USD/month, 99.974%)
-          - `--what-if "availability 99.89%"` shows what changes with the first of these
-    "#]],
+            what would do, each alone
+              - `availability: 99.89%` instead of 99.950% (218.79 USD/month, 99.949%)
+              - `budget: 329 USD/month` instead of 240.00 USD/month (328.02 USD/month, 99.983%)
+              - `--what-if "availability 99.89%"` shows what changes with the first of these
+        "#]],
     );
     check(
         &with(cloud(), &|app| app.objectives.availability = "99.99%".parse().ok()),
         expect![[r#"
 
-        what would do, each alone
-          - `availability: 99.983%` instead of 99.990% (247.40 USD/month, 99.983%)
-          - `--what-if "availability 99.983%"` shows what changes with this
-    "#]],
+            what would do, each alone
+              - `availability: 99.983%` instead of 99.990% (328.02 USD/month, 99.983%)
+              - `--what-if "availability 99.983%"` shows what changes with this
+        "#]],
     );
     check(
         &with(shop(), &|app| app.services[0].scale.max = 4),
@@ -202,7 +200,7 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `rto: { zone: 2s }` instead of 1s (661.84 USD/month, 99.983%)
+              - `rto: { zone: 2s }` instead of 1s (762.50 USD/month, 99.983%)
               - `--what-if "rto zone 2s"` shows what changes with this
         "#]],
     );
@@ -215,8 +213,8 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `rpo: { node: 8s }` instead of 0s (509.17 USD/month, 99.983%)
-              - `standbys: 2` of `db` instead of 1 (661.84 USD/month, 99.983%)
+              - `rpo: { node: 8s }` instead of 0s (617.71 USD/month, 99.983%)
+              - `standbys: 2` of `db` instead of 1 (762.50 USD/month, 99.983%)
               - `--what-if "rpo node 8s"` shows what changes with the first of these
         "#]],
     );
@@ -228,9 +226,9 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do together, as nothing does alone
-              - `availability: 99.983%` instead of 99.99990%, and `budget: 248 USD/month` instead of 100.00
-                USD/month (247.40 USD/month, 99.983%)
-              - `--what-if "availability 99.983%, budget 248"` shows what changes with this
+              - `availability: 99.983%` instead of 99.99990%, and `budget: 329 USD/month` instead of 100.00
+                USD/month (328.02 USD/month, 99.983%)
+              - `--what-if "availability 99.983%, budget 329"` shows what changes with this
         "#]],
     );
     check(
@@ -242,11 +240,11 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do together, as nothing does alone
-              - `budget: 762 USD/month` instead of 50.00 USD/month, and `scale.max: 3` of `web` instead of 1,
-                and `scale.max: 2` of `api` instead of 1 (761.13 USD/month, 99.983%)
-              - `availability: 99.89%` instead of 99.950%, and `budget: 317 USD/month` instead of 50.00
-                USD/month, and `scale.max: 2` of `web` instead of 1 (316.40 USD/month, 99.923%)
-              - `--what-if "budget 762, scale.max web 3, scale.max api 2"` shows what changes with the first of
+              - `budget: 914 USD/month` instead of 50.00 USD/month, and `scale.max: 3` of `web` instead of 1,
+                and `scale.max: 2` of `api` instead of 1 (913.12 USD/month, 99.983%)
+              - `availability: 99.89%` instead of 99.950%, and `budget: 389 USD/month` instead of 50.00
+                USD/month, and `scale.max: 2` of `web` instead of 1 (388.08 USD/month, 99.923%)
+              - `--what-if "budget 914, scale.max web 3, scale.max api 2"` shows what changes with the first of
                 these
         "#]],
     );

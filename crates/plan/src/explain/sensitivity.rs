@@ -13,6 +13,7 @@ use crate::catalog::{Band, Catalog, MachineType, Source, Unit};
 use crate::chance::Prior;
 use crate::compose::{self, Best, SLACK};
 use crate::ground::Ground;
+use crate::search::Candidate;
 
 /// One assumption at both ends of its band.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,6 +77,13 @@ fn counts(app: &App, prior: &Prior) -> bool {
     match prior.name.split('.').next().unwrap_or_default() {
         "zone_outage" | "machine_failure" | "deploy_failures" | "region_outage" | "human_error" => true,
         "database_node" => !app.databases.is_empty(),
+        // What is sent costs, where something is paid.
+        "response" if !app.placement.providers.is_empty() => {
+            app.services.iter().any(|service| service.load.is_some_and(|load| load.response.is_none()))
+        }
+        "write" if !app.placement.providers.is_empty() => {
+            app.databases.iter().any(|database| database.nodes() > 1 && database.writes.is_some())
+        }
         "takeover_quorum" => used(Mode::Quorum),
         "takeover_lease" => used(Mode::Lease),
         _ => false,
@@ -97,7 +105,8 @@ pub(super) fn assumptions(ground: &Ground<'_>, best: &Best<'_>) -> Result<Vec<Se
                 Some(whole) => odds.answer(&whole)?.total.get(),
                 None => 1.0,
             };
-            let usd = best.planned.plan.usd_month.usd();
+            let uses = best.chosen.market.uses(ground.app, best.chosen.zones, &ground.assumptions);
+            let usd = compose::bill(ground.app, &Candidate { uses, ..best.chosen.clone() }).usd();
             Ok(end(&ground, best, (value, down, usd), cheapest(&space, best.limits, best)))
         };
         let (name, what, unit) = (prior.name.to_owned(), prior.what.to_owned(), prior.unit.to_string());
@@ -122,7 +131,20 @@ fn end(
 
 /// The sources of what is planned with in these markets, each once.
 fn sources(catalog: &Catalog) -> Vec<Arc<Source>> {
-    let planned = [Unit::BalancerMonth, Unit::BalancerUnitMonth, Unit::DiskGbMonth];
+    let planned = [
+        Unit::DiskGbMonth,
+        Unit::BalancerMonth,
+        Unit::BalancerUnitMonth,
+        Unit::BalancerGb,
+        Unit::NatMonth,
+        Unit::AddressMonth,
+        Unit::TrafficInternetGb,
+        Unit::TrafficInternetGb10tb,
+        Unit::TrafficInternetGb50tb,
+        Unit::TrafficInternetGb150tb,
+        Unit::TrafficZoneOutGb,
+        Unit::TrafficZoneInGb,
+    ];
     let mut all: BTreeMap<&str, &Arc<Source>> = BTreeMap::new();
     for offer in &catalog.regions {
         let units = planned.iter().filter_map(|unit| offer.unit(*unit));

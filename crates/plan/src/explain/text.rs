@@ -136,14 +136,18 @@ fn assumptions(rows: &[Sensitivity]) -> Vec<String> {
             .into_iter()
             .filter_map(|(at, end)| Some(format!("{at} {}: {}", end.value, happens(end, end.usd_month)?)))
             .collect();
-        if row.swing() < SMALL_MIN && told.is_empty() {
+        let costs = (row.high.usd_month - row.low.usd_month).abs() >= 0.005;
+        if row.swing() < SMALL_MIN && told.is_empty() && !costs {
             (small, sum) = (small + 1, sum + row.swing());
             continue;
         }
+        let (low, high) = match costs {
+            true => (cents(row.low.usd_month), cents(row.high.usd_month)),
+            false => (minutes(row.low.min_year), minutes(row.high.min_year)),
+        };
         let mut text = format!(
-            "{} to {} min/year for `{}` of {} to {} {}",
-            minutes(row.low.min_year),
-            minutes(row.high.min_year),
+            "{low} to {high} {} for `{}` of {} to {} {}",
+            if costs { "USD/month" } else { "min/year" },
             row.name,
             row.low.value,
             row.high.value,

@@ -7,7 +7,7 @@ use model::Plan;
 use super::head::percent;
 use super::{escaped, sentence};
 use crate::explain::{Cheapest, Explained, Sensitivity};
-use crate::render::{longer_than, minutes, times};
+use crate::render::{each, longer_than, minutes, quantity, times};
 
 pub(super) fn bill(plan: &Plan) -> String {
     let whole = plan.usd_month.usd();
@@ -22,13 +22,13 @@ pub(super) fn bill(plan: &Plan) -> String {
                 format!("<span class=\"source not\">not applied by evenkeel: {}</span>", sentence(why))
             });
             format!(
-                "<tr><td>{} × {}<span class=\"source\">{}</span>{}</td><td class=\"number quiet\">{:.2}</td>\
+                "<tr><td>{} × {}<span class=\"source\">{}</span>{}</td><td class=\"number quiet\">{}</td>\
                  <td class=\"number\">{}<span class=\"bar\"><i style=\"width:{share:.1}%\"></i></span></td></tr>\n",
-                line.quantity,
+                quantity(line.quantity),
                 escaped(&line.item),
                 escaped(&format!("{}{dated}", line.source)),
                 not.unwrap_or_default(),
-                line.unit_usd,
+                each(line.unit_usd),
                 line.usd_month
             )
         })

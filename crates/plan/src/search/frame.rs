@@ -18,11 +18,14 @@
 //! It is never too high, whatever `l` is; a good `l` makes it high. The bound with nothing chosen holds for every
 //! completion, too, with what was chosen in the place of each minimum.
 
+use std::rc::Rc;
+
 use model::Money;
 
 use super::Candidate;
 use super::choice::Choice;
 use super::market::Market;
+use super::traffic::Use;
 use crate::catalog::Machine;
 use crate::odds::Odds;
 
@@ -31,9 +34,11 @@ pub(crate) struct Frame<'a, 's> {
     pub(crate) market: Market<'a>,
     pub(crate) zones: u32,
     pub(crate) odds: &'s Odds,
-    /// Balancer and databases.
+    /// The network and databases.
     pub(crate) fixed: Money,
     pub(crate) databases: Vec<Option<&'a Machine>>,
+    /// What is paid whatever runs.
+    pub(crate) uses: Rc<[Use]>,
     /// Which service of the file is branched on first, second, ..
     pub(crate) order: Vec<usize>,
     /// By service in that order, the cheapest first.
@@ -75,7 +80,7 @@ impl<'a, 's> Frame<'a, 's> {
     pub(crate) fn new(
         (market, zones): (Market<'a>, u32),
         odds: &'s Odds,
-        (fixed, databases): (Money, Vec<Option<&'a Machine>>),
+        (fixed, databases, uses): (Money, Vec<Option<&'a Machine>>, Rc<[Use]>),
         options: Vec<(usize, Vec<Choice<'a>>)>,
         room: Option<f64>,
     ) -> Frame<'a, 's> {
@@ -86,6 +91,7 @@ impl<'a, 's> Frame<'a, 's> {
             odds,
             fixed,
             databases,
+            uses,
             order,
             options,
             priced: vec![],
@@ -260,7 +266,8 @@ impl<'a, 's> Frame<'a, 's> {
         placed.sort_by_key(|(service, _)| *service);
         let choices = placed.into_iter().map(|(_, choice)| choice).collect();
         let (market, zones, databases) = (self.market, self.zones, self.databases.clone());
-        Candidate { market, zones, choices, databases, cost, down }
+        let uses = Rc::clone(&self.uses);
+        Candidate { market, zones, choices, databases, uses, cost, down }
     }
 
     /// `fails` with one more service.

@@ -1,8 +1,12 @@
 //! Where a plan may be, and what each thing costs there.
 
+use std::rc::Rc;
+
 use model::{App, Database, Money, Service};
 
+use super::traffic::{Use, uses};
 use crate::catalog::{HOURS_MONTH, Machine, RegionOffer, Unit};
+use crate::chance::Assumptions;
 use crate::search_space::REFERENCE_COREMARK;
 
 /// GB of disk of each machine: system, logs, the order journal.
@@ -40,13 +44,20 @@ impl<'a> Market<'a> {
         }
     }
 
-    /// What is paid whatever runs.
-    pub(crate) fn fixed(&self, app: &App) -> Money {
+    /// What is paid whatever runs, over so many zones.
+    pub(crate) fn uses(&self, app: &App, zones: u32, assumptions: &Assumptions) -> Rc<[Use]> {
+        let Market::Cloud(offer) = self else { return Rc::default() };
+        uses(app, offer, zones, assumptions).into()
+    }
+
+    /// What it costs. Each line of the bill is rounded as it is printed.
+    pub(crate) fn fixed(&self, uses: &[Use]) -> Money {
         let Market::Cloud(offer) = self else { return Money(0) };
-        let fixed = offer.unit(Unit::BalancerMonth).into_iter().map(|price| Money::from_usd(price.usd));
-        let by_use = offer.unit(Unit::BalancerUnitMonth).into_iter();
-        let by_use = by_use.map(|price| Money::from_usd(price.usd * balancer_units(app)));
-        fixed.chain(by_use).sum()
+        let each = |one: &Use| {
+            let usd = one.paid.price(offer).map_or(0.0, |(usd, _)| usd);
+            Money::from_usd(one.quantity * usd)
+        };
+        uses.iter().map(each).sum()
     }
 
     /// The disks of `machines` machines with `gb` each for a month.
@@ -63,16 +74,6 @@ impl<'a> Market<'a> {
         let disks = self.disks(crate::database::disk_gb(database), nodes);
         Money::from_usd(machine_month(machine) * f64::from(nodes)) + disks
     }
-}
-
-/// Capacity units of a load balancer: one for each 1,000 requests/s on average, at least one.
-pub(crate) fn balancer_units(app: &App) -> f64 {
-    let mean = |service: &Service| {
-        let entered = app.ingress.iter().any(|entry| entry.to == service.name);
-        let load = service.load.filter(|_| entered);
-        load.map_or(0.0, |load| load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0))
-    };
-    (app.services.iter().map(mean).sum::<f64>() / 1_000.0).ceil().max(1.0)
 }
 
 /// A machine of `kind` for a month.

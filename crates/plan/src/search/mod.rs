@@ -10,6 +10,7 @@ mod choice;
 mod frame;
 mod market;
 mod rival;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -25,8 +26,9 @@ use crate::proof::{Closed, Topology};
 use crate::size::{Need, Request, Survive};
 
 pub(crate) use choice::Choice;
-pub(crate) use market::{DISK_GB, Market, balancer_units, machine_month, slots, speed};
+pub(crate) use market::{DISK_GB, Market, machine_month, slots, speed};
 pub use rival::{Rivals, rivals};
+pub(crate) use traffic::{Paid, Use};
 
 use branch::EQUAL;
 use choice::{Kind, Layouts, Place, choices, held_back, is_sized, keep_undominated, kinds, least};
@@ -44,6 +46,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) choices: Vec<Choice<'a>>,
     /// Machines of the databases in the order of the file; `None`: this machine.
     pub(crate) databases: Vec<Option<&'a Machine>>,
+    /// What is paid whatever runs.
+    pub(crate) uses: Rc<[Use]>,
     pub(crate) cost: Money,
     /// Unavailability.
     pub(crate) down: f64,
@@ -125,6 +129,7 @@ struct Draft<'a> {
     zones: u32,
     fixed: Money,
     databases: Vec<Option<&'a Machine>>,
+    uses: Rc<[Use]>,
     /// No candidate costs less.
     least: Money,
 }
@@ -296,7 +301,8 @@ impl<'a> Space<'a> {
         if no_zone || !self.fitting.contains(&zones) {
             return Err(Closed::Zones);
         }
-        let mut fixed = market.fixed(self.app);
+        let uses = market.uses(self.app, zones, &self.assumptions);
+        let mut fixed = market.fixed(&uses);
         let mut databases = Vec::new();
         for database in &self.app.databases {
             let machine = database::machine(database, market);
@@ -315,7 +321,7 @@ impl<'a> Space<'a> {
             let least = least(self.place(at, zones), kinds, &self.request.needs[index], limits);
             cheapest = cheapest + least.ok_or_else(|| Closed::ScaleMax { service: name() })?;
         }
-        Ok(Draft { market: at, zones, fixed, databases, least: cheapest })
+        Ok(Draft { market: at, zones, fixed, databases, uses, least: cheapest })
     }
 
     /// Prepares a topology, or says why nothing in it is available enough.
@@ -332,7 +338,7 @@ impl<'a> Space<'a> {
             options.push((index, all));
         }
         let place = (self.markets[draft.market], draft.zones);
-        let frame = Frame::new(place, odds, (draft.fixed, draft.databases), options, room);
+        let frame = Frame::new(place, odds, (draft.fixed, draft.databases, draft.uses), options, room);
         match frame.bound(0, frame.fixed.0 as f64, &frame.nothing()) {
             Bound::Unavailable(least) => Err(Closed::Unavailable { best: odds.total(least) }),
             Bound::Cost(_) => Ok(frame),

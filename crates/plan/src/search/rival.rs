@@ -88,6 +88,6 @@ fn flattened<'a, 's>(frame: &Frame<'a, 's>, flat: &'s Odds) -> Frame<'a, 's> {
         });
         (index, alone.collect())
     });
-    let bought = (frame.fixed, frame.databases.clone());
+    let bought = (frame.fixed, frame.databases.clone(), Rc::clone(&frame.uses));
     Frame::new((frame.market, 0), flat, bought, each.collect(), frame.room)
 }

@@ -81,6 +81,10 @@ fn random_service(dice: &mut Dice, index: u64) -> Service {
     one.scale.min = 1 + dice.below(3) as u32;
     one.scale.max = one_of(dice, &[4, 9, 40, 40]).max(one.scale.min);
     one.scale.target = (dice.below(4) == 0).then_some(Rate(120.0));
+    if dice.below(3) == 0 {
+        let response = one_of(dice, &[None, Some(Bytes(300)), Some(Bytes(60_000)), Some(Bytes(900_000))]);
+        one.load = one.load.map(|load| Load { response, ..load });
+    }
     if dice.below(6) == 0 {
         one.load = None;
     } else if dice.below(3) == 0 {
@@ -171,14 +175,65 @@ fn disk(offer: &RegionOffer, gb: f64) -> Money {
     Money::from_usd(gb * offer.unit(Unit::DiskGbMonth).unwrap().usd)
 }
 
-/// Balancer and databases, every machine tried.
-fn fixed(app: &App, offer: &RegionOffer) -> Option<Money> {
-    let mean = app.services.iter().find(|service| service.name == app.ingress[0].to)?.load;
+/// GB a month of answers of services that `counts`.
+fn answers(app: &App, counts: impl Fn(&Service) -> bool) -> f64 {
+    let kb = crate::Terms::default().assumptions(app).unwrap().at("response.kilobytes", Level::Mid).unwrap();
+    let gb = |service: &Service| {
+        let load = service.load?;
+        let mean = load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0);
+        Some(mean * load.response.map_or(kb * 1e3, |size| size.0 as f64) * 2_628_000.0 / 1e9)
+    };
+    app.services.iter().filter(|service| counts(service)).filter_map(gb).sum()
+}
+
+/// What is paid for the network over so many zones.
+fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
+    let mean = app.services.iter().find(|service| service.name == app.ingress[0].to).unwrap().load;
     let mean = mean.map_or(0.0, |load| load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0));
-    let mut sum = [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, (mean / 1e3).ceil().max(1.0))]
-        .into_iter()
-        .filter_map(|(unit, count)| offer.unit(unit).map(|price| Money::from_usd(price.usd * count)))
-        .sum();
+    let out = answers(app, |service| service.name == app.ingress[0].to);
+    let n = f64::from(zones);
+    let (nats, addresses) = match offer.provider.as_str() {
+        "aws" => (n, n + n),
+        "gcp" => (1.0, 1.0),
+        _ => (1.0, 1.0 + n),
+    };
+    let mut lines = vec![
+        (Unit::BalancerMonth, 1.0),
+        (Unit::BalancerUnitMonth, (mean / 1e3).max(out / 730.0).ceil().max(1.0)),
+        (Unit::BalancerGb, out),
+        (Unit::NatMonth, nats),
+        (Unit::AddressMonth, addresses),
+    ];
+    // Every TB at the price that is known for it, or else for less: what one price is for is one line.
+    let steps = [
+        (Unit::TrafficInternetGb, 0.0),
+        (Unit::TrafficInternetGb10tb, 1e4),
+        (Unit::TrafficInternetGb50tb, 5e4),
+        (Unit::TrafficInternetGb150tb, 1.5e5),
+    ];
+    let known: Vec<_> = steps.into_iter().filter(|(unit, _)| offer.unit(*unit).is_some()).collect();
+    for (at, &(unit, from)) in known.iter().enumerate() {
+        let to = known.get(at + 1).map_or(f64::INFINITY, |next| next.1);
+        lines.push((unit, (out.min(to) - from).max(0.0)));
+    }
+    let price = |unit| offer.unit(unit).map_or(0.0, |price| price.usd);
+    let mut sum: Money = lines.into_iter().map(|(unit, count)| Money::from_usd(price(unit) * count)).sum();
+    let kb = crate::Terms::default().assumptions(app).unwrap().at("write.kilobytes", Level::Mid).unwrap();
+    for database in &app.databases {
+        let nodes = u32::from(database.nodes());
+        // Node `i` stands in zone `i` modulo the number of zones, the primary in the first.
+        let apart = (0..nodes).filter(|node| node % zones != 0).count() as f64;
+        let log = kb * 1e3 * database.writes.map_or(0.0, |writes| writes.0) * 2_628_000.0 / 1e9;
+        let gb = answers(app, |_| true) * ((n - 1.0) / n) + log * apart;
+        let usd = price(Unit::TrafficZoneOutGb) + price(Unit::TrafficZoneInGb);
+        sum = sum + Money::from_usd(usd * gb);
+    }
+    sum
+}
+
+/// The network and databases, every machine tried.
+fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
+    let mut sum = network(app, offer, zones);
     for database in &app.databases {
         let cpus = (database.writes?.0 / 500.0).max(2.0);
         let nodes = f64::from(database.nodes());
@@ -232,7 +287,7 @@ fn try_everything(case: &Case) -> Option<Money> {
     for (offer, zones) in places.into_iter().filter(|(_, zones)| misses(*zones) == fewest) {
         let mut whole = bare(app, &assumptions, zones);
         let stateful = Stateful::new(&whole).unwrap();
-        let Some(fixed) = fixed(app, offer) else { continue };
+        let Some(fixed) = fixed(app, offer, zones) else { continue };
         let all: Vec<Vec<(Money, Fleet)>> =
             app.services.iter().map(|service| ways(app, offer, service, zones)).collect();
         let combinations: usize = all.iter().map(Vec::len).product();

@@ -143,7 +143,7 @@ impl<'r, 'a> Cover<'r, 'a> {
 
     /// The cheapest of everything, however available.
     fn least_cost(&self, place: &Place<'_>) -> Result<f64, String> {
-        let mut sum = fixed(self.rules.app, place).ok_or("it has no machine for a database")?;
+        let mut sum = fixed(self.rules, place).ok_or("it has no machine for a database")?;
         for service in &self.rules.app.services {
             let least = ways(self.rules, place, service).iter().map(|way| way.cost).min();
             sum += least.ok_or_else(|| format!("nothing there runs `{}`", service.name))?;
@@ -187,7 +187,7 @@ impl<'r, 'a> Cover<'r, 'a> {
         let asked = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + ROUNDING));
         let room = asked.map(|asked| (asked - shared) / (1.0 - shared) - groups);
         let down = self.rules.machine().map_err(broken)?.unavailability();
-        let fixed = fixed(app, place).ok_or("it has no machine for a database")? as f64;
+        let fixed = fixed(self.rules, place).ok_or("it has no machine for a database")? as f64;
         let mut names: Vec<&str> = order.iter().map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();

@@ -10,6 +10,7 @@
 
 mod cover;
 mod derived;
+mod network;
 mod plan;
 mod rules;
 mod space;

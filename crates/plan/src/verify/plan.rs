@@ -3,10 +3,11 @@
 use model::Money;
 use serde_json::Value;
 
+use super::network::network;
 use super::rules::{Rules, layout};
 use super::space::{Way, fixed, holds_node, ways};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
-use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
+use crate::catalog::{Catalog, Machine, RegionOffer};
 use crate::proof::{Incumbent, Proof};
 
 /// Cents may be rounded away in a sum of lines that were each rounded.
@@ -36,7 +37,8 @@ pub(super) fn incumbent<'a>(
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
     }
-    let mut cost = fixed(app, &place).ok_or_else(|| wrong("nothing there holds its databases".to_owned()))?;
+    let mut cost =
+        fixed(rules, &place).ok_or_else(|| wrong("nothing there holds its databases".to_owned()))?;
     let (mut services, mut fleets) = (Vec::new(), Vec::new());
     for (service, (machine, replicas)) in app.services.iter().zip(&claimed.services) {
         let mut all = ways(rules, &place, service).into_iter();
@@ -207,7 +209,6 @@ fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Resul
         sum += quantity * unit;
     }
     near("the bill", Some(sum), usd, ROUNDED_USD * (lines.len() + 1) as f64)?;
-    let Some(offer) = best.place.0 else { return Ok(()) };
     let priced = |item: String, quantity: f64, unit: f64| {
         let line = lines.iter().find(|line| line["item"].as_str() == Some(&item));
         let line = line.ok_or_else(|| refuse("the bill", format!("`{item}` is missing")))?;
@@ -226,8 +227,5 @@ fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Resul
         let nodes = f64::from(database.nodes());
         priced(format!("{} for {}", machine.price.item, database.name), nodes, month(machine))?;
     }
-    match offer.unit(Unit::BalancerMonth) {
-        Some(price) => priced(price.item.to_string(), 1.0, price.usd),
-        None => Ok(()),
-    }
+    network(rules, &best.place).into_iter().try_for_each(|line| priced(line.item, line.quantity, line.usd))
 }

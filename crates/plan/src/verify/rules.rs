@@ -54,6 +54,11 @@ impl<'a> Rules<'a> {
         Ok(Rules { app, assumptions, zone, node, sizes: RefCell::default() })
     }
 
+    /// What is assumed as `name`, in its unit.
+    pub(super) fn assumed(&self, name: &str) -> f64 {
+        self.assumptions.at(name, Level::Mid).unwrap_or(0.0)
+    }
+
     /// Replicas of `service` that carry its peak on `machine`; `None`: more than are planned. Without a load, what
     /// `scale.min` leaves after the loss of the fullest of `layout`.
     fn peak(&self, service: &Service, machine: Option<&Machine>) -> Option<Option<u32>> {

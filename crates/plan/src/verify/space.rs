@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{App, Money, Service};
+use model::{Money, Service};
 
 use super::Place;
+use super::network::network;
 use super::rules::{Rules, Size, layout};
 use crate::catalog::{Machine, RegionOffer, Unit};
 
@@ -68,27 +69,19 @@ pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) 
     all
 }
 
-/// The balancer and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
-pub(super) fn fixed(app: &App, place: &Place<'_>) -> Option<i64> {
+/// The network and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
+pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
     let Some(offer) = place.0 else { return Some(0) };
     let mut sum = 0;
-    for database in &app.databases {
+    for database in &rules.app.databases {
         let nodes = u32::from(database.nodes());
         let machines = offer.usable().filter(|machine| holds_node(database, machine));
         let cheapest =
             machines.map(|machine| Money::from_usd(machine.price.usd * HOURS * f64::from(nodes)).0).min()?;
         sum += cheapest + node_disks(offer, database);
     }
-    let mut requests = 0.0;
-    for service in &app.services {
-        let entered = app.ingress.iter().any(|entry| entry.to == service.name);
-        if let Some(load) = service.load.filter(|_| entered) {
-            requests += load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0);
-        }
-    }
-    let units = (requests / 1_000.0).ceil().max(1.0);
-    for (unit, count) in [(Unit::BalancerMonth, 1.0), (Unit::BalancerUnitMonth, units)] {
-        sum += offer.unit(unit).map_or(0, |price| Money::from_usd(price.usd * count).0);
+    for line in network(rules, place) {
+        sum += Money::from_usd(line.quantity * line.usd).0;
     }
     Some(sum)
 }

@@ -19,6 +19,10 @@ pub const AWS: Bill<'_> = &[
     ("GB of disk for db", 90.0),
     ("application load balancer", 1.0),
     ("load balancer capacity unit", 1.0),
+    ("NAT gateway", 3.0),
+    ("public address", 6.0),
+    ("GB of traffic to the internet", 700.0),
+    ("GB between zones for db", 500.0),
 ];
 pub const GCP: Bill<'_> = &[
     ("n4-standard-2 for web", 3.0),
@@ -26,6 +30,11 @@ pub const GCP: Bill<'_> = &[
     ("GB of disk for web", 60.0),
     ("GB of disk for db", 90.0),
     ("forwarding rule", 1.0),
+    ("GB of forwarding rule traffic", 700.0),
+    ("NAT gateway", 1.0),
+    ("public address", 1.0),
+    ("GB of traffic to the internet", 700.0),
+    ("GB between zones for db", 500.0),
 ];
 pub const ALICLOUD: Bill<'_> = &[
     ("ecs.c7.xlarge for web", 3.0),
@@ -34,6 +43,10 @@ pub const ALICLOUD: Bill<'_> = &[
     ("GB of disk for db", 90.0),
     ("application load balancer", 1.0),
     ("load balancer capacity unit", 1.0),
+    ("NAT gateway", 1.0),
+    ("public address", 4.0),
+    ("GB of traffic to the internet", 700.0),
+    ("GB between zones for db", 500.0),
 ];
 
 /// Provider, region, zones and bill of the three clouds.

@@ -21,6 +21,9 @@ pub(super) fn priors(table: &Checked) -> BTreeMap<String, f64> {
             Some(Typed::Duration(takes)) => {
                 all.insert(format!("{name}.seconds"), takes.0 as f64 / 1e3);
             }
+            Some(Typed::Bytes(size)) => {
+                all.insert(format!("{name}.kilobytes"), size.0 as f64 / 1e3);
+            }
             Some(Typed::Table(outage)) => {
                 for part in ["per_year", "hours"] {
                     all.extend(outage.number(part).map(|value| (format!("{name}.{part}"), value)));

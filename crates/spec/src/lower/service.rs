@@ -210,7 +210,7 @@ impl<'c> Lower<'c, '_> {
                 .error(&codes::ORDER, at, format!("`mean` is {mean}, more than `peak`, which is {peak}"))
                 .hint("`peak` is the most that must be carried, `mean` the average of a month");
         }
-        Some(Load { peak, mean })
+        Some(Load { peak, mean, response: table.bytes("response") })
     }
 
     fn deploy(&mut self, path: &str, service: &Checked, scale: Option<&Scale>) -> Option<Deploy> {

@@ -209,6 +209,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                                     120.0,
                                 ),
                             ),
+                            response: None,
                         },
                     ),
                     rps_per_cpu: Some(

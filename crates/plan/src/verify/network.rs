@@ -1,0 +1,93 @@
+//! What the network of a topology costs, computed anew: the entry, ways out, addresses, traffic.
+
+use super::Place;
+use super::rules::Rules;
+use crate::catalog::{RegionOffer, Unit};
+use crate::search::Paid;
+
+/// Seconds of a month on a bill.
+const SECONDS: f64 = 730.0 * 3_600.0;
+
+/// A line: its words, how many, USD for one.
+pub(super) struct Line {
+    pub(super) item: String,
+    pub(super) quantity: f64,
+    pub(super) usd: f64,
+}
+
+/// Every line of the network; none on this machine.
+pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
+    let (Some(offer), zones) = (place.0, f64::from(place.1)) else { return Vec::new() };
+    let app = rules.app;
+    let (mut requests, mut out, mut all) = (0.0, 0.0, 0.0);
+    for service in &app.services {
+        let Some(load) = service.load else { continue };
+        let rate = load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0);
+        let each = match load.response {
+            Some(bytes) => bytes.0 as f64,
+            None => rules.assumed("response.kilobytes") * 1e3,
+        };
+        let gb = rate * each * SECONDS / 1e9;
+        all += gb;
+        if app.ingress.iter().any(|entry| entry.to == service.name) {
+            requests += rate;
+            out += gb;
+        }
+    }
+    let mut lines = Lines { rules, offer, all: Vec::new() };
+    lines.unit(Unit::BalancerMonth, 1.0);
+    lines.unit(Unit::BalancerUnitMonth, f64::max(requests / 1_000.0, out / 730.0).ceil().max(1.0));
+    lines.unit(Unit::BalancerGb, out);
+    let (nats, fronts) = match offer.provider.as_str() {
+        "aws" => (zones, zones),
+        "alicloud" => (1.0, zones),
+        _ => (1.0, 0.0),
+    };
+    lines.unit(Unit::NatMonth, nats);
+    lines.unit(Unit::AddressMonth, if app.ingress.is_empty() { nats } else { nats + fronts });
+    lines.internet(out);
+    for (at, database) in app.databases.iter().enumerate() {
+        let (nodes, in_first) = (f64::from(database.nodes()), (f64::from(database.nodes()) / zones).ceil());
+        let written = database.writes.map_or(0.0, |writes| writes.0);
+        let copied = rules.assumed("write.kilobytes") * 1e3 * written * SECONDS / 1e9 * (nodes - in_first);
+        let entering = offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd);
+        let gb = all * ((zones - 1.0) / zones) + copied;
+        if let Some(leaving) = offer.unit(Unit::TrafficZoneOutGb) {
+            let item = Paid::Between(at).item(app, leaving);
+            lines.all.push(Line { item, quantity: gb, usd: leaving.usd + entering });
+        }
+    }
+    lines.all.retain(|line| line.quantity > 0.0);
+    lines.all
+}
+
+struct Lines<'l, 'r> {
+    rules: &'l Rules<'r>,
+    offer: &'l RegionOffer,
+    all: Vec<Line>,
+}
+
+impl Lines<'_, '_> {
+    fn unit(&mut self, unit: Unit, quantity: f64) {
+        if let Some(price) = self.offer.unit(unit) {
+            let item = Paid::Unit(unit).item(self.rules.app, price);
+            self.all.push(Line { item, quantity, usd: price.usd });
+        }
+    }
+
+    /// From the dearest amount down: what is beyond it, and then the rest.
+    fn internet(&mut self, gb: f64) {
+        let mut rest = gb;
+        for (from, unit) in [
+            (150_000.0, Unit::TrafficInternetGb150tb),
+            (50_000.0, Unit::TrafficInternetGb50tb),
+            (10_000.0, Unit::TrafficInternetGb10tb),
+            (0.0, Unit::TrafficInternetGb),
+        ] {
+            if self.offer.unit(unit).is_some() && rest > from {
+                self.unit(unit, rest - from);
+                rest = from;
+            }
+        }
+    }
+}
