@@ -1,7 +1,14 @@
 //! The table of fields: what DESIGN section 6 lists, once. Reading, JSON Schema and reference page follow it.
 
-use crate::field::{Field, Format, Kind, ListOf, MapOf, Shape, Words};
+mod format;
+
+use crate::field::{Field, Kind, ListOf, MapOf, Shape, Words};
 use crate::parts::Part;
+use format::{
+    COUNTRY, CRON, DATABASE_NAME, HOST, HTTP_PATH, IMAGE, PLACE, POSTGRES, REDIS, REGION, TIMEZONE, VARIABLE,
+};
+
+pub(crate) use format::NAME;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -660,123 +667,6 @@ static RECEIVERS: ListOf =
 static RECEIVER: Shape =
     Shape::of(&[Field::required("webhook", Kind::Template { max: 2_048 }, "Address that gets a `POST`.")
         .aliases(&["url"])]);
-
-/// A name of a service, database, cache, job or volume.
-pub(crate) static NAME: Format = Format {
-    what: "a name: lower-case letters, digits and `-`, at most 63, beginning and ending with a letter or digit",
-    pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-    max: 63,
-    check: |text| model::ServiceName::new(text).is_ok(),
-};
-
-/// A name of a database: its nodes are called `NAME-1` to `NAME-5`, which must be names too.
-static DATABASE_NAME: Format = Format {
-    what: "a name: lower-case letters, digits and `-`, at most 61, beginning and ending with a letter or digit",
-    pattern: "^[a-z0-9]([a-z0-9-]{0,59}[a-z0-9])?$",
-    max: 61,
-    check: |text| model::DatabaseName::new(text).is_ok(),
-};
-
-static VARIABLE: Format = Format {
-    what: "the name of a variable: letters, digits and `_`, not beginning with a digit",
-    pattern: "^[A-Za-z_][A-Za-z0-9_]*$",
-    max: 128,
-    check: |text| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    },
-};
-
-static REGION: Format = Format {
-    what: "a region such as `eu-central`, or a provider's own id",
-    pattern: "^[a-z][a-z0-9-]*[a-z0-9]$",
-    max: 64,
-    check: |text| {
-        text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.len() > 1
-            && !text.ends_with('-')
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    },
-};
-
-static COUNTRY: Format = Format {
-    what: "two capital letters such as `DE`, or `EU`",
-    pattern: "^[A-Z]{2}$",
-    max: 2,
-    check: |text| text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()),
-};
-
-static PLACE: Format = Format {
-    what: "the name of a place",
-    pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
-    max: 100,
-    check: |text| !text.is_empty() && !text.chars().any(char::is_control),
-};
-
-static IMAGE: Format = Format {
-    what: "an image such as `ghcr.io/acme/shop:1.8.2`",
-    pattern: "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
-    max: 255,
-    check: |text| {
-        text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b))
-    },
-};
-
-static HTTP_PATH: Format = Format {
-    what: "a path that begins with `/`, such as `/healthz`",
-    pattern: "^/[!\"$-~]*$",
-    max: 1_024,
-    check: |text| text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#'),
-};
-
-static HOST: Format = Format {
-    what: "a host name such as `shop.example.com`, without a port and without `*`",
-    pattern: "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
-    max: 253,
-    check: |text| text.split('.').all(|label| model::ServiceName::new(&label.to_ascii_lowercase()).is_ok()),
-};
-
-static CRON: Format = Format {
-    what: "five fields (minute, hour, day, month, weekday) such as `0 7 * * mon-fri`",
-    pattern: "^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$",
-    max: 100,
-    check: |text| {
-        let good = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/,-".contains(&b));
-        let fields: Vec<&str> = text.split(' ').filter(|field| !field.is_empty()).collect();
-        fields.len() == 5 && fields.iter().all(|field| good(field)) && text.trim() == text
-    },
-};
-
-static TIMEZONE: Format = Format {
-    what: "a time zone such as `Europe/Berlin` or `UTC`",
-    pattern: "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
-    max: 64,
-    check: |text| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.split('/').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-            })
-    },
-};
-
-static POSTGRES: Format = Format {
-    what: "a database engine with its major version, such as `postgres:15`",
-    pattern: "^postgres:[1-9][0-9]?$",
-    max: 11,
-    check: |text| text.strip_prefix("postgres:").is_some_and(is_major),
-};
-
-static REDIS: Format = Format {
-    what: "a cache engine with its major version, such as `redis:7` or `valkey:8`",
-    pattern: "^(redis|valkey):[1-9][0-9]?$",
-    max: 9,
-    check: |text| text.strip_prefix("redis:").or_else(|| text.strip_prefix("valkey:")).is_some_and(is_major),
-};
-
-fn is_major(text: &str) -> bool {
-    (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0')
-}
 
 /// Calls `visit` with the path and the row of every field: `services.*.scale.min`, `ingress[].to`.
 pub(crate) fn each(visit: &mut dyn FnMut(&str, &'static Field)) {
