@@ -23,5 +23,6 @@ fn main() -> anyhow::Result<()> {
         seen.unavailability,
         seen.deviation
     );
+    println!("figure years = {:.0}", f64::from(years) / took);
     Ok(())
 }

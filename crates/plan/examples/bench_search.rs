@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             median(1),
             median(2)
         );
+        println!("figure {name} = {:.3}", median(1));
     }
     would_do()?;
     savings()

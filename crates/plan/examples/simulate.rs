@@ -63,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         of / seconds,
         events / seconds / 1e6
     );
+    println!("figure years = {:.0}", of / seconds);
     Ok(())
 }
 
