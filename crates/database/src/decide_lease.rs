@@ -4,12 +4,14 @@
 //! mode needs nobody (`need` 0), so an election must hear its primary; its members are those that were so close behind
 //! that they may stand in for it when its lease is over. Why and what it costs: `docs/decisions/0007-lease-mode.md`.
 
+use std::collections::BTreeMap;
+
 use crate::decide_flaw::Flaw;
 use crate::decide_quorum::Step;
 use crate::decide_reign::throne;
 use crate::decide_scene::{Scene, prune};
 use crate::decide_unrest::unasked;
-use crate::decide_view::{Action, Server};
+use crate::decide_view::{Action, Durable, Kept, Server, View};
 use model::{Lease, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
 
 /// The quorum of a new reign: nobody is awaited, and nobody stands in before it is seen to be close behind.
@@ -95,4 +97,36 @@ pub(crate) fn take_over(scene: &Scene<'_>) -> Option<Action> {
     prune(&mut next);
     let revision = scene.view.record.as_ref().map_or(0, |kept| kept.revision);
     Some(Action::TakeOver { record: Box::new(next), revision, lease })
+}
+
+/// What becomes of a watchdog that an earlier keeper has left, once commits are awaited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Relief {
+    /// It stays: somebody may take over by a lease, or nothing is known.
+    Stays,
+    /// This is written first, the record as it is: what that keeper sent may still arrive, and name somebody who stands in.
+    After(Action),
+    /// Nobody takes over by a lease any more.
+    Goes,
+}
+
+/// A server that has come under a quorum needs no lease, but not before the record lets nobody take over by one, and nothing
+/// on its way can put another in its place.
+pub(crate) fn relief(view: &View) -> Relief {
+    let (Some(Kept { value: record, revision }), Server::Primary { sync, .. }) = (&view.record, &view.server)
+    else {
+        return Relief::Stays;
+    };
+    let Durable { promised, reign, .. } = view.durable;
+    let current = record.current().filter(|quorum| {
+        quorum.primary == view.me && [reign, promised, record.term].iter().all(|term| *term == quorum.term)
+    });
+    if current.is_none_or(|quorum| quorum.need == 0 && !quorum.members.is_empty()) {
+        return Relief::Stays;
+    }
+    if !sync.unsure {
+        return Relief::Goes;
+    }
+    let (record, revision) = (Box::new(record.clone()), *revision);
+    Relief::After(Action::Write { record, revision, unchanged: BTreeMap::new() })
 }

@@ -12,7 +12,8 @@ use super::error::KeeperError;
 use super::local::Local;
 use super::shared::{self, Keys};
 use super::watchdog::{Watchdog, boot_time, watchdogs};
-use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
+use crate::decide_lease::{Relief, relief};
+use crate::{Action, Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
 
 /// An answer that comes later than this is of no use.
 const ANSWER: Duration = Duration::from_millis(LEASE_FENCE_MS);
@@ -75,18 +76,21 @@ impl Tenancy {
         if self.mode == Mode::Lease {
             return self.memory.judge(view, revision, boot_time(), Flaw::None);
         }
-        self.relieve(view);
         Tenure::default()
     }
 
-    /// A server that has come under a quorum needs no lease, but not before the record lets nobody take over by one.
-    fn relieve(&mut self, view: &View) {
-        let Some(record) = view.record.as_ref().map(|kept| &kept.value) else { return };
-        let current = record.current().filter(|quorum| {
-            quorum.primary == view.me && quorum.term == view.durable.reign && record.term == quorum.term
-        });
-        if current.is_some_and(|quorum| quorum.need > 0 || quorum.members.is_empty()) {
-            self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
+    /// Lets the watchdogs of an earlier keeper go once nobody takes over by a lease; `Some`: what must be done before.
+    pub fn relieve(&mut self, view: &View) -> Option<Action> {
+        if self.inherited.is_empty() {
+            return None;
+        }
+        match relief(view) {
+            Relief::Stays => None,
+            Relief::After(action) => Some(action),
+            Relief::Goes => {
+                self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
+                None
+            }
         }
     }
 

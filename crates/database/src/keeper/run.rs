@@ -359,7 +359,8 @@ impl Keeper {
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
         self.prepare_for_handover(&view)?;
-        let chosen = known.then(|| choose(&view, &judgement)).flatten();
+        let relief = self.tenancy.relieve(&view).map(|action| ("relieve", action));
+        let chosen = known.then(|| relief.or_else(|| choose(&view, &judgement))).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
             // Whatever is tried after this is news again.

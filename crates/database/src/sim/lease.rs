@@ -16,6 +16,7 @@ use world::Chance;
 
 use super::disk::Entry;
 use super::world::{Budget, Keeper, Move, World};
+use crate::decide_lease::{Relief, relief};
 use crate::{
     Action, Alone, Docs, Flaw, Kept, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_STALL_MS, LeaseMemory, Memory,
     Peer, Server, View, choose_with,
@@ -34,6 +35,8 @@ const PEACE_MS: u64 = 60_000;
 const SENDER_TIMEOUT_MS: u64 = 5_000;
 /// A keeper ends a primary's server that has not answered for so long.
 const NO_ANSWER_MS: u64 = 1_200;
+/// What a keeper that has ended had sent arrives within this, if ever.
+const STRAY_MS: u64 = 2_000;
 /// How much of a schedule is told.
 const TOLD: usize = 60;
 
@@ -120,6 +123,8 @@ struct Site {
     docs: Docs,
     lease_revision: u64,
     pending: Option<Pending>,
+    /// What an earlier keeper has sent to the store, and is still on its way.
+    stray: Option<Pending>,
     /// The record's revision on which this keeper's last write of another quorum was based; `None`: it has just started.
     sent: Option<u64>,
     /// As this keeper reads the file.
@@ -201,6 +206,7 @@ impl Play {
             docs: Docs::new(),
             lease_revision: 0,
             pending: None,
+            stray: None,
             sent: None,
             mode: first,
             changes: None,
@@ -248,6 +254,8 @@ impl Play {
         let leased = node.disk.open && unawaited && node.run.as_ref().is_some_and(|run| run.primary);
         let site = self.site(id);
         let Some((_, mode)) = site.changes.take_if(|(at, _)| now >= *at) else { return };
+        self.let_stray(id);
+        let site = self.site(id);
         (site.mode, site.sent) = (mode, None);
         (site.memory, site.lease, site.pending) = Default::default();
         let watched = site.watchdog.is_some();
@@ -257,14 +265,36 @@ impl Play {
         }
     }
 
-    /// The watchdog of an earlier keeper goes when the record lets nobody take over by a lease any more.
-    fn relieve(&mut self, id: NodeId, view: &View) {
-        let record = view.record.as_ref().map(|kept| &kept.value);
-        let current = record
-            .and_then(Record::current)
-            .filter(|quorum| quorum.primary == id && quorum.term == view.durable.reign);
-        if current.is_some_and(|quorum| quorum.need > 0 || quorum.members.is_empty()) {
-            self.site(id).watchdog = None;
+    /// A keeper ends with a write under way: it may arrive all the same.
+    fn let_stray(&mut self, id: NodeId) {
+        let at = self.now + self.chance.below(STRAY_MS);
+        let site = self.site(id);
+        let sent =
+            site.pending.take().filter(|sent| !sent.done && matches!(sent.action, Action::Write { .. }));
+        site.stray = sent.map(|sent| Pending { at, ..sent }).or(site.stray.take());
+    }
+
+    fn stray(&mut self, id: NodeId) -> Result<(), Box<LeaseFailure>> {
+        let now = self.now;
+        match self.site(id).stray.take_if(|stray| now >= stray.at) {
+            Some(stray) if self.holds(&stray) => {
+                self.tell(format!("what an earlier keeper of {id} has sent arrives"));
+                self.effect(id, &stray)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The watchdog of an earlier keeper goes when nobody takes over by a lease any more; `Some`: what is written before.
+    fn relieve(&mut self, id: NodeId, view: &View) -> Option<Action> {
+        self.site(id).watchdog?;
+        match relief(view) {
+            Relief::Stays => None,
+            Relief::After(action) => Some(action),
+            Relief::Goes => {
+                self.site(id).watchdog = None;
+                None
+            }
         }
     }
 
@@ -307,6 +337,7 @@ impl Play {
                 self.serve(id)?;
                 self.stream(id)?;
                 self.watchdog(id);
+                self.stray(id)?;
                 self.keeper(id)?;
             }
             if !disasters && self.world.is_calm() && self.is_whole() {
@@ -351,6 +382,8 @@ impl Play {
             7 => site.server_until = short,
             _ => {
                 // The machine crashes: everything but its disk is gone for a while.
+                self.let_stray(id);
+                let site = self.site(id);
                 (site.memory, site.lease, site.watchdog, site.pending) = Default::default();
                 site.sent = None;
                 site.keeper_until = long;
@@ -527,9 +560,7 @@ impl Play {
             self.site(id).server_until = now;
         }
         let view = self.view(id);
-        if view.mode == Mode::Quorum {
-            self.relieve(id, &view);
-        }
+        let relief = (view.mode == Mode::Quorum).then(|| self.relieve(id, &view)).flatten();
         let flaw = self.flaw;
         let (one, two) = (5 + self.chance.below(30), 5 + self.chance.below(30));
         // Half of them come just before the time is over: that shows a lease which is counted from its answer.
@@ -549,7 +580,8 @@ impl Play {
         }
         let term = view.record.as_ref().map(|kept| kept.value.term);
         site.says = term.filter(|_| judgement.suspects);
-        let Some((rule, action)) = choose_with(&view, &judgement, flaw) else { return };
+        let relief = relief.map(|action| ("relieve", action));
+        let Some((rule, action)) = relief.or_else(|| choose_with(&view, &judgement, flaw)) else { return };
         if let Action::Renew { .. } = action {
             site.lease.asks(clock);
         }
