@@ -70,6 +70,13 @@ impl Instance {
         fs::read_to_string(self.conf(STARTED)).unwrap_or_default()
     }
 
+    /// Whether a keeper has ever started a server on the data that is there, or a receiver of a witness.
+    #[must_use]
+    pub fn was_started(&self) -> bool {
+        let server = self.conf(STARTED).exists() && self.data().join("PG_VERSION").exists();
+        server || self.shelf().exists()
+    }
+
     /// Notes what a server is started with.
     pub(super) fn note_start(&self) -> Result<(), InstanceError> {
         self.write(STARTED, &settings::fixed_part(&self.facts())).map(drop)

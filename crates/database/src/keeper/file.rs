@@ -72,9 +72,16 @@ impl KeeperFile {
         &self.path
     }
 
-    /// What was saved last; nothing yet is no error, a damaged file is: what it had promised is not known then.
-    pub fn load(&self) -> io::Result<Own> {
+    /// What was saved last; nothing yet is no error. A damaged file is, and one that is gone where a server was `started`:
+    /// what it had promised is not known then, and a log of nobody knows which term would count as of the oldest one.
+    pub fn load(&self, started: bool) -> io::Result<Own> {
         let bytes = match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && started => {
+                return Err(io::Error::other(
+                    "it is gone, and with it what this node has promised and whose log it holds; put it back, or move the \
+                     folder `data` (of a witness `wal`) beside it away: the node is copied anew then",
+                ));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Own::default()),
             bytes => bytes?,
         };
@@ -107,21 +114,23 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("evenkeel-keeper-file-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let file = KeeperFile::new(&dir);
-        assert_eq!(file.load().unwrap().durable(), Durable::default());
+        assert_eq!(file.load(false).unwrap().durable(), Durable::default());
+        let gone = file.load(true).unwrap_err().to_string();
+        assert!(gone.starts_with("it is gone, and with it what this node has promised"), "{gone}");
         let mut own = Own::default();
         own.set_durable(Durable { promised: 7, lineage: 6, reign: 5 });
         own.set_upstream(Some(Upstream { node: NodeId(2), term: 7 }));
         file.save(&own).unwrap();
-        let back = file.load().unwrap();
+        let back = file.load(true).unwrap();
         assert_eq!((back.durable(), back.upstream()), (own.durable(), own.upstream()));
         fs::write(file.path(), b"{\"format\":1,").unwrap();
-        assert!(file.load().is_err());
+        assert!(file.load(true).is_err());
         fs::write(
             file.path(),
             b"{\"format\":9,\"promised\":1,\"lineage\":1,\"reign\":0,\"open\":false,\"slots\":0}",
         )
         .unwrap();
-        assert!(file.load().unwrap_err().to_string().contains("format is 9"));
+        assert!(file.load(true).unwrap_err().to_string().contains("format is 9"));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

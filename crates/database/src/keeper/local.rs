@@ -124,7 +124,7 @@ impl Local {
             instance.set_tuning(Tuning::for_disk(total));
         }
         let file = KeeperFile::new(&options.dir);
-        let own = file.load().map_err(|cause| KeeperError::File {
+        let own = file.load(instance.was_started()).map_err(|cause| KeeperError::File {
             what: "read",
             path: file.path().to_path_buf(),
             cause,
