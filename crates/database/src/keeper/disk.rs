@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(1);
 /// A try that takes this long hangs. A disk that is busy with a checkpoint may hold up a sync for seconds; it is no reason
 /// to take another primary.
-const HANGS: Duration = Duration::from_secs(10);
+pub(super) const HANGS: Duration = Duration::from_secs(10);
 /// The thread calls the kernel and nothing else.
 const STACK_BYTES: usize = 64 * 1024;
 /// What is written, in the node's folder.
@@ -49,6 +49,14 @@ impl Disk {
         disk
     }
 
+    /// One whose try under way was watched for so long.
+    #[cfg(test)]
+    pub fn under_way(waits: Duration) -> Disk {
+        let disk = Disk { seen: 1, waits, ..Disk::new(Instant::now()) };
+        disk.steps.store(1, Ordering::Relaxed);
+        disk
+    }
+
     fn new(now: Instant) -> Disk {
         Disk { steps: Arc::default(), seen: 0, looked: now, waits: Duration::ZERO }
     }
@@ -59,6 +67,11 @@ impl Disk {
         let since = now.saturating_duration_since(self.looked).min(LOOK_MAX);
         self.waits = if steps == self.seen && steps % 2 == 1 { self.waits + since } else { Duration::ZERO };
         (self.seen, self.looked) = (steps, now);
+    }
+
+    /// For how long the try under way was watched.
+    pub fn waits(&self) -> Duration {
+        self.waits
     }
 
     /// For how long it has taken nothing; `None`: it is not known to hang.

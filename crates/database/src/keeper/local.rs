@@ -7,7 +7,6 @@ use std::time::Duration;
 use model::{Lsn, NODES_MAX, NodeId, Quorum, Term};
 use tokio::time::Instant;
 
-use super::disk::Disk;
 use super::error::KeeperError;
 use super::file::{KeeperFile, Own};
 use super::note::{self, Note};
@@ -90,7 +89,8 @@ pub(super) struct Local {
     /// Since when nobody uses a slot.
     pub slots_away: BTreeMap<String, Instant>,
     replies: Replies,
-    pub disk: Disk,
+    /// For how long the disk has taken nothing, when it hangs.
+    pub hangs: Option<Duration>,
     /// The log of that timeline, up to there, hides nothing.
     looked_through: Option<(u32, Option<Lsn>)>,
     /// The last time that a server which does not answer was asked whether it lacks log.
@@ -132,7 +132,6 @@ impl Local {
         let is_witness = options.is_witness();
         let running = if is_witness { instance.adopt_receiver() } else { instance.adopt() };
         let goes_on = running.is_some() && own.upstream().is_some();
-        let disk = Disk::watch(&options.dir);
         Ok(Local {
             instance: Arc::new(instance),
             answered: running.is_some(),
@@ -158,7 +157,7 @@ impl Local {
             prepared: None,
             slots_away: BTreeMap::new(),
             replies: Replies::default(),
-            disk,
+            hangs: None,
             looked_through: None,
             asked_for_log: None,
             awaits_others: None,
@@ -597,7 +596,7 @@ impl Local {
         let mut notes = Vec::new();
         notes.extend(free.zip(total).and_then(|(free, total)| note::of_disk(free, total)));
         // In steps, as all of them.
-        let seconds = self.disk.hangs().map(|hangs| hangs.as_secs() / 10 * 10);
+        let seconds = self.hangs.map(|hangs| hangs.as_secs() / 10 * 10);
         notes.extend(seconds.map(|seconds| Note::DiskHangs { seconds }));
         let Some(seen) = &self.last else { return notes };
         // Standbys have the same catalogs: said once.

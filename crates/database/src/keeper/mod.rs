@@ -18,6 +18,7 @@ mod run;
 mod shared;
 mod slots;
 mod status;
+mod vigil;
 mod warn;
 mod watchdog;
 mod witness;

@@ -12,17 +12,19 @@ use tracing::{info, warn};
 use world::{Clock, Spawner, Stop, Tasks};
 
 use super::carry::{self, Finished, Work};
+use super::disk::Disk;
 use super::error::KeeperError;
 use super::lease::{self, Tenancy};
 use super::local::Local;
 use super::options::KeeperOptions;
 use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
+use super::vigil::Vigil;
 use super::warn::Warnings;
 use super::witness;
 use crate::instance::{Running, Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
-use crate::{Action, Alone, BEAT_MS, Judgement, Memory, SUSPECT_MS, Server, View, choose};
+use crate::{Action, Alone, Judgement, SUSPECT_MS, Server, View, choose};
 
 /// Time between two looks in calm, in milliseconds: a standby's lag and a primary's standbys are as old as this.
 const CALM_MS: u64 = 100;
@@ -99,6 +101,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         model::WhenAlone::Degrade => Alone::Degrade,
     };
     let tenancy = Tenancy::new(options.database.mode, options.watchdog.clone());
+    let vigil = Vigil::new(Disk::watch(&options.dir));
     let local = Local::open(options)?;
     local.serve_shelf(&tasks.spawner());
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
@@ -120,7 +123,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         clock,
         peers,
         shared,
-        memory: Memory::default(),
+        vigil,
         warnings: Warnings::default(),
         status: status_out,
         rule: String::new(),
@@ -163,7 +166,7 @@ struct Keeper {
     clock: Clock,
     peers: Peers,
     shared: watch::Receiver<Arc<Shared>>,
-    memory: Memory,
+    vigil: Vigil,
     warnings: Warnings,
     status: watch::Sender<Arc<KeeperStatus>>,
     rule: String,
@@ -180,18 +183,6 @@ struct Keeper {
     sent: Option<u64>,
     /// The last checkpoint as a standby.
     settled: Option<Moment>,
-}
-
-/// Waits for `work`, and goes on telling `memory` that this process runs.
-async fn attend<T>(memory: &mut Memory, clock: &Clock, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = clock.sleep_ms(BEAT_MS) => memory.runs(clock.now()),
-        }
-    }
 }
 
 /// What a round came to.
@@ -318,11 +309,24 @@ impl Keeper {
         self.detail = text;
     }
 
+    /// Before anything that may fail or wait: whoever ends what is left of a server may be waiting for the very disk.
+    fn watch_disk(&mut self) {
+        let shared = self.shared.borrow();
+        let record = shared.record.as_ref().map(|kept| &kept.value);
+        let own = record.filter(|record| record.primary() == Some(self.local.options.node));
+        self.vigil.reigns = own.map(|record| record.term);
+        drop(shared);
+        if let Some(term) = self.vigil.look() {
+            self.peers.say(Some(term));
+        }
+    }
+
     async fn round(&mut self) -> Result<Round, KeeperError> {
+        self.watch_disk();
         while let Ok(finished) = self.finished.try_recv() {
             self.finish(finished);
         }
-        let server = attend(&mut self.memory, &self.clock, self.local.look()).await?;
+        let server = self.vigil.attend((&self.clock, &self.peers), self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
         let server = self.with_sent(server, shared.record.as_ref());
         let phase = shared.record.as_ref().map(|kept| kept.value.phase);
@@ -350,7 +354,7 @@ impl Keeper {
         };
         let now: Moment = self.clock.now();
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
-        let mut judgement = self.memory.judge(&view, &seen, now);
+        let mut judgement = self.vigil.memory.judge(&view, &seen, now);
         judgement.lease = self.tenancy.judge(&view, shared.lease);
         if self.say(shared.record.as_ref().map(|kept| &kept.value), judgement.suspects) {
             self.publish(&view, &judgement, &shared);
@@ -390,10 +394,11 @@ impl Keeper {
     /// still in the midst of an effect, with the whole process, and as a primary nothing will be committed by it: it says so,
     /// and the others need no silence to take it for dead.
     fn say(&mut self, record: Option<&Record>, suspects: bool) -> bool {
-        self.local.disk.look(tokio::time::Instant::now());
-        let hangs = self.local.disk.hangs().is_some();
-        let gives_up = hangs && record.and_then(Record::primary) == Some(self.local.options.node);
-        self.peers.say(record.map(|record| record.term).filter(|_| suspects || gives_up));
+        let gives_up = self.vigil.look();
+        self.local.hangs = self.vigil.hangs();
+        let hangs = self.local.hangs.is_some();
+        // A standby that cannot write tells no end either: an election must not be begun for its sake.
+        self.peers.say(gives_up.or(record.map(|record| record.term).filter(|_| suspects && !hangs)));
         hangs
     }
 
@@ -440,16 +445,16 @@ impl Keeper {
                     self.sent = Some(*revision);
                 }
                 let write = shared::write(&self.store, &self.keys, record, *revision, unchanged);
-                attend(&mut self.memory, &self.clock, write).await?
+                self.vigil.attend((&self.clock, &self.peers), write).await?
             }
             Action::TakeOver { record, revision, lease } => {
                 let write = lease::take_over((&self.store, &self.keys), record, (*revision, *lease));
-                attend(&mut self.memory, &self.clock, write).await?
+                self.vigil.attend((&self.clock, &self.peers), write).await?
             }
             Action::Renew { lease, record } => {
                 let server = self.local.running.as_ref().map(Running::process);
                 let renew = self.tenancy.renew((&self.store, &self.keys), (lease, *record), server);
-                if !attend(&mut self.memory, &self.clock, renew).await? {
+                if !self.vigil.attend((&self.clock, &self.peers), renew).await? {
                     self.wait(URGENT_MS).await;
                 }
                 return Ok(Round::Acted);
@@ -457,11 +462,14 @@ impl Keeper {
             Action::Report { doc, record, own } => {
                 let node = self.local.options.node;
                 let report = shared::report(&self.store, &self.keys, node, doc, (*record, *own));
-                attend(&mut self.memory, &self.clock, report).await?
+                self.vigil.attend((&self.clock, &self.peers), report).await?
             }
             _ => {
+                if action != Action::Fence {
+                    self.vigil.may_write()?;
+                }
                 let promised = self.local.own.durable().promised;
-                let work = attend(&mut self.memory, &self.clock, self.local.carry(&action)).await?;
+                let work = self.vigil.attend((&self.clock, &self.peers), self.local.carry(&action)).await?;
                 if let Action::Persist(durable) = &action
                     && durable.promised > promised
                 {
@@ -495,7 +503,7 @@ impl Keeper {
     async fn see(&mut self, revision: u64) {
         let seen = self.shared.wait_for(|shared| shared.revision >= revision);
         let seen = tokio::time::timeout(Duration::from_millis(SEEN_MS), seen);
-        let _ = attend(&mut self.memory, &self.clock, seen).await;
+        let _ = self.vigil.attend((&self.clock, &self.peers), seen).await;
     }
 
     fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
