@@ -22,7 +22,7 @@ pub struct NodePlace {
 }
 
 /// Everything a keeper must know at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeeperOptions {
     /// The database.
     pub database: PlannedDatabase,
@@ -47,6 +47,13 @@ pub struct KeeperOptions {
     pub unrest_max: u32,
     /// The program that knows the hidden command [`super::WATCHDOG`]: evenkeel itself. Used in lease mode alone.
     pub watchdog: PathBuf,
+}
+
+impl std::fmt::Debug for KeeperOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = self.unit();
+        f.debug_struct("KeeperOptions").field("unit", &unit).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 impl KeeperOptions {
