@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Config, Connection, Error, NoTls, SimpleQueryMessage, Socket};
@@ -19,6 +19,8 @@ pub(super) struct Session {
     client: Client,
     connection: Connection<Socket, NoTlsStream>,
     over: bool,
+    /// It has not answered in time, and may yet.
+    late: bool,
     /// Statements that it has planned.
     planned: Vec<&'static str>,
 }
@@ -66,6 +68,10 @@ impl Session {
     async fn lives(&mut self) -> bool {
         let Session { connection, over, .. } = self;
         poll_fn(|context| Poll::Ready(drive(connection, over, context).is_ok() && !*over)).await
+    }
+
+    fn has_planned(&self, question: Question<'_>) -> bool {
+        matches!(question, Question::Planned { name, .. } if self.planned.contains(&name))
     }
 
     async fn answer(&mut self, question: Question<'_>) -> Result<Rows, Error> {
@@ -133,11 +139,10 @@ impl Instance {
         let socket = self.sockets().to_owned();
         let connected = config.connect(NoTls).await;
         let (client, connection) = connected.map_err(|cause| InstanceError::Connect { socket, cause })?;
-        Ok(Session { client, connection, over: false, planned: Vec::new() })
+        Ok(Session { client, connection, over: false, late: false, planned: Vec::new() })
     }
 
-    /// Runs statements on the kept connection, or on a new one when that has ended. Whatever interrupts it, the next
-    /// call gets no answer of this one: the connection is only kept when its answer has come.
+    /// Runs statements on the kept connection, or on a new one when that has ended.
     pub(super) async fn kept(
         &self,
         what: &'static str,
@@ -148,7 +153,12 @@ impl Instance {
         self.kept_question(what, Question::Text(sql), writes, within).await
     }
 
-    /// As [`Instance::kept`], of one question.
+    /// As [`Instance::kept`], of one question. Whatever interrupts it, the next call gets no answer of this one: each question
+    /// has a channel of its own for its answers.
+    ///
+    /// A connection whose planned question was not answered in time is asked again, beside a new one: a session that stood
+    /// still with its server answers as soon as that goes on, while a new one needs a process, which takes the better part of a
+    /// second on a busy machine. Two primaries that had paused for less than half a second were ended for that (soak `--calm`).
     pub(super) async fn kept_question(
         &self,
         what: &'static str,
@@ -156,41 +166,88 @@ impl Instance {
         writes: bool,
         within: Duration,
     ) -> Result<Rows, InstanceError> {
-        let work = async {
-            let mut kept = self.session.lock().await;
-            if let Some(mut session) = kept.take()
-                && session.lives().await
-            {
-                match session.answer(question).await {
-                    Ok(rows) => {
-                        *kept = Some(session);
-                        return Ok(rows);
-                    }
-                    // Ended while nobody asked, so the statement was not carried out.
-                    Err(cause) if !writes && cause.as_db_error().is_none() => {}
-                    Err(cause) => {
-                        let class = class_of(&cause, writes);
-                        return Err(InstanceError::Sql { what, cause, class });
-                    }
-                }
+        let class = if writes { Class::Unknown } else { Class::Transient };
+        let late = || InstanceError::Late { what, within_ms: millis(within), class };
+        let until = Instant::now() + within;
+        let mut kept = timeout_at(until, self.session.lock()).await.map_err(|_| late())?;
+        let mut old = kept.take();
+        if let Some(session) = &mut old
+            && !session.lives().await
+        {
+            old = None;
+        }
+        // What is under way there may hold up anything else.
+        old = old.filter(|session| !session.late || session.has_planned(question));
+        let asked = timeout_at(until, self.asked(what, question, writes, &mut old)).await;
+        match asked {
+            Ok(Ok((rows, session))) => {
+                *kept = Some(session);
+                Ok(rows)
             }
-            let mut session = self.connect("evenkeel-keeper").await?;
-            match session.answer(question).await {
-                Ok(rows) => {
-                    *kept = Some(session);
-                    Ok(rows)
-                }
-                Err(cause) => {
-                    let class = class_of(&cause, writes);
-                    Err(InstanceError::Sql { what, cause, class })
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                *kept = old.filter(|session| session.has_planned(question));
+                kept.iter_mut().for_each(|session| session.late = true);
+                Err(late())
+            }
+        }
+    }
+
+    /// Asks over `old`, and over a new connection when that has ended or is late. `old` stays where it is until there is an
+    /// answer.
+    async fn asked(
+        &self,
+        what: &'static str,
+        question: Question<'_>,
+        writes: bool,
+        old: &mut Option<Session>,
+    ) -> Result<(Rows, Session), InstanceError> {
+        let anew = self.asked_anew(what, question, writes);
+        let Some(session) = old else { return anew.await };
+        let is_late = session.late;
+        let (mut anew, mut failed) = (pin!(anew), None);
+        let answer = {
+            let mut answer = pin!(session.answer(question));
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => break answer,
+                    fresh = &mut anew, if is_late && failed.is_none() => match fresh {
+                        // The late one is closed.
+                        Ok(fresh) => return Ok(fresh),
+                        Err(error) => failed = Some(error),
+                    },
                 }
             }
         };
-        let class = if writes { Class::Unknown } else { Class::Transient };
-        timeout(within, work).await.unwrap_or(Err(InstanceError::Late {
-            what,
-            within_ms: millis(within),
-            class,
-        }))
+        let session = old.take();
+        match (answer, session) {
+            (Ok(rows), Some(session)) => Ok((rows, Session { late: false, ..session })),
+            // Ended while nobody asked, so the statement was not carried out.
+            (Err(cause), _) if writes || cause.as_db_error().is_some() => {
+                let class = class_of(&cause, writes);
+                Err(InstanceError::Sql { what, cause, class })
+            }
+            _ => match failed {
+                Some(error) => Err(error),
+                None => anew.await,
+            },
+        }
+    }
+
+    async fn asked_anew(
+        &self,
+        what: &'static str,
+        question: Question<'_>,
+        writes: bool,
+    ) -> Result<(Rows, Session), InstanceError> {
+        let mut session = self.connect("evenkeel-keeper").await?;
+        match session.answer(question).await {
+            Ok(rows) => Ok((rows, session)),
+            Err(cause) => {
+                let class = class_of(&cause, writes);
+                Err(InstanceError::Sql { what, cause, class })
+            }
+        }
     }
 }

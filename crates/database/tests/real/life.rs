@@ -101,6 +101,35 @@ async fn one_killed_backend_ends_the_server_instead_of_a_recovery_in_place() {
     assert_eq!(a.observe(Duration::from_secs(2)).await.unwrap_err().class(), Class::Transient);
 }
 
+/// A new session needs a process of the postmaster's, which on a busy machine takes longer than a primary may be silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stood_still_answers_on_the_session_that_was_there_and_nothing_old() {
+    let Some(place) = Place::new("stood still") else { return };
+    let a = place.node("a");
+    let running = a.start_primary(Acks::NotAwaited).await;
+    let client = a.shop().await;
+    let before = a.until("it answers", |_| true).await;
+    for id in 1..=2 {
+        a.freeze();
+        for _ in 0..2 {
+            assert!(matches!(a.observe(Duration::from_millis(100)).await, Err(InstanceError::Late { .. })));
+        }
+        a.thaw();
+        running.process().signal(Signal::STOP);
+        order(&client, id).await.unwrap();
+        let seen = a.observe(Duration::from_secs(2)).await;
+        running.process().signal(Signal::CONT);
+        let seen = seen.expect("nobody else can be asked");
+        assert!(seen.flushed > before.flushed, "what was asked before the write is not answered again");
+    }
+    // What is written waits for no late answer.
+    a.freeze();
+    assert!(a.observe(Duration::from_millis(100)).await.is_err());
+    a.thaw();
+    a.settle_log(PATIENCE).await.unwrap();
+    assert!(!a.observe(Duration::from_secs(2)).await.unwrap().in_recovery);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_made_started_and_stopped_in_the_time_a_failover_has() {
     let Some(place) = Place::new("times") else { return };
