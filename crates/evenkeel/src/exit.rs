@@ -34,12 +34,14 @@ pub struct Hinted {
     pub text: String,
     /// What to do about it.
     pub hint: String,
+    /// What the command ends with.
+    pub code: u8,
 }
 
 impl Hinted {
     /// An error, or the context of one, that says what to do about it.
     pub fn new(text: impl Into<String>, hint: impl Into<String>) -> Hinted {
-        Hinted { text: text.into(), hint: hint.into() }
+        Hinted { text: text.into(), hint: hint.into(), code: ERROR }
     }
 }
 
@@ -59,7 +61,14 @@ pub fn hinted(text: impl Into<String>, hint: impl Into<String>) -> anyhow::Error
 /// Tells a person about `error` on standard error and gives the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     say::part(text(error));
-    ExitCode::from(ERROR)
+    ExitCode::from(hinted_in(error).map_or(ERROR, |hinted| hinted.code))
+}
+
+/// The way out that `error` knows. As the context of another error it is found by the first way only, as a cause by the second
+/// only.
+fn hinted_in(error: &anyhow::Error) -> Option<&Hinted> {
+    let hinted = error.downcast_ref::<Hinted>();
+    hinted.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
 }
 
 /// The error, what caused it, and the way out. A cause that says what was said already is left out.
@@ -73,9 +82,7 @@ fn text(error: &anyhow::Error) -> String {
         }
         last = next;
     }
-    // As the context of another error it is found by the first way only, as a cause by the second only.
-    let hinted = error.downcast_ref::<Hinted>();
-    if let Some(hinted) = hinted.or_else(|| error.chain().find_map(|cause| cause.downcast_ref())) {
+    if let Some(hinted) = hinted_in(error) {
         text.push_str(&format!("hint: {}\n", hinted.hint));
     }
     text

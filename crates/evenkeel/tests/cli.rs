@@ -385,6 +385,14 @@ fn a_region_that_nobody_sells_is_a_mistake_of_the_file_before_it_is_one_of_the_p
     folder
         .run(&["plan", "x.yaml", "--provider", "aws"])
         .fails("no prices for region `europe-west3`", "hint: `--provider gcp`");
+    // What the residency leaves out is a mistake where the file names it, and else no plan that fits.
+    placed("providers: [gcp], regions: [us-central1], residency: [EU]");
+    folder.run(&["check", "x.yaml"]).fails("error[E0213]: `us-central1` is under the law of `US`", "`eu-");
+    placed("providers: [gcp], residency: [AE]");
+    folder.run(&["check", "x.yaml"]).code(0);
+    let told = folder.run(&["plan", "x.yaml"]).code(3);
+    assert!(told.talk.contains("hint: alicloud would do"), "{}", told.talk);
+    placed("regions: [europe-west3]");
     // Prices that cannot be read are no reason not to run on this machine, where nothing is bought.
     folder.file(".evenkeel/catalog.csv", "no prices");
     folder.run(&["check", "x.yaml"]).code(0);

@@ -100,6 +100,10 @@ pub struct Placement {
     pub regions: Vec<Region>,
     /// How many zones to spread over, 1 to 9.
     pub zones: u8,
+    /// Whose law data may be kept under, as ISO 3166 codes of countries, or `EU`. Empty: anyone's. Absent in what was stored
+    /// before it was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub residency: Vec<String>,
 }
 
 /// A geographic name (`eu-central`) or a provider's own region id.

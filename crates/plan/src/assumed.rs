@@ -176,6 +176,11 @@ fn unplanned(app: &App, is_local: bool) -> Vec<String> {
     if objectives.rpo != model::PerScope::default() && app.databases.is_empty() {
         all.push("`rpo` is computed for databases alone".to_owned());
     }
+    if !app.placement.residency.is_empty() && is_local {
+        all.push(
+            "`residency` is not looked at on this machine: in which country it is, is not known".to_owned(),
+        );
+    }
     if app.placement.regions.len() > 1 && !is_local {
         all.push("only the first of `placement.regions` is planned by this version".to_owned());
     }

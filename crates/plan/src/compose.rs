@@ -27,52 +27,6 @@ pub(crate) const LOCAL_LETTERS: &str = "abcdefghi";
 /// A plan counts as safer when it spares at least this share of the downtime.
 const SAFER: f64 = 1e-3;
 
-/// Chooses where the app may go: this machine, or regions of the catalogue.
-///
-/// # Errors
-/// An unknown provider or region, or a service that no machine type holds.
-pub(crate) fn markets<'a>(
-    app: &App,
-    catalog: &'a Catalog,
-    provider: Option<&str>,
-) -> Result<Vec<Market<'a>>, PlanError> {
-    let asked: Vec<&str> = match provider {
-        Some(only) => vec![only],
-        None => app.placement.providers.iter().map(String::as_str).collect(),
-    };
-    if asked.is_empty() || asked == ["local"] {
-        return Ok(vec![Market::Local]);
-    }
-    let known = catalog.providers();
-    if known.is_empty() {
-        return Err(PlanError::EmptyCatalogue);
-    }
-    if let Some(name) = asked.iter().find(|name| !known.contains(name)) {
-        let known = format!("local {}", known.join(" "));
-        return Err(PlanError::UnknownProvider { name: (*name).to_owned(), known });
-    }
-    let offers = catalog.regions.iter().filter(|offer| asked.contains(&offer.provider.as_str()));
-    let home = app.placement.regions.first();
-    let here: Vec<Market<'a>> = offers
-        .clone()
-        .filter(|offer| home.map_or(offer.closed.is_none(), |home| offer.is(home)))
-        .map(Market::Cloud)
-        .collect();
-    match (here.is_empty(), home) {
-        (true, Some(home)) => {
-            let mut places: Vec<&str> = offers.map(|offer| offer.place.as_str()).collect();
-            places.sort_unstable();
-            places.dedup();
-            let elsewhere = catalog.regions.iter().filter(|offer| offer.is(home));
-            let mut elsewhere: Vec<&str> = elsewhere.map(|offer| offer.provider.as_str()).collect();
-            elsewhere.dedup();
-            let (region, known, elsewhere) = (home.0.clone(), places.join(" "), elsewhere.join(" "));
-            Err(PlanError::UnknownRegion { region, known, elsewhere })
-        }
-        _ => Ok(here),
-    }
-}
-
 /// The best plan of `space`.
 pub(crate) struct Best<'a> {
     /// It as it was found.

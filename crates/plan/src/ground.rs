@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use model::App;
 
+use crate::allowed::markets;
 use crate::catalog::Catalog;
 use crate::chance::Assumptions;
-use crate::compose::markets;
 use crate::search::{Market, Space};
 use crate::size::{self, Request};
 use crate::{Options, PlanError, Terms};

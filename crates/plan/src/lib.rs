@@ -12,6 +12,7 @@
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a
 //! plan for [`chance::simulate`].
 
+mod allowed;
 mod applied;
 mod assumed;
 mod bill;
@@ -126,6 +127,22 @@ pub enum PlanError {
         /// Providers that are not asked and have it, with spaces between them.
         elsewhere: String,
     },
+    /// `placement.residency` leaves out every region that may be planned.
+    #[error(
+        "`placement.residency: [{residency}]` leaves out every region of {asked} that may be planned; there the law is that of {laws}"
+    )]
+    Residency {
+        /// Codes of the file, with commas between them.
+        residency: String,
+        /// The providers that are asked, with commas between them.
+        asked: String,
+        /// Whose law their regions are under, with commas between them.
+        laws: String,
+        /// Other providers with such a region, with commas between them.
+        others: String,
+        /// Such regions that must be named to be planned, with commas between them.
+        closed: String,
+    },
     /// More replicas than are planned would carry the load.
     #[error(
         "`load.peak` of `{service}` is {peak}, and a replica carries {each:.3}/s; at most {REPLICAS_MAX} are planned"
@@ -163,7 +180,25 @@ pub enum PlanError {
     },
 }
 
+/// What would let a region in that the residency leaves out.
+fn residency_hint(laws: &str, others: &str, closed: &str) -> String {
+    match (others, closed) {
+        ("", "") => format!(
+            "add one of {laws} to `residency`, or allow other regions or providers; `evenkeel catalog list` shows where the \
+             regions are"
+        ),
+        ("", _) => format!("a region there is planned only when `placement.regions` names its id: {closed}"),
+        (_, _) => format!("{others} would do: add it to `providers`; or add one of {laws} to `residency`"),
+    }
+}
+
 impl PlanError {
+    /// Whether it says that nothing fits, and not that something is wrong: what the file asks for leaves out every region.
+    #[must_use]
+    pub fn is_infeasible(&self) -> bool {
+        matches!(self, PlanError::Residency { .. })
+    }
+
     /// The way out, when there is one that the error does not say itself.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -187,6 +222,7 @@ impl PlanError {
                      such as `eu-central`"
                 ))
             }
+            PlanError::Residency { laws, others, closed, .. } => Some(residency_hint(laws, others, closed)),
             PlanError::TooMuch { .. } => said(
                 "raise `capacity: { rps_per_cpu: .. }` to what a load test showed, or `resources.cpus` of a replica; or is \
                  the load written in the wrong unit?",

@@ -36,7 +36,7 @@ pub(crate) fn shop() -> App {
     App {
         name: AppName::new("shop").unwrap(),
         objectives: Objectives { availability: "99.95%".parse().ok(), ..Objectives::default() },
-        placement: Placement { providers: vec![], regions: vec![], zones: 3 },
+        placement: Placement { providers: vec![], regions: vec![], zones: 3, residency: vec![] },
         services: vec![web],
         databases: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],

@@ -53,6 +53,7 @@ fn shop() -> App {
             providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
             regions: vec![Region("eu-central".into())],
             zones: 3,
+            residency: vec![],
         },
         services: vec![service("web", 900.0), service("api", 400.0)],
         databases: vec![Database {

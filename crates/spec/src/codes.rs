@@ -55,6 +55,7 @@ codes! {
     NAME_TAKEN = "E0210",
     WITNESS = "E0211",
     REGION = "E0212",
+    RESIDENCY = "E0213",
     SLOW_PROBE = "W0301",
     LATER_VARIABLE = "W0302",
     IMAGE = "W0303",

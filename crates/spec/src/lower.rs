@@ -5,6 +5,7 @@ mod assume;
 mod database;
 mod ingress;
 mod region;
+mod residency;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,8 +150,9 @@ impl<'c> Lower<'c, '_> {
             })
             .collect();
         let zones = table.integer("zones").and_then(|zones| u8::try_from(zones).ok()).unwrap_or(1);
+        let residency = residency::allowed(table).map(|(_, code)| code.to_owned()).collect();
         self.used_defaults("placement", &table::PLACEMENT, table);
-        Placement { providers, regions, zones }
+        Placement { providers, regions, zones, residency }
     }
 
     /// Losing a zone can be survived only where there is another.

@@ -9,6 +9,10 @@ pub struct KnownRegion {
     pub id: String,
     /// The geographic name that stands for it, `eu-central`; `None`: it is meant by its id alone.
     pub place: Option<String>,
+    /// ISO 3166 code of its country.
+    pub country: String,
+    /// Whose law data stored there is under: `EU`, or a country, which may be written otherwise: `UK` for `GB`.
+    pub residency: String,
 }
 
 /// Tells every region there is; none: nobody knows, and nothing is said of names.
@@ -18,6 +22,11 @@ impl KnownRegion {
     /// Whether `name` stands for it.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.names().any(|own| own == name)
+    }
+
+    /// Whether `code` stands for its country or its law.
+    pub(crate) fn is_in(&self, code: &str) -> bool {
+        self.country == code || self.residency == code
     }
 
     /// What stands for it.

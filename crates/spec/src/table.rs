@@ -174,8 +174,11 @@ pub(crate) static PLACEMENT: Shape = Shape {
             "How many zones to spread over; in a cloud no more than these, and fewer where that is cheaper.",
         )
         .aliases(&["zone", "azs", "availability_zones"]),
-        Field::optional("residency", Kind::List(&RESIDENCY), "Where data may be kept, as country or `EU`.")
-            .not_run(),
+        Field::optional(
+            "residency",
+            Kind::List(&RESIDENCY),
+            "Whose law data may be kept under, as countries or `EU`; the plan leaves out every region elsewhere. Left out: anyone's.",
+        ),
         Field::optional("users", Kind::List(&USERS), "Where the users are.").not_run(),
         Field::optional(
             "region_strategy",

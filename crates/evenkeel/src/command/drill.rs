@@ -207,7 +207,7 @@ fn explain(error: DrillError) -> anyhow::Error {
         _ => return error.into(),
     };
     let text = error.to_string();
-    anyhow::Error::new(error).context(crate::exit::Hinted { text, hint: hint.to_owned() })
+    anyhow::Error::new(error).context(crate::exit::Hinted::new(text, hint))
 }
 
 /// One line that is drawn again and again on a terminal, nothing elsewhere.

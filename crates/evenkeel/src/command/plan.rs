@@ -10,7 +10,7 @@ use model::{App, Plan};
 use plan::{Explained, PlanError, Planned, Relaxed, Speed, Terms};
 
 use crate::cli::PlanArgs;
-use crate::exit::{self, hinted};
+use crate::exit::{self, Hinted, hinted};
 use crate::say;
 use crate::wire::hosts::{self, Hosts};
 use crate::wire::mirror::Mirror;
@@ -268,8 +268,9 @@ pub fn make_local(app: &App) -> anyhow::Result<Plan> {
 
 /// Why there is no plan, with the way out.
 pub fn no_plan(error: PlanError) -> anyhow::Error {
+    let code = if error.is_infeasible() { exit::INFEASIBLE } else { exit::ERROR };
     match error.hint() {
-        Some(hint) => hinted(error.to_string(), hint),
+        Some(hint) => Hinted { code, ..Hinted::new(error.to_string(), hint) }.into(),
         None => error.into(),
     }
 }

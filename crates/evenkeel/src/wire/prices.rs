@@ -47,6 +47,8 @@ pub fn regions(site: &Site) -> Vec<spec::KnownRegion> {
         provider: offer.provider.clone(),
         id: offer.region.clone(),
         place: offer.closed.is_none().then(|| offer.place.clone()),
+        country: offer.country.clone(),
+        residency: offer.residency.clone(),
     };
     catalog.regions.iter().chain(&catalog.unpriced).map(known).collect()
 }

@@ -51,15 +51,19 @@ pub(super) fn worth(
     }
     for (objective, app) in relaxed(app) {
         let other = ground.asking(&app, &ground.terms)?;
+        let space = match other.space() {
+            // Without the region that the file names, nothing may be left: others there are closed.
+            Err(error) if error.is_infeasible() => continue,
+            space => space?,
+        };
         // What is kept in reserve stays, whatever it follows from.
-        let found =
-            cheapest(&other.space()?, Limits { survive: limits.survive, ..compose::limits(&other) }, best);
+        let found = cheapest(&space, Limits { survive: limits.survive, ..compose::limits(&other) }, best);
         add(objective, found);
     }
     Ok(all)
 }
 
-/// The file without each recovery objective, and without its region.
+/// The file without each recovery objective, without its region, and without its residency.
 fn relaxed(app: &App) -> Vec<(String, App)> {
     let mut all = Vec::new();
     for scope in [Scope::Node, Scope::Zone].into_iter().filter(|_| !app.databases.is_empty()) {
@@ -75,6 +79,12 @@ fn relaxed(app: &App) -> Vec<(String, App)> {
         let mut other = app.clone();
         other.placement.regions.clear();
         all.push((format!("regions: [{}]", home.0), other));
+    }
+    let residency = &app.placement.residency;
+    if !residency.is_empty() && !app.placement.providers.is_empty() {
+        let mut other = app.clone();
+        other.placement.residency.clear();
+        all.push((format!("residency: [{}]", residency.join(", ")), other));
     }
     all
 }

@@ -30,6 +30,7 @@ pub(crate) fn case(seed: u64) -> Case {
         providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
         regions: if dice.below(2) == 0 { vec![] } else { vec![Region("eu-central".into())] },
         zones: 1 + dice.below(3) as u8,
+        residency: vec![],
     };
     // From far too strict to no matter: minutes a year.
     let minutes = [80.0, 90.0, 110.0, 200.0, 400.0, 800.0, 3_000.0, 20_000.0];
@@ -265,13 +266,19 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
     }
 }
 
+/// Whether the laws of the file let an app be there.
+fn is_allowed(app: &App, offer: &RegionOffer) -> bool {
+    let residency = &app.placement.residency;
+    residency.is_empty() || residency.contains(&offer.residency) || residency.contains(&offer.country)
+}
+
 /// Every choice in every topology, each with the whole availability model.
 fn try_everything(case: &Case) -> Option<Money> {
     let app = &case.app;
     let assumptions = crate::Terms::default().assumptions(app).unwrap();
     let request = crate::size::Request::new(app, &crate::Terms::default()).unwrap();
     let home = app.placement.regions.first();
-    let here = |offer: &&RegionOffer| home.is_none_or(|home| offer.place == home.0);
+    let here = |offer: &&RegionOffer| home.is_none_or(|home| offer.place == home.0) && is_allowed(app, offer);
     let places: Vec<(&RegionOffer, u32)> = case
         .catalog
         .regions
@@ -311,6 +318,35 @@ fn try_everything(case: &Case) -> Option<Money> {
         }
     }
     cheapest
+}
+
+#[test]
+fn what_the_file_leaves_out_is_neither_found_nor_proved_of() {
+    let laws = [&["EU"][..], &["DE", "US"], &["SG"], &["US", "SG"], &["CH"]];
+    let (mut nowhere, mut compared) = (0, 0);
+    for seed in 0..60 {
+        let mut dice = Dice::from_seed(seed);
+        let mut case = case(seed + 1_000);
+        case.app.placement.regions.clear();
+        case.app.placement.residency =
+            one_of(&mut dice, &laws).iter().map(|code| (*code).to_owned()).collect();
+        let options = Options { catalog: case.catalog.clone(), provider: None };
+        let everything = try_everything(&case);
+        let planned = match certified(&case.app, &options) {
+            Ok(planned) => planned,
+            Err(error) => {
+                assert_eq!(everything, None, "seed {seed}: {error}");
+                nowhere += u32::from(error.is_infeasible());
+                continue;
+            }
+        };
+        compared += 1;
+        let found = planned.proof.incumbent.as_ref().map(|incumbent| Money(incumbent.micro_usd));
+        assert_eq!(found, everything, "seed {seed}: {:?}", planned.plan.missed);
+        let stored = to_json(&planned.plan, Some(&planned.proof), 0.0);
+        verify(&case.app, &options, &stored).unwrap_or_else(|refused| panic!("seed {seed}: {refused}"));
+    }
+    assert!(compared >= 30 && nowhere >= 5, "{compared} compared, {nowhere} without a region");
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     let catalog = priced(&options.catalog, proof.terms.pessimistic.as_deref())?;
     let places = places(app, options, &catalog)?;
     covered(&places, &proof)?;
+    stands(&places, &proof, stored)?;
     let best = plan::incumbent(&rules, &catalog, &proof)?;
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
     derived::derived(&rules, &proof, best.as_ref(), stored)?;
@@ -186,14 +187,43 @@ fn places<'a>(app: &App, options: &Options, catalog: &'a Catalog) -> Result<Vec<
             Some(home) => offer.is(home),
             None => offer.closed.is_none(),
         };
-        if here && names.contains(&offer.provider.as_str()) {
+        if here && names.contains(&offer.provider.as_str()) && lawful(app, offer) {
             places.extend((1..=asked.min(offer.zones)).map(|zones| (Some(offer), u32::from(zones))));
         }
     }
     if places.is_empty() {
-        Err(refuse("the file", "the catalogue has none of its regions"))
+        Err(refuse("the file", "the catalogue has none of its regions, or its `residency` leaves them out"))
     } else {
         Ok(places)
+    }
+}
+
+/// Whether the file lets data be kept in a region: everywhere when it does not say where.
+fn lawful(app: &App, offer: &RegionOffer) -> bool {
+    let mut allowed = app.placement.residency.iter().map(String::as_str).peekable();
+    allowed.peek().is_none() || allowed.any(|code| [&*offer.residency, &*offer.country].contains(&code))
+}
+
+/// That the plan, and what the certificate calls the cheapest, stand in a place of the space: no bound of another place says
+/// anything of them.
+fn stands(places: &[Place<'_>], proof: &Proof, stored: &Value) -> Result<(), Refused> {
+    let is = |provider: Option<&str>, region: Option<&str>| {
+        places.iter().map(named).any(|place| (Some(place.0), Some(place.1)) == (provider, region))
+    };
+    let cheapest = proof.incumbent.as_ref();
+    let (theirs, own) = (|field: &str| stored[field].as_str(), |one: &str| one.to_owned());
+    let elsewhere = cheapest.filter(|one| !is(Some(&one.provider), Some(&one.region)));
+    let elsewhere = elsewhere.map(|one| (own(&one.provider), own(&one.region)));
+    let wrong = elsewhere.or_else(|| {
+        let (provider, region) = (theirs("provider"), theirs("region"));
+        (!is(provider, region)).then(|| (own(provider.unwrap_or("none")), own(region.unwrap_or("none"))))
+    });
+    match wrong {
+        Some((provider, region)) => {
+            let why = format!("it is in {provider} {region}, which the file does not allow");
+            Err(refuse("the plan", why))
+        }
+        None => Ok(()),
     }
 }
 

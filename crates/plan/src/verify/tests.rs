@@ -347,7 +347,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         no machine for the database: the plan: it has other services or databases than the file
         a better availability: the plan: it is down 2.0464412660460993e-4 of the time, not 2.0259768533856384e-4
         no plan: `feasible`: nothing keeps every objective, says the certificate
-        a plan elsewhere: the plan: its region is not in the catalogue
+        a plan elsewhere: the plan: it is in alicloud us-east4, which the file does not allow
         another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is b805419fe6da112a
         another space: the certificate: it is for version 0 of the space, this one checks 2
         another objective: the certificate: it is for another availability than the file asks
@@ -355,7 +355,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
         the price of the plan: `usd_month`: it is 903.802662, and 1004.22518 is what follows
         the availability of the plan: `unavailability`: it is 0.00018417971394414894, and 0.00020464412660460993 is what follows
-        the region of the plan: `region`: the certificate is about `ap-southeast-1`
+        the region of the plan: the plan: it is in alicloud us-east4, which the file does not allow
         the zones of the plan: `zones`: the certificate is about 3 of them
         the replicas of the plan: service `web`: it has another size than in the certificate
         the nodes of the plan: database `db`: it has another number of nodes than the file

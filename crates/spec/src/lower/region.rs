@@ -11,11 +11,12 @@ use crate::suggest;
 const NEAR_MAX: usize = 8;
 
 impl Lower<'_, '_> {
-    /// Says which regions of the file none of its providers has. Without providers any of them will do: `--provider` may
-    /// name one.
+    /// Says which regions of the file none of its providers has, or are outside of its residency. Without providers any of
+    /// them will do: `--provider` may name one.
     pub(super) fn regions_are_sold(&mut self, root: &Checked) {
         let given = named(root);
-        let known = if given.is_empty() { Vec::new() } else { (self.regions)() };
+        let resides = root.table("placement").is_some_and(|placement| placement.list("residency").is_some());
+        let known = if given.is_empty() && !resides { Vec::new() } else { (self.regions)() };
         if known.is_empty() {
             return;
         }
@@ -25,6 +26,7 @@ impl Lower<'_, '_> {
         let allowed =
             |region: &&KnownRegion| providers.is_empty() || providers.contains(&region.provider.as_str());
         let ours: Vec<&KnownRegion> = known.iter().filter(allowed).collect();
+        self.residency(root, &given, &ours, &known);
         for item in given {
             let Typed::Text(name) = &item.typed else { continue };
             if ours.iter().any(|region| region.is(name)) {

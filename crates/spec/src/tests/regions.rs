@@ -5,28 +5,35 @@ use expect_test::{Expect, expect};
 use crate::{KnownRegion, read_bytes, render};
 
 fn known() -> Vec<KnownRegion> {
-    let region = |provider: &str, id: &str, place: Option<&str>| KnownRegion {
+    let region = |provider: &str, id: &str, place: Option<&str>, country: &str| KnownRegion {
         provider: provider.to_owned(),
         id: id.to_owned(),
         place: place.map(str::to_owned),
+        country: country.to_owned(),
+        residency: if country == "DE" || country == "SE" { "EU" } else { country }.to_owned(),
     };
     vec![
-        region("alicloud", "eu-central-1", Some("eu-central")),
-        region("alicloud", "cn-beijing", None),
-        region("aws", "eu-central-1", Some("eu-central")),
-        region("aws", "eu-north-1", Some("eu-north")),
-        region("aws", "us-east-1", Some("us-east")),
-        region("gcp", "europe-west3", Some("eu-central")),
-        region("gcp", "us-central1", Some("us-central")),
+        region("alicloud", "eu-central-1", Some("eu-central"), "DE"),
+        region("alicloud", "cn-beijing", None, "CN"),
+        region("aws", "eu-central-1", Some("eu-central"), "DE"),
+        region("aws", "eu-north-1", Some("eu-north"), "SE"),
+        region("aws", "us-east-1", Some("us-east"), "US"),
+        region("gcp", "europe-west3", Some("eu-central"), "DE"),
+        region("gcp", "us-central1", Some("us-central"), "US"),
     ]
 }
 
 #[track_caller]
 fn check(placement: &str, expected: Expect) {
+    check_code("E0212", placement, expected);
+}
+
+#[track_caller]
+fn check_code(code: &str, placement: &str, expected: Expect) {
     let text = format!("name: s\nservices: {{ web: {{ command: [a] }} }}\n{placement}\n");
     let reading = read_bytes(text.as_bytes(), "a", &known);
     assert_eq!(reading.app.is_none(), reading.has_errors());
-    let errors: Vec<_> = reading.findings.into_iter().filter(|finding| finding.code == "E0212").collect();
+    let errors: Vec<_> = reading.findings.into_iter().filter(|finding| finding.code == code).collect();
     expected.assert_eq(&render(&errors, &text, "evenkeel.yaml", false));
 }
 
@@ -157,4 +164,101 @@ fn whoever_knows_no_regions_says_nothing_of_them_and_is_not_asked_for_nothing() 
     let named = format!("{text}placement: {{ regions: [mars, moon] }}\n");
     assert!(!read_bytes(named.as_bytes(), "a", &count).has_errors());
     assert_eq!(asked.get(), 1);
+}
+
+#[test]
+fn a_region_outside_of_the_residency_is_answered_with_one_inside() {
+    check_code(
+        "E0213",
+        "placement: { providers: [aws], regions: [us-east-1, eu-central], residency: [EU] }",
+        expect![[r#"
+            error[E0213]: `us-east-1` is under the law of `US`, and `residency` allows `EU` alone
+             --> evenkeel.yaml:3:42
+            3 | placement: { providers: [aws], regions: [us-east-1, eu-central], residency: [EU] }
+              |                                          ^^^^^^^^^
+            hint: name a region there, such as `eu-central`, or add `US` to `residency`
+        "#]],
+    );
+    // No region of these providers is inside: which one there could be is left to the plan.
+    check_code(
+        "E0213",
+        "placement: { providers: [gcp], regions: [us-central], residency: [CN, SE] }",
+        expect![[r#"
+            error[E0213]: `us-central` is under the law of `US`, and `residency` allows `CN` and `SE` alone
+             --> evenkeel.yaml:3:42
+            3 | placement: { providers: [gcp], regions: [us-central], residency: [CN, SE] }
+              |                                          ^^^^^^^^^^
+            hint: add `US` to `residency`
+        "#]],
+    );
+    check_code(
+        "E0213",
+        "placement: { residency: [DE] }\ndatabases: { db: { engine: postgres:15, backup: { copy_to: us-east } } }",
+        expect![[r#"
+            error[E0213]: `us-east` is under the law of `US`, and `residency` allows `DE` alone
+             --> evenkeel.yaml:4:60
+            4 | databases: { db: { engine: postgres:15, backup: { copy_to: us-east } } }
+              |                                                            ^^^^^^^
+            hint: name a region there, such as `eu-central`, or add `US` to `residency`
+        "#]],
+    );
+}
+
+#[test]
+fn a_code_that_no_region_has_is_answered_with_those_there_are() {
+    // What is outside cannot be said while one of the codes is a mistake.
+    check_code(
+        "E0213",
+        "placement: { regions: [us-east], residency: [EU, XX] }",
+        expect![[r#"
+        error[E0213]: no provider has a region in `XX`
+         --> evenkeel.yaml:3:50
+        3 | placement: { regions: [us-east], residency: [EU, XX] }
+          |                                                  ^^
+        hint: there are `CN`, `EU` and `US`; by country also `DE` and `SE`
+    "#]],
+    );
+    check_code(
+        "E0106",
+        "placement: { residency: [eu, Germany] }",
+        expect![[r#"
+        error[E0106]: `eu` is not two capital letters such as `DE`, or `EU`
+         --> evenkeel.yaml:3:26
+        3 | placement: { residency: [eu, Germany] }
+          |                          ^^
+
+        error[E0106]: `Germany` is not two capital letters such as `DE`, or `EU`
+         --> evenkeel.yaml:3:30
+        3 | placement: { residency: [eu, Germany] }
+          |                              ^^^^^^^
+    "#]],
+    );
+    check_code(
+        "E0107",
+        "placement: { residency: [] }",
+        expect![[r#"
+        error[E0107]: `placement.residency` is empty; it needs at least 1 entry
+         --> evenkeel.yaml:3:14
+        3 | placement: { residency: [] }
+          |              ^^^^^^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn a_region_whose_law_or_country_is_listed_is_inside() {
+    for good in [
+        "placement: { providers: [aws], regions: [eu-central, eu-north-1], residency: [EU] }",
+        "placement: { providers: [aws], regions: [eu-central, eu-north-1], residency: [DE, SE] }",
+        "placement: { regions: [us-east, europe-west3], residency: [US, EU] }",
+        "placement: { providers: [gcp], residency: [CN] }",
+    ] {
+        check_code("E0213", good, expect![""]);
+    }
+    let text = "name: s\nservices: { web: { command: [a] } }\nplacement: { residency: [EU, US] }\n";
+    let reading = read_bytes(text.as_bytes(), "a", &known);
+    assert_eq!(reading.app.unwrap().placement.residency, ["EU", "US"]);
+    assert!(reading.findings.is_empty(), "{:?}", reading.findings);
+    // Whoever knows no regions says nothing of codes.
+    assert!(crate::read(&text.replace("EU", "XX"), "a").app.is_some());
 }

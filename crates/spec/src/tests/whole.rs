@@ -15,7 +15,6 @@ fn told(findings: &[Finding]) -> String {
 fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
     let reading = read(DESIGN, "evenkeel.yaml");
     expect![[r#"
-        N0401 note 13: `residency` is accepted, not run by this version
         N0401 note 14: `users` is accepted, not run by this version
         N0401 note 15: `region_strategy` is accepted, not run by this version
         W0302 warning 21: `${cache.url}` is not run by this version
@@ -118,6 +117,9 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                     ),
                 ],
                 zones: 3,
+                residency: [
+                    "EU",
+                ],
             },
             services: [
                 Service {
