@@ -392,6 +392,23 @@ fn a_region_that_nobody_sells_is_a_mistake_of_the_file_before_it_is_one_of_the_p
     folder.run(&["check", "x.yaml"]).code(0);
     let told = folder.run(&["plan", "x.yaml"]).code(3);
     assert!(told.talk.contains("hint: alicloud would do"), "{}", told.talk);
+    // So is what is too far for the users.
+    let far = |users: &str| {
+        let slow = "objectives: { latency: { service: web, p99: 40ms } }\n";
+        let small = SMALL.replace("1000", "${port}");
+        folder.file("x.yaml", format!("{small}{slow}placement: {{ providers: [gcp], users: [{users}] }}\n"));
+    };
+    far("{ place: Franfurt, share: 100% }");
+    folder
+        .run(&["check", "x.yaml"])
+        .fails("error[E0214]: `Franfurt` is no place", "did you mean `Frankfurt`?");
+    far("{ place: Frankfurt, share: 70% }, { place: Singapore, share: 30% }");
+    let told = folder.run(&["plan", "x.yaml"]).code(3);
+    assert!(told.talk.contains("one round trip alone takes longer than `p99: 40ms`"), "{}", told.talk);
+    far("{ place: \"50.1 8.7\", share: 100% }");
+    let told = folder.run(&["plan", "x.yaml", "--json", "-o", "plan.json"]).code(0).json();
+    assert!(told["round_trips"][0]["ms"].as_f64().is_some_and(|ms| ms <= 40.0), "{}", told["round_trips"]);
+    folder.run(&["plan", "x.yaml", "--verify", "plan.json"]).code(0);
     placed("regions: [europe-west3]");
     // Prices that cannot be read are no reason not to run on this machine, where nothing is bought.
     folder.file(".evenkeel/catalog.csv", "no prices");

@@ -104,6 +104,22 @@ pub struct Placement {
     /// before it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub residency: Vec<String>,
+    /// Where the users are. Empty: nobody said. Absent in what was stored before it was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<Users>,
+}
+
+/// One of `placement.users`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Users {
+    /// The place, as in the file.
+    pub place: String,
+    /// Degrees north, -90 to 90.
+    pub north: f64,
+    /// Degrees east, -180 to 180.
+    pub east: f64,
+    /// Share of all users, above 0 and at most 1.
+    pub share: f64,
 }
 
 /// A geographic name (`eu-central`) or a provider's own region id.

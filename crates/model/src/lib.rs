@@ -26,7 +26,7 @@ mod warning;
 
 pub use app::{
     App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
-    Resources, Run, Scale, Scope, Seen, Service,
+    Resources, Run, Scale, Scope, Seen, Service, Users,
 };
 pub use cluster::{
     AgentRecord, DataFrontRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord,
@@ -38,6 +38,7 @@ pub use lsn::{BadLsn, Lsn};
 pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{
     Cause, Certificate, DataLoss, Outages, Plan, PlanLine, PlanNumber, PlannedService, Rejected, Risk,
+    RoundTrip,
 };
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{

@@ -32,6 +32,10 @@ pub struct Plan {
     /// Databases that run. Absent in plans that were stored before there were any.
     #[serde(default)]
     pub databases: Vec<PlannedDatabase>,
+    /// How far users are from the region; empty when the file does not say where they are. Absent in plans that were stored before
+    /// it was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub round_trips: Vec<RoundTrip>,
     /// Where requests come in.
     pub ingress: Vec<Ingress>,
     /// The bill, line by line.
@@ -93,6 +97,17 @@ pub struct PlannedService {
     pub version: u64,
     /// How many replicas carry the peak load; the rest is the reserve for what must be survived.
     pub needed_at_peak: u32,
+}
+
+/// The way between some of the users and the region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// Where the users are, as in the file.
+    pub place: String,
+    /// Their share of all users, in 0..1.
+    pub share: f64,
+    /// There and back, in milliseconds: light in glass on the great circle, times the detour that is assumed.
+    pub ms: f64,
 }
 
 /// One line of the bill.

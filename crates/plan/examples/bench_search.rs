@@ -142,6 +142,7 @@ fn app(services: usize, region: &str, percent: f64) -> Result<App, Box<dyn std::
             regions: if region.is_empty() { vec![] } else { vec![Region(region.to_owned())] },
             zones: 3,
             residency: vec![],
+            users: vec![],
         },
         services,
         databases: vec![],

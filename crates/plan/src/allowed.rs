@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::App;
+use model::{App, Duration};
 
 use crate::PlanError;
 use crate::catalog::{Catalog, RegionOffer};
+use crate::chance::Assumptions;
+use crate::near;
 use crate::search::Market;
 
 /// Chooses where the app may go: this machine, or regions of the catalogue.
@@ -16,6 +18,7 @@ pub(crate) fn markets<'a>(
     app: &App,
     catalog: &'a Catalog,
     provider: Option<&str>,
+    assumptions: &Assumptions,
 ) -> Result<Vec<Market<'a>>, PlanError> {
     let asked: Vec<&str> = match provider {
         Some(only) => vec![only],
@@ -37,7 +40,15 @@ pub(crate) fn markets<'a>(
     if inside.is_empty() && !here.is_empty() {
         return Err(nowhere(app, catalog, &asked, &here));
     }
-    Ok(inside.into_iter().map(Market::Cloud).collect())
+    let reached = |offer: &&&RegionOffer| near::reaches(app, offer, assumptions);
+    let reached: Vec<Market<'a>> = inside.iter().filter(reached).map(|offer| Market::Cloud(offer)).collect();
+    match (reached.is_empty(), nearest(app, &inside, assumptions)) {
+        (true, Some((nearest, needed))) => {
+            let p99 = app.objectives.latency.as_ref().map_or_else(String::new, |asked| asked.p99.to_string());
+            Err(PlanError::TooFar { asked: asked.join(", "), p99, nearest, needed })
+        }
+        _ => Ok(reached),
+    }
 }
 
 /// Regions of the providers that are asked: those that the file means, or all that are open.
@@ -61,6 +72,13 @@ fn here<'a>(app: &App, catalog: &'a Catalog, asked: &[&str]) -> Result<Vec<&'a R
 fn resides(app: &App, offer: &RegionOffer) -> bool {
     let allowed = &app.placement.residency;
     allowed.is_empty() || allowed.iter().any(|code| *code == offer.residency || *code == offer.country)
+}
+
+/// The region with the shortest way to its users, and the least `p99` that lets it in.
+fn nearest(app: &App, inside: &[&RegionOffer], assumptions: &Assumptions) -> Option<(String, String)> {
+    let ways = inside.iter().map(|offer| (near::within_ms(app, offer, assumptions), offer));
+    let (ms, offer) = ways.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some((format!("{} {}", offer.provider, offer.region), Duration(ms.ceil() as u64).to_string()))
 }
 
 /// That the residency leaves out every region that is `here`, with what would let one in.

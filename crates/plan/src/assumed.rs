@@ -3,6 +3,7 @@
 use crate::catalog::RegionOffer;
 use crate::chance::{Assumptions, Exactness, Prior};
 use crate::database;
+use crate::near;
 use crate::search::{Candidate, Market, Space, speed};
 use crate::search_space::REFERENCE_COREMARK;
 use crate::terms::Terms;
@@ -59,7 +60,10 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
                     .to_owned(),
             );
         }
-        Market::Cloud(offer) => all.extend(bought(space.app, chosen, offer, assumptions)),
+        Market::Cloud(offer) => {
+            all.extend(bought(space.app, chosen, offer, assumptions));
+            all.extend(distances(space.app, assumptions));
+        }
     }
     all.extend(unplanned(space.app, is_local));
     all
@@ -131,6 +135,26 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer, assumptions: &
     all
 }
 
+/// What the ways of the users rest on.
+fn distances(app: &App, assumptions: &Assumptions) -> Vec<String> {
+    let Ok(detour) = assumptions.get(near::DETOUR) else { return Vec::new() };
+    let mut all = vec![format!("{} {}", detour.what, banded(detour, " times", |times| times.to_string()))];
+    let latency = app.objectives.latency.as_ref();
+    if let Some(latency) = latency.filter(|_| near::asked_ms(app).is_none()) {
+        all.push(format!(
+            "`latency` leaves out no region for its distance: users reach services of `ingress` alone, and `{}` is none of them",
+            latency.service
+        ));
+    }
+    if near::asked_ms(app).is_some() {
+        all.push(
+            "regions from which one round trip alone takes longer than `p99` for more than 1% of the users are left out"
+                .to_owned(),
+        );
+    }
+    all
+}
+
 /// What the amounts of traffic rest on.
 fn traffic(app: &App, assumptions: &Assumptions) -> Vec<String> {
     let mut all = Vec::new();
@@ -179,6 +203,11 @@ fn unplanned(app: &App, is_local: bool) -> Vec<String> {
     if !app.placement.residency.is_empty() && is_local {
         all.push(
             "`residency` is not looked at on this machine: in which country it is, is not known".to_owned(),
+        );
+    }
+    if !app.placement.users.is_empty() && is_local {
+        all.push(
+            "`users` are not looked at on this machine: how far they are from it, is not known".to_owned(),
         );
     }
     if app.placement.regions.len() > 1 && !is_local {

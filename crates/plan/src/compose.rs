@@ -1,6 +1,6 @@
 //! The finished plan: from the candidate that was chosen to everything that is printed and stored.
 
-use model::{App, Availability, Cause, Certificate, Money, Plan, PlanNumber, Rejected, ZoneName};
+use model::{App, Availability, Cause, Certificate, Money, Plan, PlanNumber, Rejected, RoundTrip, ZoneName};
 
 use crate::assumed::assumed;
 use crate::bill::lines;
@@ -10,6 +10,7 @@ use crate::chance::{Answer, Application};
 use crate::database;
 use crate::ground::Ground;
 use crate::missed;
+use crate::near;
 use crate::odds::{Odds, SHARED};
 use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::render::{cents, minutes};
@@ -202,6 +203,14 @@ pub(crate) fn modelled(app: &App, odds: &Odds, chosen: &Candidate<'_>) -> Option
     sized.then(|| odds.with(fleets.collect()))
 }
 
+/// How far its users are from a plan; of this machine it is not known.
+fn round_trips(space: &Space<'_>, chosen: &Candidate<'_>) -> Vec<RoundTrip> {
+    match chosen.market {
+        Market::Local => Vec::new(),
+        Market::Cloud(offer) => near::round_trips(space.app, offer, &space.assumptions),
+    }
+}
+
 fn availability(down: f64) -> Availability {
     Availability { unavailability: down }
 }
@@ -245,6 +254,7 @@ fn compose(
         region,
         services: services.collect(),
         databases,
+        round_trips: round_trips(space, chosen),
         ingress: app.ingress.clone(),
         usd_month: lines.iter().map(|line| line.usd_month).sum(),
         lines,

@@ -58,7 +58,7 @@ impl<'a> Ground<'a> {
     /// # Errors
     /// An unknown provider or region, an empty catalogue, or an assumption that cannot be computed with.
     pub(crate) fn space(&self) -> Result<Space<'_>, PlanError> {
-        let markets = markets(self.app, &self.catalog, self.provider)?;
+        let markets = markets(self.app, &self.catalog, self.provider, &self.assumptions)?;
         Space::new(self.app, &self.request, markets, self.assumptions.clone())
     }
 
@@ -67,7 +67,7 @@ impl<'a> Ground<'a> {
     /// # Errors
     /// As [`Ground::space`].
     pub(crate) fn sold(&self) -> Result<Catalog, PlanError> {
-        let markets = markets(self.app, &self.catalog, self.provider)?;
+        let markets = markets(self.app, &self.catalog, self.provider, &self.assumptions)?;
         let regions = markets.iter().filter_map(|market| match market {
             Market::Cloud(offer) => Some((*offer).clone()),
             Market::Local => None,

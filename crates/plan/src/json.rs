@@ -58,7 +58,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
             "reason": other.reason,
         })
     });
-    json!({
+    let mut whole = json!({
         "kind": "plan",
         "format_version": FORMAT,
         "app": plan.app,
@@ -90,5 +90,9 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "rejected": rejected.collect::<Vec<_>>(),
         "assumed": plan.assumed,
         "solve_ms": solve_ms,
-    })
+    });
+    if !plan.round_trips.is_empty() {
+        whole["round_trips"] = json!(plan.round_trips);
+    }
+    whole
 }

@@ -5,7 +5,8 @@
 //! rests on a printed source or a printed assumption. Pure: no clock, no file, no network. The prices are part of the
 //! binary.
 //!
-//! Deliberately absent in this version: caches, a second region, latency, and how many nodes a database should have, which the
+//! Deliberately absent in this version: caches, a second region, latency beyond one round trip of the users, and how many
+//! nodes a database should have, which the
 //! file says.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
@@ -27,6 +28,7 @@ mod ground;
 mod html;
 mod json;
 mod missed;
+mod near;
 mod odds;
 mod proof;
 mod render;
@@ -43,7 +45,8 @@ use model::{App, Plan};
 
 pub use catalog::{
     Architecture, Band, Catalog, CatalogError, CatalogErrors, Class, Coordinates, Machine, MachineType,
-    Performance, Price, RegionOffer, Source, Spot, TEXT_BYTES_MAX, Unit, age_band, round_trip_min_ms,
+    Performance, Place, Price, RegionOffer, Source, Spot, TEXT_BYTES_MAX, Unit, age_band, places,
+    round_trip_min_ms,
 };
 pub use chance::{Outage, Tier, Together, series, together, too_few};
 pub use change::{Change, ChangeError, FORMS, changes};
@@ -143,6 +146,21 @@ pub enum PlanError {
         /// Such regions that must be named to be planned, with commas between them.
         closed: String,
     },
+    /// One round trip to any region alone takes longer than `latency.p99`.
+    #[error(
+        "from every region of {asked} that may be planned, one round trip alone takes longer than `p99: {p99}` for more than 1% of \
+         the users"
+    )]
+    TooFar {
+        /// The providers that are asked, with commas between them.
+        asked: String,
+        /// What the file asks.
+        p99: String,
+        /// The nearest of these regions.
+        nearest: String,
+        /// What would do there.
+        needed: String,
+    },
     /// More replicas than are planned would carry the load.
     #[error(
         "`load.peak` of `{service}` is {peak}, and a replica carries {each:.3}/s; at most {REPLICAS_MAX} are planned"
@@ -196,7 +214,7 @@ impl PlanError {
     /// Whether it says that nothing fits, and not that something is wrong: what the file asks for leaves out every region.
     #[must_use]
     pub fn is_infeasible(&self) -> bool {
-        matches!(self, PlanError::Residency { .. })
+        matches!(self, PlanError::Residency { .. } | PlanError::TooFar { .. })
     }
 
     /// The way out, when there is one that the error does not say itself.
@@ -223,6 +241,10 @@ impl PlanError {
                 ))
             }
             PlanError::Residency { laws, others, closed, .. } => Some(residency_hint(laws, others, closed)),
+            PlanError::TooFar { nearest, needed, .. } => Some(format!(
+                "nearest is {nearest}, for which `p99: {needed}` would do; or allow other regions, or say under `assume:` what \
+                 `detour` the way really makes"
+            )),
             PlanError::TooMuch { .. } => said(
                 "raise `capacity: { rps_per_cpu: .. }` to what a load test showed, or `resources.cpus` of a replica; or is \
                  the load written in the wrong unit?",

@@ -36,7 +36,13 @@ pub(crate) fn shop() -> App {
     App {
         name: AppName::new("shop").unwrap(),
         objectives: Objectives { availability: "99.95%".parse().ok(), ..Objectives::default() },
-        placement: Placement { providers: vec![], regions: vec![], zones: 3, residency: vec![] },
+        placement: Placement {
+            providers: vec![],
+            regions: vec![],
+            zones: 3,
+            residency: vec![],
+            users: vec![],
+        },
         services: vec![web],
         databases: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],

@@ -96,6 +96,7 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
     page.items(head, &would_do);
     services(&mut page, plan);
     databases(&mut page, plan);
+    users(&mut page, plan);
     bill(&mut page, plan);
     causes(&mut page, plan);
     risks(&mut page, plan);
@@ -178,6 +179,22 @@ fn databases(page: &mut Page, plan: &Plan) {
         let name = planned.database.name.as_str();
         page.line(&format!("  {name:<longest$}  {}  ({})", shape(planned), nodes.join(", ")));
     }
+}
+
+fn users(page: &mut Page, plan: &Plan) {
+    if plan.round_trips.is_empty() {
+        return;
+    }
+    page.head("round trips of users, ms");
+    for trip in &plan.round_trips {
+        page.line(&format!("  {:>9.0}  {}  ({})", trip.ms, trip.place, share(trip.share)));
+    }
+}
+
+/// A share in percent, with the digits that a file has.
+pub(crate) fn share(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn shape(planned: &PlannedDatabase) -> String {

@@ -46,6 +46,7 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
         }
         check_service(service)?;
     }
+    crate::near::check(app)?;
     crate::database::check(app)
 }
 

@@ -54,6 +54,7 @@ fn shop() -> App {
             regions: vec![Region("eu-central".into())],
             zones: 3,
             residency: vec![],
+            users: vec![],
         },
         services: vec![service("web", 900.0), service("api", 400.0)],
         databases: vec![Database {

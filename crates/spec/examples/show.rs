@@ -4,7 +4,7 @@ fn main() {
     let bytes = std::fs::read(&name).unwrap_or_default();
     let started = std::time::Instant::now();
     let text = String::from_utf8_lossy(&bytes);
-    let reading = spec::read_bytes(&bytes, &name, &Vec::new);
+    let reading = spec::read_bytes(&bytes, &name, &Vec::new, &Vec::new);
     let read = started.elapsed();
     let out = spec::render(&reading.findings, &text, &name, std::env::args().nth(2).is_some());
     println!("{out}");

@@ -56,6 +56,8 @@ codes! {
     WITNESS = "E0211",
     REGION = "E0212",
     RESIDENCY = "E0213",
+    PLACE = "E0214",
+    SHARES = "E0215",
     SLOW_PROBE = "W0301",
     LATER_VARIABLE = "W0302",
     IMAGE = "W0303",

@@ -34,7 +34,7 @@ pub use finding::{Finding, SHOWN_MAX, Severity, Span};
 pub use parts::Parts;
 pub use place::{Lines, Place};
 pub use reference::reference;
-pub use region::{KnownRegion, Regions};
+pub use region::{KnownPlace, KnownRegion, Places, Regions};
 pub use render::render;
 pub use schema::schema;
 pub use tree::{DEPTH_MAX, FILE_MAX, VALUES_MAX};
@@ -68,18 +68,18 @@ impl Reading {
 #[must_use]
 pub fn read(text: &str, origin: &str) -> Reading {
     let _ = origin;
-    read_as(text, Parts::BUILT, &Vec::new)
+    read_as(text, Parts::BUILT, &Vec::new, &Vec::new)
 }
 
 /// Reads a file as a version that runs `parts` does.
 #[must_use]
-pub(crate) fn read_as(text: &str, parts: Parts, regions: &Regions<'_>) -> Reading {
+pub(crate) fn read_as(text: &str, parts: Parts, regions: &Regions<'_>, places: &Places<'_>) -> Reading {
     let mut found = Found::default();
     let mut lowered = lower::Lowered::default();
     if let Some(root) = tree::parse(text, &mut found)
         && let Some(checked) = check::file(&root, parts, &mut found)
     {
-        lowered = lower::lower(&checked, parts, regions, &mut found);
+        lowered = lower::lower(&checked, parts, (regions, places), &mut found);
     }
     let findings = found.finish(text);
     Reading { app: lowered.app, findings, not_run: lowered.not_run, defaults: lowered.defaults }
@@ -87,9 +87,10 @@ pub(crate) fn read_as(text: &str, parts: Parts, regions: &Regions<'_>) -> Readin
 
 /// Reads a file as it comes from the disk. The places of the findings refer to [`String::from_utf8_lossy`] of `bytes`.
 ///
-/// `regions` is asked once, and only when the file names one: to know them means to read a catalogue of prices.
+/// `regions` is asked once, and only when the file names one or says where data may be kept: to know them means to read a
+/// catalogue of prices. `places` is asked once, and only when the file says by name where its users are.
 #[must_use]
-pub fn read_bytes(bytes: &[u8], origin: &str, regions: &Regions<'_>) -> Reading {
+pub fn read_bytes(bytes: &[u8], origin: &str, regions: &Regions<'_>, places: &Places<'_>) -> Reading {
     let _ = origin;
     let fail = |code: &'static codes::Code, at: usize, message: String, hint: &str| {
         // What stands before the place is UTF-8, so the place is the same in the text with replaced characters.
@@ -105,7 +106,7 @@ pub fn read_bytes(bytes: &[u8], origin: &str, regions: &Regions<'_>) -> Reading 
         return fail(&codes::ENCODING, 0, "the file is UTF-16, not UTF-8".to_owned(), "save it as UTF-8");
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => read_as(text, Parts::BUILT, regions),
+        Ok(text) => read_as(text, Parts::BUILT, regions, places),
         Err(error) => {
             let at = error.valid_up_to();
             let message = format!("byte 0x{:02X} is not UTF-8 here", bytes.get(at).copied().unwrap_or(0));

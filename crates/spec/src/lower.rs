@@ -7,6 +7,7 @@ mod ingress;
 mod region;
 mod residency;
 mod service;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::codes;
 use crate::field::{Presence, Shape};
 use crate::finding::{Found, Span, quoted, short};
 use crate::parts::Parts;
-use crate::region::Regions;
+use crate::region::{Places, Regions};
 use crate::suggest;
 use crate::table;
 
@@ -38,6 +39,7 @@ pub(crate) struct Lower<'c, 'f> {
     root: &'c Checked,
     parts: Parts,
     regions: &'f Regions<'f>,
+    places: &'f Places<'f>,
     not_run: BTreeSet<String>,
     defaults: Vec<String>,
     /// Services that `ingress` names.
@@ -56,12 +58,18 @@ enum Place<'n> {
 }
 
 /// Lowers the whole file.
-pub(crate) fn lower(root: &Checked, parts: Parts, regions: &Regions<'_>, found: &mut Found) -> Lowered {
+pub(crate) fn lower(
+    root: &Checked,
+    parts: Parts,
+    (regions, places): (&Regions<'_>, &Places<'_>),
+    found: &mut Found,
+) -> Lowered {
     let mut lower = Lower {
         found,
         root,
         parts,
         regions,
+        places,
         not_run: BTreeSet::new(),
         defaults: Vec::new(),
         reached: BTreeSet::new(),
@@ -152,7 +160,8 @@ impl<'c> Lower<'c, '_> {
         let zones = table.integer("zones").and_then(|zones| u8::try_from(zones).ok()).unwrap_or(1);
         let residency = residency::allowed(table).map(|(_, code)| code.to_owned()).collect();
         self.used_defaults("placement", &table::PLACEMENT, table);
-        Placement { providers, regions, zones, residency }
+        let users = self.users(table);
+        Placement { providers, regions, zones, residency, users }
     }
 
     /// Losing a zone can be survived only where there is another.

@@ -1,4 +1,5 @@
-//! Regions that a file may name. Which there are is the caller's to know: prices are no part of the file.
+//! Regions, and places of users, that a file may name. Which there are is the caller's to know: prices and maps are no part of the
+//! file.
 
 /// A region that a file may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,4 +34,63 @@ impl KnownRegion {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.place.as_deref().into_iter().chain([self.id.as_str()])
     }
+}
+
+/// A city or a country that users may be in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownPlace {
+    /// In English, without accents.
+    pub name: String,
+    /// ISO 3166 code of its country.
+    pub country: String,
+    /// Degrees north.
+    pub north: f64,
+    /// Degrees east.
+    pub east: f64,
+}
+
+/// Tells every place there is, of those with the same name the one first that the name alone means; none: nobody knows, nothing is
+/// said of names, and users whose coordinates the file does not give are left out.
+pub type Places<'p> = dyn Fn() -> Vec<KnownPlace> + 'p;
+
+impl KnownPlace {
+    /// Whether `name` stands for it, alone or as `Name, CC`; `name` as [`plain`] gives it.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let own = plain(&self.name);
+        own == name
+            || name.rsplit_once(',').is_some_and(|(city, country)| {
+                own == city.trim_end() && self.country.eq_ignore_ascii_case(country.trim_start())
+            })
+    }
+}
+
+/// Lower case, without the accents of Latin letters.
+pub(crate) fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for letter in name.trim().chars().flat_map(char::to_lowercase) {
+        match letter {
+            'à'..='å' | 'ā' | 'ă' | 'ą' => plain.push('a'),
+            'ç' | 'ć' | 'č' => plain.push('c'),
+            'ď' | 'đ' | 'ð' => plain.push('d'),
+            'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => plain.push('e'),
+            'ğ' => plain.push('g'),
+            'ì'..='ï' | 'ī' | 'ı' => plain.push('i'),
+            'ł' => plain.push('l'),
+            'ñ' | 'ń' | 'ň' => plain.push('n'),
+            'ò'..='ö' | 'ø' | 'ō' | 'ő' => plain.push('o'),
+            'ř' => plain.push('r'),
+            'ś' | 'š' | 'ş' | 'ș' => plain.push('s'),
+            'ß' => plain.push_str("ss"),
+            'ť' | 'ţ' | 'ț' => plain.push('t'),
+            'ù'..='ü' | 'ū' | 'ů' | 'ű' => plain.push('u'),
+            'ý' | 'ÿ' => plain.push('y'),
+            'ź' | 'ż' | 'ž' => plain.push('z'),
+            'æ' => plain.push_str("ae"),
+            '’' => plain.push('\''),
+            // A dot that lower case leaves over `i`.
+            '\u{307}' => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }

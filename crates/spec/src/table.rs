@@ -179,7 +179,11 @@ pub(crate) static PLACEMENT: Shape = Shape {
             Kind::List(&RESIDENCY),
             "Whose law data may be kept under, as countries or `EU`; the plan leaves out every region elsewhere. Left out: anyone's.",
         ),
-        Field::optional("users", Kind::List(&USERS), "Where the users are.").not_run(),
+        Field::optional(
+            "users",
+            Kind::List(&USERS),
+            "Where the users are; with `latency`, the plan leaves out regions whose way alone takes longer for more than 1% of them.",
+        ),
         Field::optional(
             "region_strategy",
             Kind::Word(&Words {
@@ -220,8 +224,12 @@ static REGIONS: ListOf = ListOf { item: Field::entry(Kind::Text(&REGION)), min: 
 static RESIDENCY: ListOf = ListOf { item: Field::entry(Kind::Text(&COUNTRY)), min: 1, max: 50, unique: true };
 static USERS: ListOf = ListOf { item: Field::entry(Kind::Table(&USER)), min: 1, max: 50, unique: false };
 static USER: Shape = Shape::of(&[
-    Field::required("place", Kind::Text(&PLACE), "A city or country."),
-    Field::required("share", Kind::Percent, "Share of all users."),
+    Field::required(
+        "place",
+        Kind::Text(&PLACE),
+        "A large city, a capital or a country, `Name` or `Name, CC`; or degrees north and east, `50.1 8.7`.",
+    ),
+    Field::required("share", Kind::Percent, "Share of all users; together they come to 100%."),
 ]);
 
 static SERVICES: MapOf = MapOf {
@@ -594,6 +602,11 @@ pub(crate) static ASSUME: Shape = Shape::of(&[
     Field::optional("takeover_lease", PRIOR_TIME, "Until the standby of a lease serves."),
     Field::optional("response", SIZE, "Size of an answer of services whose `load` does not say."),
     Field::optional("write", SIZE, "Log that one writing transaction of a database sends to each standby."),
+    Field::optional(
+        "detour",
+        Kind::Number { min: 1.0, max: 100.0 },
+        "How many times longer a round trip of users takes than light in glass on the great circle.",
+    ),
 ]);
 const PRIOR_TIME: Kind = Kind::Duration { min: 1, max: 7 * DAY };
 static OUTAGE: Shape = Shape::of(&[

@@ -8,5 +8,6 @@ mod hostile;
 mod messages;
 mod pages;
 mod regions;
+mod users;
 mod values;
 mod whole;

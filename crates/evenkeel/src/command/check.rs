@@ -61,7 +61,8 @@ pub fn read(path: &Path, site: &Site) -> anyhow::Result<(Reading, String)> {
     file.take(READ_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read `{}`", path.display()))?;
-    let reading = spec::read_bytes(&bytes, &path.display().to_string(), &|| prices::regions(site));
+    let reading =
+        spec::read_bytes(&bytes, &path.display().to_string(), &|| prices::regions(site), &prices::places);
     Ok((reading, String::from_utf8_lossy(&bytes).into_owned()))
 }
 

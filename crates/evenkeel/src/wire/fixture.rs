@@ -66,6 +66,7 @@ pub fn plan(number: u64) -> Plan {
         zones: ["a", "b", "c"].map(zone).to_vec(),
         services: vec![planned],
         databases: Vec::new(),
+        round_trips: Vec::new(),
         ingress: vec![ingress(8080, None, "web")],
         lines: Vec::new(),
         usd_month: Money(0),

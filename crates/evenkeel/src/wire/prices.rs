@@ -53,6 +53,17 @@ pub fn regions(site: &Site) -> Vec<spec::KnownRegion> {
     catalog.regions.iter().chain(&catalog.unpriced).map(known).collect()
 }
 
+/// Every place that a file may say its users are in.
+pub fn places() -> Vec<spec::KnownPlace> {
+    let known = |place: plan::Place| spec::KnownPlace {
+        name: place.name.to_owned(),
+        country: place.country.to_owned(),
+        north: place.at.north,
+        east: place.at.east,
+    };
+    plan::places().into_iter().map(known).collect()
+}
+
 /// Checks `from` and keeps a copy of it in the state folder; nothing changes when one line is wrong.
 ///
 /// # Errors

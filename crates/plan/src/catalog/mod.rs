@@ -7,6 +7,7 @@
 mod age;
 mod build;
 mod kind;
+mod places;
 mod read;
 mod region;
 mod row;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub(crate) use age::is_date;
 pub use age::{Band, age_band};
 pub use kind::{Architecture, Class, MachineType, Performance};
+pub use places::{Place, places};
 pub use region::{Coordinates, RegionOffer, round_trip_min_ms};
 pub use unit::Unit;
 

@@ -19,6 +19,8 @@ pub enum Unit {
     Seconds,
     /// Mean size in kB, 1,000 bytes.
     Kilobytes,
+    /// A factor.
+    Times,
 }
 
 impl std::fmt::Display for Unit {
@@ -28,6 +30,7 @@ impl std::fmt::Display for Unit {
             Unit::Hours => "hours",
             Unit::Seconds => "s",
             Unit::Kilobytes => "kB",
+            Unit::Times => "times",
         })
     }
 }
@@ -72,7 +75,7 @@ pub struct Assumptions {
 /// Name, what it is, unit, low, mid, high, source.
 type Row = (&'static str, &'static str, Unit, [f64; 3], &'static str);
 
-use Unit::{Hours, Kilobytes, PerYear, Seconds};
+use Unit::{Hours, Kilobytes, PerYear, Seconds, Times};
 
 /// Where `mid` is the figure of a source, the band around it is assumed unless it says otherwise.
 const TABLE: &[Row] = &[
@@ -204,6 +207,13 @@ const TABLE: &[Row] = &[
         [1.0, 4.0, 16.0],
         "assumed: some rows with their indexes, and now and then a whole page of 8 kB",
     ),
+    (
+        "detour.times",
+        "a round trip of users takes longer than light in glass on the great circle",
+        Times,
+        [1.0, 2.0, 3.0],
+        "Bozkurt et al., 2018 (arXiv:1811.10737): about 2.1 times, a rule of thumb from measurements, rounded down; band assumed",
+    ),
 ];
 
 impl Default for Assumptions {
@@ -270,6 +280,10 @@ impl Assumptions {
         for (name, seen) in &app.seen {
             all.learn(name, seen.count, seen.exposure)?;
         }
+        if app.placement.users.is_empty() {
+            // Nothing hangs on it, and a certificate states what something hangs on.
+            all.priors.retain(|prior| prior.name != "detour.times");
+        }
         Ok(all)
     }
 
@@ -279,14 +293,19 @@ impl Assumptions {
     /// [`ChanceError::Unknown`], or [`ChanceError::Absurd`] for a value that is not finite, negative or, of a duration, 0.
     pub fn set(&mut self, name: &str, value: f64) -> Result<(), ChanceError> {
         let prior = self.find(name)?;
-        let least = if prior.unit == PerYear { value >= 0.0 } else { value > 0.0 };
+        let least = match prior.unit {
+            PerYear => value >= 0.0,
+            // Nothing is faster than the straight way.
+            Times => value >= 1.0,
+            Hours | Seconds | Kilobytes => value > 0.0,
+        };
+        let rule = match prior.unit {
+            Times => "a number from 1, at most a million",
+            _ => "a number above 0, at most a million",
+        };
         if !(value.is_finite() && least && value <= 1e6) {
             let what = format!("`{name}`");
-            return Err(ChanceError::absurd(
-                what,
-                format!("{value} {}", prior.unit),
-                "a number above 0, at most a million",
-            ));
+            return Err(ChanceError::absurd(what, format!("{value} {}", prior.unit), rule));
         }
         (prior.low, prior.mid, prior.high) = (value, value, value);
         prior.source = "set in the file".to_owned();
@@ -342,6 +361,7 @@ impl Assumptions {
             Hours => "h",
             Seconds => "s",
             Kilobytes => "kB",
+            Times => "ways",
         };
         let long = (exposure * 100.0).round() / 100.0;
         prior.source = format!("{count} seen in {long} {of}, before that: {}", prior.source);
@@ -377,7 +397,11 @@ mod tests {
             assert!(0.0 < prior.low && prior.low <= prior.mid && prior.mid <= prior.high, "{prior:?}");
             assert!(!prior.source.is_empty() && !prior.what.is_empty(), "{prior:?}");
             let unit = prior.name.split_once('.').unwrap().1;
-            assert_eq!(unit, ["per_year", "hours", "seconds", "kilobytes"][prior.unit as usize], "{prior:?}");
+            assert_eq!(
+                unit,
+                ["per_year", "hours", "seconds", "kilobytes", "times"][prior.unit as usize],
+                "{prior:?}"
+            );
             assert_eq!(assumed.all().iter().filter(|other| other.name == prior.name).count(), 1);
         }
         let zone = assumed.outage("zone_outage", Level::Mid).unwrap();

@@ -13,7 +13,8 @@ use crate::catalog::{Band, Catalog, MachineType, Source, Unit};
 use crate::chance::Prior;
 use crate::compose::{self, Best, SLACK};
 use crate::ground::Ground;
-use crate::search::Candidate;
+use crate::near;
+use crate::search::{Candidate, Market};
 
 /// One assumption at both ends of its band.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,6 +85,7 @@ fn counts(app: &App, prior: &Prior) -> bool {
         "write" if !app.placement.providers.is_empty() => {
             app.databases.iter().any(|database| database.nodes() > 1 && database.writes.is_some())
         }
+        "detour" => near::asked_ms(app).is_some() && !app.placement.providers.is_empty(),
         "takeover_quorum" => used(Mode::Quorum),
         "takeover_lease" => used(Mode::Lease),
         _ => false,
@@ -99,6 +101,9 @@ pub(super) fn assumptions(ground: &Ground<'_>, best: &Best<'_>) -> Result<Vec<Se
             let mut changed = ground.assumptions.clone();
             changed.set(prior.name, value)?;
             let ground = ground.assuming(changed);
+            if prior.name == near::DETOUR {
+                return detoured(&ground, best, value);
+            }
             let space = ground.space()?;
             let odds = space.odds(best.chosen.zones);
             let down = match compose::modelled(ground.app, odds, &best.chosen) {
@@ -115,6 +120,22 @@ pub(super) fn assumptions(ground: &Ground<'_>, best: &Best<'_>) -> Result<Vec<Se
     }
     all.sort_by(|a, b| b.swing().total_cmp(&a.swing()).then_with(|| a.name.cmp(&b.name)));
     Ok(all)
+}
+
+/// With another detour other regions are near enough, perhaps not the plan's, and nothing else changes.
+fn detoured(ground: &Ground<'_>, best: &Best<'_>, value: f64) -> Result<End, PlanError> {
+    let cheapest = match ground.space() {
+        Ok(space) => cheapest(&space, best.limits, best),
+        Err(error) if error.is_infeasible() => None,
+        Err(error) => return Err(error),
+    };
+    let usd = compose::bill(ground.app, &best.chosen).usd();
+    let end = end(ground, best, (value, best.chosen.down, usd), cheapest);
+    let near = match best.chosen.market {
+        Market::Cloud(offer) => near::reaches(ground.app, offer, &ground.assumptions),
+        Market::Local => true,
+    };
+    Ok(End { kept: end.kept && near, ..end })
 }
 
 fn end(

@@ -7,7 +7,7 @@ use model::Plan;
 use super::head::percent;
 use super::{escaped, sentence};
 use crate::explain::{Cheapest, Explained, Sensitivity};
-use crate::render::{each, longer_than, minutes, quantity, times};
+use crate::render::{each, longer_than, minutes, quantity, share, times};
 
 pub(super) fn bill(plan: &Plan) -> String {
     let whole = plan.usd_month.usd();
@@ -105,6 +105,25 @@ pub(super) fn losses(plan: &Plan) -> String {
         often(&what, "", loss.per_year, loss.in_a_year)
     });
     counted("How often data is lost", "what is lost, and with what", rows.collect())
+}
+
+pub(super) fn users(plan: &Plan) -> String {
+    if plan.round_trips.is_empty() {
+        return String::new();
+    }
+    let row = |trip: &model::RoundTrip| {
+        format!(
+            "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{:.0} ms</td></tr>\n",
+            escaped(&trip.place),
+            share(trip.share),
+            trip.ms
+        )
+    };
+    let rows: String = plan.round_trips.iter().map(row).collect();
+    format!(
+        "<section>\n<h2>Where the users are</h2>\n<div class=\"card\"><table>\n<thead><tr><th>place</th><th class=\"number\">of \
+         users</th><th class=\"number\">round trip</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
+    )
 }
 
 fn often(what: &str, bound: &str, per_year: f64, in_a_year: f64) -> String {

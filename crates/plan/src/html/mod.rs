@@ -55,6 +55,7 @@ pub fn html(explained: &Explained, made: &str) -> String {
         head::head(explained, made),
         words::would_do(explained),
         picture::picture(explained),
+        bars::users(plan),
         bars::bill(plan),
         bars::causes(plan),
         bars::risks(plan),

@@ -170,10 +170,10 @@ impl<'a> Space<'a> {
     where
         'a: 'n,
     {
-        let (old, new) = (&self.app.placement, &app.placement);
+        let places = |app: &'n App| (&app.placement, &app.objectives.latency, &app.ingress);
         let parts = |app: &'n App| app.services.iter().map(|service| (&service.name, service.resources));
         let known = |app: &'n App| (&app.databases, &app.assume, &app.seen);
-        let same = old == new && known(self.app) == known(app);
+        let same = places(self.app) == places(app) && known(self.app) == known(app);
         if !(same && parts(self.app).eq(parts(app))) {
             return None;
         }

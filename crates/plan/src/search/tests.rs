@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::{
-    App, Availability, Bytes, Database, DatabaseName, Duration, Load, MilliCpu, Money, Placement, Rate,
-    Region, Scope, Service, WhenAlone,
+    App, Availability, Bytes, Database, DatabaseName, Duration, Latency, Load, MilliCpu, Money, Placement,
+    Rate, Region, Scope, Service, Users, WhenAlone,
 };
 
-use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
+use crate::catalog::{Catalog, Coordinates, Machine, RegionOffer, Unit};
 use crate::chance::{Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful};
 use crate::tests::{cloud, few, service};
 use crate::{Options, certified, to_json, verify};
@@ -31,6 +31,7 @@ pub(crate) fn case(seed: u64) -> Case {
         regions: if dice.below(2) == 0 { vec![] } else { vec![Region("eu-central".into())] },
         zones: 1 + dice.below(3) as u8,
         residency: vec![],
+        users: vec![],
     };
     // From far too strict to no matter: minutes a year.
     let minutes = [80.0, 90.0, 110.0, 200.0, 400.0, 800.0, 3_000.0, 20_000.0];
@@ -266,10 +267,17 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
     }
 }
 
-/// Whether the laws of the file let an app be there.
+/// Whether the laws of the file, and the distance of its users, let an app be there.
 fn is_allowed(app: &App, offer: &RegionOffer) -> bool {
     let residency = &app.placement.residency;
-    residency.is_empty() || residency.contains(&offer.residency) || residency.contains(&offer.country)
+    let lawful =
+        residency.is_empty() || residency.contains(&offer.residency) || residency.contains(&offer.country);
+    let far = |users: &&Users| {
+        let at = Coordinates { north: users.north, east: users.east };
+        let p99 = app.objectives.latency.as_ref().map_or(f64::INFINITY, |latency| latency.p99.0 as f64);
+        at.distance_km(offer.at) / 100.0 * 2.0 > p99
+    };
+    lawful && app.placement.users.iter().filter(far).map(|users| users.share).sum::<f64>() <= 0.01
 }
 
 /// Every choice in every topology, each with the whole availability model.
@@ -320,6 +328,17 @@ fn try_everything(case: &Case) -> Option<Money> {
     cheapest
 }
 
+fn random_users(dice: &mut Dice) -> Vec<Users> {
+    let count = 1 + dice.below(4);
+    let one = |index| Users {
+        place: format!("p{index}"),
+        north: 140.0 * dice.unit() - 70.0,
+        east: 360.0 * dice.unit() - 180.0,
+        share: 1.0 / count as f64,
+    };
+    (0..count).map(one).collect()
+}
+
 #[test]
 fn what_the_file_leaves_out_is_neither_found_nor_proved_of() {
     let laws = [&["EU"][..], &["DE", "US"], &["SG"], &["US", "SG"], &["CH"]];
@@ -330,6 +349,15 @@ fn what_the_file_leaves_out_is_neither_found_nor_proved_of() {
         case.app.placement.regions.clear();
         case.app.placement.residency =
             one_of(&mut dice, &laws).iter().map(|code| (*code).to_owned()).collect();
+        if dice.below(2) == 0 {
+            case.app.placement.residency.clear();
+        }
+        if dice.below(2) == 0 {
+            case.app.placement.users = random_users(&mut dice);
+            let service = case.app.ingress[0].to.clone();
+            let p99 = Duration(40 + dice.below(260));
+            case.app.objectives.latency = Some(Latency { service, p99, load: None });
+        }
         let options = Options { catalog: case.catalog.clone(), provider: None };
         let everything = try_everything(&case);
         let planned = match certified(&case.app, &options) {

@@ -10,6 +10,7 @@
 
 mod cover;
 mod derived;
+mod near;
 mod network;
 mod plan;
 mod rules;
@@ -81,12 +82,14 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     head(app, options, &proof)?;
     let rules = Rules::new(app, &proof)?;
     let catalog = priced(&options.catalog, proof.terms.pessimistic.as_deref())?;
-    let places = places(app, options, &catalog)?;
+    let detour = rules.assumed("detour.times");
+    let places = places(app, options, &catalog, detour)?;
     covered(&places, &proof)?;
     stands(&places, &proof, stored)?;
     let best = plan::incumbent(&rules, &catalog, &proof)?;
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
     derived::derived(&rules, &proof, best.as_ref(), stored)?;
+    near::told(app, offered(&places, stored), detour, stored)?;
     let fewest = places.iter().map(|(_, zones)| rules.misses(*zones)).min().unwrap_or(0);
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
     let mut cover = Cover::new(&rules, cost, fewest);
@@ -171,7 +174,12 @@ fn priced<'c>(catalog: &'c Catalog, today: Option<&str>) -> Result<Cow<'c, Catal
 }
 
 /// Every topology of the space: each allowed region with each number of zones.
-fn places<'a>(app: &App, options: &Options, catalog: &'a Catalog) -> Result<Vec<Place<'a>>, Refused> {
+fn places<'a>(
+    app: &App,
+    options: &Options,
+    catalog: &'a Catalog,
+    detour: f64,
+) -> Result<Vec<Place<'a>>, Refused> {
     let asked = app.placement.zones;
     let names: Vec<&str> = match &options.provider {
         Some(only) => vec![only.as_str()],
@@ -187,12 +195,16 @@ fn places<'a>(app: &App, options: &Options, catalog: &'a Catalog) -> Result<Vec<
             Some(home) => offer.is(home),
             None => offer.closed.is_none(),
         };
-        if here && names.contains(&offer.provider.as_str()) && lawful(app, offer) {
+        let fit = lawful(app, offer) && near::is_near(app, offer, detour);
+        if here && fit && names.contains(&offer.provider.as_str()) {
             places.extend((1..=asked.min(offer.zones)).map(|zones| (Some(offer), u32::from(zones))));
         }
     }
     if places.is_empty() {
-        Err(refuse("the file", "the catalogue has none of its regions, or its `residency` leaves them out"))
+        Err(refuse(
+            "the file",
+            "the catalogue has none of its regions, or its `residency` or `latency` leaves them out",
+        ))
     } else {
         Ok(places)
     }
@@ -225,6 +237,13 @@ fn stands(places: &[Place<'_>], proof: &Proof, stored: &Value) -> Result<(), Ref
         }
         None => Ok(()),
     }
+}
+
+/// Where the plan is, which has been shown to be a place of the space; `None`: this machine.
+fn offered<'a>(places: &[Place<'a>], stored: &Value) -> Option<&'a RegionOffer> {
+    let of = |field: &str| stored[field].as_str();
+    let mut offers = places.iter().filter_map(|place| place.0);
+    offers.find(|offer| (of("provider"), of("region")) == (Some(&*offer.provider), Some(&*offer.region)))
 }
 
 fn named<'a>(place: &Place<'a>) -> (&'a str, &'a str, u32) {

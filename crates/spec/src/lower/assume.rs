@@ -12,6 +12,9 @@ pub(super) fn priors(table: &Checked) -> BTreeMap<String, f64> {
     for field in ASSUME.fields {
         let name = field.name;
         match table.item(name).map(|item| &item.typed) {
+            Some(Typed::Number(times)) if name == "detour" => {
+                all.insert(format!("{name}.times"), *times);
+            }
             Some(Typed::Number(per_year)) => {
                 all.insert(format!("{name}.per_year"), *per_year);
             }

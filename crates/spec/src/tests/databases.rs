@@ -10,7 +10,7 @@ const NOT_RUN: Parts = Parts { databases: false };
 
 #[track_caller]
 fn check(parts: Parts, text: &str, expected: Expect) -> Reading {
-    let reading = read_as(text, parts, &Vec::new);
+    let reading = read_as(text, parts, &Vec::new, &Vec::new);
     let mut told = render(&reading.findings, text, "evenkeel.yaml", false);
     for why in &reading.not_run {
         told += &format!("up refuses: {why}\n");
@@ -53,7 +53,7 @@ fn until_then_the_service_is_refused_and_the_plan_has_the_database() {
         up refuses: service `web` uses `${db.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
     "#]],
     );
-    assert_eq!(reading.app, read_as(SHOP, RUN, &Vec::new).app);
+    assert_eq!(reading.app, read_as(SHOP, RUN, &Vec::new, &Vec::new).app);
 }
 
 /// The other tests of this module hold in either version, this one in the one that is built.
@@ -89,7 +89,7 @@ databases: { db: { engine: postgres:15, reads: { split: true }, backup: { full: 
 #[test]
 fn a_password_does_not_land_in_the_list_of_processes() {
     for parts in [RUN, NOT_RUN] {
-        let reading = read_as(&SHOP.replace("a, ", "a, \"--db=${db.url}\", "), parts, &Vec::new);
+        let reading = read_as(&SHOP.replace("a, ", "a, \"--db=${db.url}\", "), parts, &Vec::new, &Vec::new);
         assert!(reading.app.is_none());
     }
     check(

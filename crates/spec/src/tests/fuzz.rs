@@ -11,7 +11,7 @@ const TREE_CASES: u64 = 8_000;
 
 /// What must hold for any input.
 fn holds(bytes: &[u8], seed: u64) -> Reading {
-    let reading = read_bytes(bytes, "evenkeel.yaml", &Vec::new);
+    let reading = read_bytes(bytes, "evenkeel.yaml", &Vec::new, &Vec::new);
     let text = String::from_utf8_lossy(bytes);
     let errors = reading.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     assert_eq!(reading.app.is_none(), errors > 0, "seed {seed}\n{text}");

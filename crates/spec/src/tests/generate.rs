@@ -172,6 +172,10 @@ fn agree(root: &mut Value, dice: &mut Dice) {
     if let Some(zones) = root.pointer_mut("/placement/zones").filter(|zones| survives_zone && **zones == 1) {
         *zones = json!(2);
     }
+    if let Some(users) = root.pointer_mut("/placement/users").and_then(Value::as_array_mut) {
+        let share = format!("{}%", 100.0 / users.len() as f64);
+        users.iter_mut().for_each(|one| one["share"] = json!(share));
+    }
     if let Some(databases) = root.get_mut("databases").and_then(Value::as_object_mut) {
         *databases =
             std::mem::take(databases).into_iter().map(|(name, of)| (format!("p-{name}"), of)).collect();

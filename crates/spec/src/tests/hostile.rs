@@ -60,7 +60,7 @@ fn a_file_over_the_limit_is_not_looked_into() {
         &"a".repeat(FILE_MAX + 1),
         expect![["E0003 of 1: 1:1 the file has more than 1 MiB; it may have 1048576 bytes (1 MiB)"]],
     );
-    let huge = read_bytes(&vec![b'['; 5 * FILE_MAX], "evenkeel.yaml", &Vec::new);
+    let huge = read_bytes(&vec![b'['; 5 * FILE_MAX], "evenkeel.yaml", &Vec::new, &Vec::new);
     expect!["the file has 5242880 bytes; it may have 1048576 bytes (1 MiB)"]
         .assert_eq(&huge.findings[0].message);
 }

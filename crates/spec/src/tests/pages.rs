@@ -49,6 +49,7 @@ fn each_code_is_seen_in_a_test_of_messages() {
         include_str!("databases.rs"),
         include_str!("messages.rs"),
         include_str!("regions.rs"),
+        include_str!("users.rs"),
         include_str!("values.rs"),
         include_str!("hostile.rs"),
         include_str!("whole.rs")

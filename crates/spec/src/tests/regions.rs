@@ -31,7 +31,7 @@ fn check(placement: &str, expected: Expect) {
 #[track_caller]
 fn check_code(code: &str, placement: &str, expected: Expect) {
     let text = format!("name: s\nservices: {{ web: {{ command: [a] }} }}\n{placement}\n");
-    let reading = read_bytes(text.as_bytes(), "a", &known);
+    let reading = read_bytes(text.as_bytes(), "a", &known, &Vec::new);
     assert_eq!(reading.app.is_none(), reading.has_errors());
     let errors: Vec<_> = reading.findings.into_iter().filter(|finding| finding.code == code).collect();
     expected.assert_eq(&render(&errors, &text, "evenkeel.yaml", false));
@@ -159,10 +159,10 @@ fn whoever_knows_no_regions_says_nothing_of_them_and_is_not_asked_for_nothing() 
         asked.set(asked.get() + 1);
         Vec::new()
     };
-    assert!(!read_bytes(text.as_bytes(), "a", &count).has_errors());
+    assert!(!read_bytes(text.as_bytes(), "a", &count, &Vec::new).has_errors());
     assert_eq!(asked.get(), 0, "a catalogue is read for a file that names a region");
     let named = format!("{text}placement: {{ regions: [mars, moon] }}\n");
-    assert!(!read_bytes(named.as_bytes(), "a", &count).has_errors());
+    assert!(!read_bytes(named.as_bytes(), "a", &count, &Vec::new).has_errors());
     assert_eq!(asked.get(), 1);
 }
 
@@ -256,7 +256,7 @@ fn a_region_whose_law_or_country_is_listed_is_inside() {
         check_code("E0213", good, expect![""]);
     }
     let text = "name: s\nservices: { web: { command: [a] } }\nplacement: { residency: [EU, US] }\n";
-    let reading = read_bytes(text.as_bytes(), "a", &known);
+    let reading = read_bytes(text.as_bytes(), "a", &known, &Vec::new);
     assert_eq!(reading.app.unwrap().placement.residency, ["EU", "US"]);
     assert!(reading.findings.is_empty(), "{:?}", reading.findings);
     // Whoever knows no regions says nothing of codes.

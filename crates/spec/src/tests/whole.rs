@@ -15,7 +15,6 @@ fn told(findings: &[Finding]) -> String {
 fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
     let reading = read(DESIGN, "evenkeel.yaml");
     expect![[r#"
-        N0401 note 14: `users` is accepted, not run by this version
         N0401 note 15: `region_strategy` is accepted, not run by this version
         W0302 warning 21: `${cache.url}` is not run by this version
         N0401 note 28: `schedule` is accepted, not run by this version
@@ -120,6 +119,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                 residency: [
                     "EU",
                 ],
+                users: [],
             },
             services: [
                 Service {
@@ -417,7 +417,7 @@ fn line_ends_marks_and_encodings_do_not_matter_or_are_said() {
         assert_eq!(plain.app, other.app);
         assert_eq!(told(&plain.findings), told(&other.findings));
     }
-    let said = |bytes: &[u8]| told(&read_bytes(bytes, "a", &Vec::new).findings);
+    let said = |bytes: &[u8]| told(&read_bytes(bytes, "a", &Vec::new, &Vec::new).findings);
     expect!["E0002 error 3: byte 0xE9 is not UTF-8 here"]
         .assert_eq(&said(b"name: shop\nservices:\n  caf\xe9: {}\n"));
     expect!["E0002 error 1: the file is UTF-16, not UTF-8"].assert_eq(&said(b"\xff\xfen\0a\0m\0e\0"));

@@ -55,6 +55,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         zones: zones.to_vec(),
         services,
         databases: Vec::new(),
+        round_trips: Vec::new(),
         ingress: Vec::new(),
         lines: Vec::new(),
         usd_month: Money(0),
