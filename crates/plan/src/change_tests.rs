@@ -51,11 +51,11 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 6 replicas, 1 -> 2 needed at peak
             ~ web: 5 -> 8 replicas, 3 -> 5 needed at peak
             ~ db: writes 80rps -> 160rps
-            ~ 2003.12 -> 4006.24 x GB between zones for db: 20.03 -> 40.06 USD/month (+20.03)
+            ~ 2003 -> 4006 x GB between zones for db: 20.03 -> 40.06 USD/month (+20.03)
             ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             ~ 60 -> 100 x GB of disk for web: 5.71 -> 9.52 USD/month (+3.81)
-            ~ 350.4 -> 700.8 x GB of forwarding rule traffic: 2.80 -> 5.61 USD/month (+2.80)
-            ~ 350.4 -> 700.8 x GB of traffic to the internet: 42.05 -> 84.10 USD/month (+42.05)
+            ~ 350 -> 701 x GB of forwarding rule traffic: 2.80 -> 5.61 USD/month (+2.80)
+            ~ 350 -> 701 x GB of traffic to the internet: 42.05 -> 84.10 USD/month (+42.05)
             ~ 2 -> 3 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
             ~ 3 -> 5 x n4-standard-2 for web: 234.39 -> 390.64 USD/month (+156.26)
               USD/month: 762.50 -> 1067.48 (+304.98)
@@ -69,7 +69,7 @@ fn a_change_shows_what_starts_ends_and_costs() {
         &what_if("load api 1200rps, availability 99.9%"),
         expect![[r#"
             ~ api: 2 -> 11 replicas, 1 -> 7 needed at peak
-            ~ 2003.12 -> 2616.3199999999997 x GB between zones for db: 20.03 -> 26.16 USD/month (+6.13)
+            ~ 2003 -> 2616 x GB between zones for db: 20.03 -> 26.16 USD/month (+6.13)
             ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             - 2 x n4-standard-2 for api: 156.26 USD/month
             + 3 x n4-standard-4 for api: 468.77 USD/month
@@ -83,12 +83,12 @@ fn a_change_shows_what_starts_ends_and_costs() {
     check(
         &what_if("prices gcp +50%"),
         expect![[r#"
-            ~ 2003.12 x GB between zones for db: 20.03 -> 30.05 USD/month (+10.02)
+            ~ 2003 x GB between zones for db: 20.03 -> 30.05 USD/month (+10.02)
             ~ 40 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
             ~ 210 x GB of disk for db: 19.99 -> 29.99 USD/month (+10.00)
             ~ 60 x GB of disk for web: 5.71 -> 8.57 USD/month (+2.86)
-            ~ 350.4 x GB of forwarding rule traffic: 2.80 -> 4.20 USD/month (+1.40)
-            ~ 350.4 x GB of traffic to the internet: 42.05 -> 63.07 USD/month (+21.02)
+            ~ 350 x GB of forwarding rule traffic: 2.80 -> 4.20 USD/month (+1.40)
+            ~ 350 x GB of traffic to the internet: 42.05 -> 63.07 USD/month (+21.02)
             ~ 1 x NAT gateway: 32.12 -> 48.18 USD/month (+16.06)
             ~ 1 x forwarding rule: 7.30 -> 10.95 USD/month (+3.65)
             ~ 2 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
@@ -109,11 +109,11 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
             ~ web: 5 -> 6 replicas
             ~ db: postgres:15, 3 nodes, quorum -> postgres:15, 1 node, no failover
-            ~ 2003.12 -> 240.89999999999998 x GB between zones for db: 20.03 -> 4.82 USD/month (-15.21)
+            ~ 2003 -> 241 x GB between zones for db: 20.03 -> 4.82 USD/month (-15.21)
             ~ 210 -> 70 x GB of disk for db: 19.99 -> 6.66 USD/month (-13.33)
             ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
-            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
-            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            - 350 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
             ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
@@ -151,9 +151,9 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a
             ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
             ~ db: nodes in 3 -> 1 zones
-            - 2003.12 x GB between zones for db: 20.03 USD/month
-            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
-            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            - 2003 x GB between zones for db: 20.03 USD/month
+            - 350 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
             ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
@@ -175,7 +175,7 @@ fn a_change_shows_what_starts_ends_and_costs() {
         &[Change::without("api")],
         expect![[r#"
             - api: 2 replicas
-            ~ 2003.12 -> 1915.52 x GB between zones for db: 20.03 -> 19.16 USD/month (-0.88)
+            ~ 2003 -> 1916 x GB between zones for db: 20.03 -> 19.16 USD/month (-0.88)
             - 40 x GB of disk for api: 3.81 USD/month
             - 2 x n4-standard-2 for api: 156.26 USD/month
               USD/month: 762.50 -> 601.55 (-160.94)
@@ -191,11 +191,11 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
             ~ web: 5 -> 6 replicas
             - db: postgres:15, 3 nodes, quorum
-            - 2003.12 x GB between zones for db: 20.03 USD/month
+            - 2003 x GB between zones for db: 20.03 USD/month
             - 210 x GB of disk for db: 19.99 USD/month
             ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
-            - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
-            ~ 350.4 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
+            - 350 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
             ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month

@@ -521,8 +521,8 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
         + api: 2 replicas
         ~ web: 5 -> 11 replicas, a new version, rolled one replica at a time, 3 -> 7 needed at peak
         + 40 x GB of disk for api: 3.81 USD/month
-        - 350.4 x GB of forwarding rule traffic: 2.80 USD/month
-        ~ 350.4 -> 10000 x GB of traffic to the internet: 42.05 -> 900.00 USD/month (+857.95)
+        - 350 x GB of forwarding rule traffic: 2.80 USD/month
+        ~ 350 -> 10000 x GB of traffic to the internet: 42.05 -> 900.00 USD/month (+857.95)
         + 13652 x GB of traffic to the internet beyond 10 TB: 1160.42 USD/month
         ~ 1 -> 3 x NAT gateway: 32.12 -> 98.55 USD/month (+66.43)
         + 1 x application load balancer: 16.43 USD/month
