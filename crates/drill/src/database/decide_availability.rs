@@ -7,6 +7,9 @@ use crate::decide_measure::quantile;
 /// A time without acknowledged writes after the fault is its effect only when it is this many times as long as the
 /// longest one before it; else it is the schedule's own gap.
 pub const GAP_FACTOR: u64 = 2;
+/// One that is longer than this, in microseconds, is the fault's effect whatever the calm was like: a machine that stalled before
+/// it must not hide an outage from its own verdict.
+pub const GAP_ALWAYS_US: u64 = 1_000_000;
 
 /// What callers felt.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -21,7 +24,7 @@ pub struct AvailabilityReport {
     /// was made. `None`: no fault, or no write after it.
     pub next_ack_ms: Option<f64>,
     /// From the fault to the end of the longest time without acknowledged writes after it, in milliseconds; where no
-    /// such time stands out ([`GAP_FACTOR`]) the same as `next_ack_ms`. `None`: no fault, or it never ended.
+    /// such time stands out ([`GAP_FACTOR`], [`GAP_ALWAYS_US`]) the same as `next_ack_ms`. `None`: no fault, or it never ended.
     pub rto_ms: Option<f64>,
     /// The writes did not come back before the history's end.
     pub never_recovered: bool,
@@ -91,7 +94,7 @@ fn around_fault(report: &mut AvailabilityReport, at: u64, ends: &[u64], end_us: 
     let calm_us = report.calm_gap.map_or(0, Gap::length_us);
     if after.is_empty() {
         report.never_recovered = true;
-    } else if event.length_us() <= calm_us * GAP_FACTOR {
+    } else if event.length_us() <= (calm_us * GAP_FACTOR).min(GAP_ALWAYS_US) {
         report.rto_ms = report.next_ack_ms;
     } else if after.contains(&event.to_us) {
         report.rto_ms = Some(since(event.to_us));
@@ -158,6 +161,17 @@ mod tests {
         let acks: Vec<u64> = (1..=100).map(|i| i * 10).collect();
         assert_eq!(judge(&acks, Some(501), 1000).rto_ms, Some(9.0));
         assert_eq!(judge(&acks, None, 1000).rto_ms, None);
+    }
+
+    #[test]
+    fn a_machine_that_stalled_in_calm_hides_no_outage() {
+        // Nothing for 1.8 s in calm; the fault at 3,000 ms; one write that was in flight; then nothing for 3.3 s.
+        let mut acks: Vec<u64> = (1..=100).map(|i| i * 10).collect();
+        acks.extend((280..=300).map(|i| i * 10));
+        acks.push(3_018);
+        acks.extend((632..700).map(|i| i * 10));
+        let report = judge(&acks, Some(3_000), 7_000);
+        assert_eq!((report.next_ack_ms, report.rto_ms), (Some(18.0), Some(3_320.0)));
     }
 
     #[test]
