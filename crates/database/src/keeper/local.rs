@@ -23,9 +23,9 @@ use crate::{Sender, Server, Sync, Upstream};
 
 /// A look that takes longer has failed.
 const LOOK: Duration = Duration::from_millis(400);
-/// The look after one that failed. With that one its connection is gone, and a server that has just woken on a busy machine
-/// starts a process for the next one in more than [`LOOK`]: three looks of 0.4 s ended a primary that had paused for
-/// 0.44 s (soak `--calm`, minute 53).
+/// The look after one that failed. It asks over the connection of that one and over a new one, for which a server that has
+/// just woken on a busy machine needs more than [`LOOK`] to start a process: three looks of 0.4 s ended a primary that had
+/// paused for 0.44 s (soak `--calm`, minute 53).
 const LOOK_AGAIN: Duration = Duration::from_millis(800);
 /// A primary that has answered before and has not for so long, in two looks or more, is ended.
 const SILENT: Duration = Duration::from_millis(1_200);
