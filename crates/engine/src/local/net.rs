@@ -1,6 +1,8 @@
 //! Network namespaces as zones: one for each zone, one for the store, and one that holds the switch between them.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -12,6 +14,8 @@ use crate::EngineError;
 pub const NETWORK: [u8; 2] = [10, 77];
 /// Where `ip netns` keeps namespaces by name.
 const NETNS: &str = "/run/netns";
+/// Held while a network is looked at and taken.
+const LOCK: &str = "/run/evenkeel-networks.lock";
 /// The port of the switch that leads to the store.
 const STORE_PORT: &str = "ps";
 /// The port of the switch that leads to the machine's own namespace.
@@ -95,6 +99,12 @@ fn conflict(routes: &str, network: [u8; 2], own: &str) -> Option<String> {
     routes.lines().find(overlaps).map(|line| line.trim().to_owned())
 }
 
+/// Waits until no other run of this machine makes a network; until the file is dropped, none begins.
+fn alone() -> Result<File, EngineError> {
+    let open = File::options().create(true).truncate(false).write(true).mode(0o600).open(LOCK);
+    open.and_then(|file| file.lock().map(|()| file)).map_err(EngineError::file("lock", Path::new(LOCK)))
+}
+
 impl Wiring {
     /// The names for `count` zones of the run `id` (at most 6 characters: a link's name has at most 15).
     pub(crate) fn new(id: &str, network: [u8; 2], count: usize) -> Wiring {
@@ -151,6 +161,8 @@ impl Wiring {
 
     /// Makes it all; what a dead run of the same name left is removed first. A failure leaves nothing.
     pub(crate) fn create(&self) -> Result<(), EngineError> {
+        // Two that look at once would both take a network for free, and each would answer for the other's hosts.
+        let _alone = alone()?;
         self.remove()?;
         let routes = run("ip", &["-4", "route", "show", "table", "all"], "")?;
         if let Some(route) = conflict(&routes, self.network, &self.prefix) {

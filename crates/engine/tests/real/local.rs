@@ -252,6 +252,31 @@ fn named(folder: &str, prefix: &str) -> Vec<String> {
     names.filter(|name| name.starts_with(prefix)).collect()
 }
 
+#[test]
+fn of_two_runs_that_start_at_once_on_one_network_one_is_refused() {
+    if !root_for("network namespaces") {
+        return;
+    }
+    let place = Place::new("at-once");
+    let start = |at: u32| {
+        let state = place.folder.join(format!("run{at}"));
+        LocalZones::create(&LocalOptions { state, network: [10, 79], ..options(&place, true) })
+    };
+    for round in 0..3 {
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| start(2 * round));
+            [start(2 * round + 1), other.join().unwrap()]
+        });
+        let (made, refused): (Vec<_>, Vec<_>) = both.into_iter().partition(Result::is_ok);
+        made.iter().flatten().for_each(|zones| zones.remove().unwrap());
+        let refused: Vec<_> = refused.into_iter().map(|one| one.unwrap_err().to_string()).collect();
+        assert!(
+            made.len() == 1 && refused[0].contains("10.79.0.0/16 of isolated zones is in use"),
+            "{refused:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolated_zone_is_cut_off_and_healed_and_leaves_nothing() {
     if !root_for("network namespaces") {
