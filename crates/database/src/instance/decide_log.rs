@@ -49,8 +49,10 @@ pub(super) fn segment(name: &str) -> Option<(u32, u64)> {
     let name = name.strip_suffix(".partial").unwrap_or(name);
     let plain = name.len() == 24 && name.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
     let part = |from: usize| u32::from_str_radix(name.get(from..from + 8)?, 16).ok();
-    let (timeline, high, low) = (part(0)?, part(8)?, part(16)?);
-    plain.then(|| (timeline, u64::from(high) * (0x1_0000_0000 / SEGMENT_BYTES) + u64::from(low)))
+    let (timeline, high, low) = (part(0)?, part(8)?, u64::from(part(16)?));
+    // More of them in 4 GiB there cannot be: no place in a log has such a number.
+    const IN_4_GIB: u64 = 0x1_0000_0000 / SEGMENT_BYTES;
+    (plain && low < IN_4_GIB).then(|| (timeline, u64::from(high) * IN_4_GIB + low))
 }
 
 /// `00000002.history`: how timeline 2 came to be.
@@ -62,15 +64,22 @@ pub(super) fn history(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::segment;
+    use super::{SEGMENT_BYTES, segment};
 
     #[test]
     fn names_of_files_are_timelines_and_segments() {
         assert_eq!(segment("000000020000000000000004.partial"), Some((2, 4)));
         assert_eq!(segment("0000000A00000002000000FF"), Some((10, 2303)));
-        for other in
-            ["00000002.history", "000000020000000000000004.backup", "junk", "00000002000000000000000g"]
-        {
+        let last = segment("0000000AFFFFFFFF000003FF").unwrap().1;
+        assert_eq!(last * SEGMENT_BYTES, u64::MAX - SEGMENT_BYTES + 1);
+        for other in [
+            "00000002.history",
+            "000000020000000000000004.backup",
+            "junk",
+            "00000002000000000000000g",
+            "000000020000000000000400",
+            "00000002FFFFFFFFFFFFFFFF",
+        ] {
             assert_eq!(segment(other), None, "{other}");
         }
     }

@@ -8,11 +8,17 @@ use std::path::{Path, PathBuf};
 /// A system user: its number and its group's.
 pub type User = (u32, u32);
 
-/// Does what may take as long as the disk beside everything else: the keepers of a zone, their beats and leases share a thread.
-pub(super) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(io::Error::other(ended)))
+/// Does what may take as long as the disk beside everything else: the keepers of a zone, their beats and leases share a
+/// thread. It goes on when nobody waits for it any more.
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and whoever waits here with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// Makes what `folder` names durable: creations, renames and removals in it.

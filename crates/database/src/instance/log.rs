@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use super::decide_log::SEGMENT_BYTES as SEGMENT;
+use super::decide_log::{self, SEGMENT_BYTES as SEGMENT};
 use super::{Instance, InstanceError};
 
 /// More log than this, and the newest segment in more than one timeline: the log moves on.
@@ -26,12 +26,9 @@ pub struct LogFiles {
     pub timelines: u32,
 }
 
-/// `000000040000000000000007`: timeline 4, segment 7.
+/// `000000040000000000000007`: timeline 4, segment 7. Not one that is only a part.
 fn segment(name: &str) -> Option<(u32, u64)> {
-    let whole = name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = |from: usize| u32::from_str_radix(name.get(from..from + 8)?, 16).ok();
-    whole.then_some(())?;
-    Some((number(0)?, u64::from(number(8)?) << 32 | u64::from(number(16)?)))
+    decide_log::segment(name).filter(|_| !name.ends_with(".partial"))
 }
 
 impl LogFiles {

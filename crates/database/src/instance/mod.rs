@@ -63,6 +63,7 @@ pub use copy::Rewound;
 pub use decide_log::{HISTORY_BYTES_MAX, LogFile, Received, SEGMENT_BYTES, log_file};
 pub use error::{Class, InstanceError};
 pub use files::User;
+pub(crate) use files::aside;
 pub use log::LogFiles;
 pub use model::{BadLsn, Lsn};
 pub use name::{BadName, Secret, SlotName, StandbyName};

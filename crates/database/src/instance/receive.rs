@@ -19,6 +19,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::decide_log::{HISTORY_BYTES_MAX, Received, SEGMENT_BYTES as SEGMENT, history, segment};
+use super::server::log_bytes;
 use super::settings::{self, Upstream};
 use super::wal::{self, PAGE};
 use super::{Class, Instance, InstanceError, REPLICATION, Running, files, proc};
@@ -90,6 +91,7 @@ impl Instance {
             command.uid(uid).gid(gid);
         }
         let cannot = InstanceError::file("run", self.options().bin.join(RECEIVER));
+        let said_before = log_bytes(&log);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(cause) => return Err(cannot(cause)),
@@ -100,7 +102,7 @@ impl Instance {
             says: String::new(),
             class: Class::Transient,
         })?;
-        Ok(Running::new(process, Some(Arc::new(Mutex::new(child))), log))
+        Ok(Running::new(process, Some(Arc::new(Mutex::new(child))), (log, said_before)))
     }
 
     /// How the receiver's program reaches `source`.
@@ -133,7 +135,9 @@ impl Instance {
     #[must_use]
     pub fn adopt_receiver(&self) -> Option<Running> {
         let process = proc::workers(&self.shelf()).all.first().copied()?;
-        Some(Running::new(process, None, self.dir.join("log")))
+        let log = self.dir.join("log");
+        let said_before = log_bytes(&log);
+        Some(Running::new(process, None, (log, said_before)))
     }
 
     /// Ends whatever receives, also what an earlier keeper had started, and returns when it is gone: nothing is
@@ -228,11 +232,7 @@ impl Instance {
     /// As [`Instance::control`]; [`InstanceError::File`].
     pub async fn begun_timeline(&self) -> Result<Option<u32>, InstanceError> {
         let folder = self.data().join("pg_wal");
-        let path = folder.clone();
-        let found = tokio::task::spawn_blocking(move || hiding(&path)).await;
-        let unread =
-            |ended| InstanceError::File { what: "read", path: folder, cause: std::io::Error::other(ended) };
-        let Some(timeline) = found.map_err(unread)?? else { return Ok(None) };
+        let Some(timeline) = files::aside(move || hiding(&folder)).await? else { return Ok(None) };
         // After a rewind the older files may hold what it has taken back: then the control file names the newer timeline.
         let control = self.control().await?;
         Ok(Some(timeline).filter(|timeline| *timeline > control.timeline.max(control.min_recovery_timeline)))
@@ -265,11 +265,7 @@ impl Instance {
     pub async fn lacks_log(&self) -> Result<bool, InstanceError> {
         let needs = self.control().await?.min_recovery_end;
         let folder = self.data().join("pg_wal");
-        let path = folder.clone();
-        let found = tokio::task::spawn_blocking(move || end_of_files(&path)).await;
-        let unread =
-            |ended| InstanceError::File { what: "read", path: folder, cause: std::io::Error::other(ended) };
-        let (end, _) = found.map_err(unread)??;
+        let (end, _) = files::aside(move || end_of_files(&folder)).await?;
         Ok(end.is_none_or(|end| end < needs))
     }
 

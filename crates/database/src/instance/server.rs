@@ -39,7 +39,7 @@ pub struct Exit {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// The end of its log.
+    /// The end of what it has written to its log; of one that an earlier keeper had started, from then on.
     pub says: String,
 }
 
@@ -50,15 +50,18 @@ pub struct Running {
     ended: Option<Arc<AsyncFd<OwnedFd>>>,
     child: Option<Arc<Mutex<Child>>>,
     log: std::path::PathBuf,
+    /// What stands in the log before this, others have said.
+    said_before: u64,
 }
 
 impl Running {
     pub(super) fn new(
         process: ProcessId,
         child: Option<Arc<Mutex<Child>>>,
-        log: std::path::PathBuf,
+        (log, said_before): (std::path::PathBuf, u64),
     ) -> Running {
-        Running { process, ended: proc::watch(process).map(Arc::new), child, log }
+        let ended = proc::watch(process).map(Arc::new);
+        Running { process, ended, child, log, said_before }
     }
 
     /// The postmaster.
@@ -90,7 +93,7 @@ impl Running {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let status = self.reap();
-        let says = tail(&self.log);
+        let says = tail(&self.log, self.said_before);
         Exit { code: status.and_then(|s| s.code()), signal: status.and_then(|s| s.signal()), says }
     }
 
@@ -126,13 +129,19 @@ pub(super) fn millis(within: Duration) -> u64 {
     u64::try_from(within.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The end of the log. Statements that failed stand there, so it is for the keeper's own host only.
-fn tail(log: &std::path::Path) -> String {
+/// How much stands in a log.
+pub(super) fn log_bytes(log: &std::path::Path) -> u64 {
+    std::fs::metadata(log).map_or(0, |about| about.len())
+}
+
+/// The end of the log, of what was written behind `from`. An earlier server's statements that failed stand before it, with
+/// what users typed; why a server does not start is told to others.
+fn tail(log: &std::path::Path, from: u64) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;
         let size = file.metadata()?.len();
-        file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL)))?;
+        file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL).max(from)))?;
         let mut bytes = Vec::new();
         file.take(LOG_TAIL).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -152,7 +161,7 @@ impl Instance {
     /// Whether the last lines of the server's log say that its primary has no longer what it needs.
     #[must_use]
     pub fn log_is_refused(&self) -> bool {
-        let says = tail(&self.dir.join("log"));
+        let says = tail(&self.dir.join("log"), 0);
         // What an earlier server said is past.
         let own = says.lines().rev().take_while(|line| !line.contains(STARTS));
         let last = own.take(REFUSED_LINES);
@@ -208,13 +217,14 @@ impl Instance {
             // With the user its other groups go too (`CommandExt::uid`).
             command.uid(uid).gid(gid);
         }
+        let said_before = log_bytes(&log);
         let mut child =
             command.spawn().map_err(InstanceError::file("run", self.options().bin.join("postgres")))?;
         match ProcessId::of(child.id()) {
             Some(process) => {
                 let child = Arc::new(Mutex::new(child));
                 *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child.clone());
-                Ok(Running::new(process, Some(child), log))
+                Ok(Running::new(process, Some(child), (log, said_before)))
             }
             None => {
                 let status = child.wait().map_err(InstanceError::file("run", &log))?;
@@ -222,7 +232,7 @@ impl Instance {
                 Err(InstanceError::Program {
                     program: "postgres",
                     how,
-                    says: tail(&log),
+                    says: tail(&log, said_before),
                     class: Class::Permanent,
                 })
             }
@@ -257,7 +267,9 @@ impl Instance {
     #[must_use]
     pub fn adopt(&self) -> Option<Running> {
         let process = proc::workers(self.data()).postmaster?;
-        Some(Running::new(process, None, self.dir.join("log")))
+        let log = self.dir.join("log");
+        let said_before = log_bytes(&log);
+        Some(Running::new(process, None, (log, said_before)))
     }
 
     /// Whether the server would start as a standby.

@@ -11,7 +11,7 @@ use super::error::KeeperError;
 use super::local::Local;
 use super::shared::{self, Keys};
 use super::witness;
-use crate::instance::{DbState, Instance, InstanceError, Rewound, StopHow};
+use crate::instance::{DbState, Instance, InstanceError, Rewound, StopHow, aside};
 use crate::shelf::Lack;
 use crate::{Action, Durable, Upstream};
 
@@ -83,7 +83,7 @@ impl Local {
             Action::SetSync(quorum) => self.set_sync(*quorum).await?,
             Action::ConfirmSync => self.confirm_sync().await?,
             Action::Promote => self.promote().await?,
-            Action::Open => self.set_open(true)?,
+            Action::Open => self.set_open(true).await?,
             Action::Close => self.close().await?,
             Action::Fetch { node, term, upto } => {
                 let lack = self.lack(*node, *term, *upto);
@@ -120,21 +120,21 @@ impl Local {
     /// Lets nobody in, ends who is there, and puts what they wrote on the disk. When that fails it is open again, so that it is
     /// done again: what sessions leave behind would reach one standby and not the heir.
     async fn close(&mut self) -> Result<(), KeeperError> {
-        self.set_open(false)?;
+        self.set_open(false).await?;
         let ended = async {
             self.instance.terminate_clients(QUICK).await?;
             self.instance.settle_log(QUICK).await
         };
         let ended = ended.await;
         if ended.is_err() {
-            self.set_open(true)?;
+            self.set_open(true).await?;
         }
         Ok(ended?)
     }
 
-    fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
-        self.save(|own| own.open = open)?;
-        self.apply()
+    async fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
+        self.save(|own| own.open = open).await?;
+        self.apply().await
     }
 
     /// Starts the server as a standby, closed, without a slot through which anybody could be fed.
@@ -154,38 +154,49 @@ impl Local {
             && let Some(timeline) = self.instance.begun_timeline().await?
         {
             tracing::info!(node = %self.options.unit(), timeline, "a timeline that was only begun is removed");
-            self.instance.drop_timelines(timeline)?;
+            self.drop_timelines(timeline).await?;
         }
         // Before the start, or a crash between the two would take a log that goes on for the copy it once was. Whose log
         // it is has been written down before. Commits wait for nobody's acknowledgement until there is a quorum: a server
         // that starts with "none is awaited" learns late that one is.
         self.save(|own| {
-            (own.open, own.slots, own.fresh, own.quorum) = (false, 0, None, None);
+            (own.open, own.slots, own.fresh, own.quorum, own.leased) = (false, 0, None, None, false);
             own.replaced.clear();
-        })?;
+        })
+        .await?;
         let slots = self.instance.data().join("pg_replslot");
-        let unreadable = |cause| InstanceError::File { what: "empty", path: slots.clone(), cause };
-        for slot in fs::read_dir(&slots).map_err(unreadable)?.filter_map(Result::ok) {
-            fs::remove_dir_all(slot.path()).map_err(unreadable)?;
-        }
-        self.apply()?;
-        self.running = Some(self.instance.start()?);
+        let emptied = aside(move || {
+            let unreadable = |cause| InstanceError::File { what: "empty", path: slots.clone(), cause };
+            for slot in fs::read_dir(&slots).map_err(unreadable)?.filter_map(Result::ok) {
+                fs::remove_dir_all(slot.path()).map_err(unreadable)?;
+            }
+            Ok::<(), InstanceError>(())
+        });
+        emptied.await?;
+        self.apply().await?;
+        let instance = self.instance.clone();
+        self.running = Some(aside(move || instance.start()).await?);
         self.swept = false;
         Ok(())
+    }
+
+    async fn drop_timelines(&self, timeline: u32) -> Result<(), InstanceError> {
+        let instance = self.instance.clone();
+        aside(move || instance.drop_timelines(timeline)).await
     }
 
     /// Names the upstream. Nobody is fed by a node that is fed in another term: its slots go first.
     async fn point(&mut self, upstream: Option<Upstream>) -> Result<(), KeeperError> {
         if upstream.is_some() && self.running.is_some() && self.own.slots != 0 {
             self.drop_slots(self.own.slots).await?;
-            self.save(|own| own.slots = 0)?;
+            self.save(|own| own.slots = 0).await?;
         }
         if upstream.is_some() {
             self.room()?;
             self.note_received().await;
         }
-        self.save(|own| own.set_upstream(upstream))?;
-        self.apply()?;
+        self.save(|own| own.set_upstream(upstream)).await?;
+        self.apply().await?;
         if upstream.is_none() {
             self.end_receiver().await;
         }
@@ -216,9 +227,10 @@ impl Local {
             if durable.reign > before.reign && own.slots == 0 {
                 own.slots = durable.reign;
             }
-        })?;
+        })
+        .await?;
         if leaves {
-            self.apply()?;
+            self.apply().await?;
             self.end_receiver().await;
         }
         Ok(())
@@ -245,7 +257,7 @@ impl Local {
             if self.own.slots != 0 {
                 self.drop_slots(self.own.slots).await?;
             }
-            self.save(|own| own.slots = quorum.term)?;
+            self.save(|own| own.slots = quorum.term).await?;
         }
         if let Some(prepared) = self.prepared.take() {
             prepared.wait(quorum.term).await;
@@ -261,7 +273,7 @@ impl Local {
                 }
             }
         }
-        self.give(quorum)
+        self.give(quorum).await
     }
 
     /// Ends the server and removes the files of timelines that its log has not reached.
@@ -278,8 +290,8 @@ impl Local {
             ));
         }
         let reached = control.timeline.max(control.min_recovery_timeline);
-        self.instance.drop_timelines(reached.saturating_add(1))?;
-        self.save(|own| own.set_durable(durable))
+        self.drop_timelines(reached.saturating_add(1)).await?;
+        self.save(|own| own.set_durable(durable)).await
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Own {
     /// A copy or a rewind has begun, and it is not written down here yet whose log it brought.
     #[serde(default)]
     pub making: bool,
+    /// The server was given its quorum of nobody under a lease: a watchdog must count its time.
+    #[serde(default)]
+    pub leased: bool,
     /// Applications may connect.
     pub open: bool,
     /// Copied or rewound from the primary of this term and not started since.
@@ -57,7 +60,7 @@ impl Own {
 }
 
 /// Where [`Own`] is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeeperFile {
     path: PathBuf,
 }

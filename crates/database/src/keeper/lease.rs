@@ -56,13 +56,14 @@ impl Tenancy {
     pub async fn adopt(&mut self, local: &mut Local) {
         let Some(server) = local.running.as_ref().map(crate::instance::Running::process) else { return };
         let left = watchdogs(server);
+        let nobody_watches = left.is_empty();
         if self.mode != Mode::Lease {
             self.inherited = left;
-            return;
         }
-        // One that comes from a quorum has never been under a lease.
-        let leased = local.own.open && local.own.quorum.is_some_and(|quorum| quorum.need == 0);
-        if !left.is_empty() || !leased {
+        // In a quorum's mode one that awaits nobody may never have been under a lease: `when_alone: degrade`.
+        let awaits_nobody = local.own.quorum.is_some_and(|quorum| quorum.need == 0);
+        let leased = local.own.leased || self.mode == Mode::Lease && awaits_nobody;
+        if !nobody_watches || !local.own.open || !leased {
             return;
         }
         warn!(node = %local.options.unit(), "a primary under a lease that nobody watches; ending it");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Lsn, NODES_MAX, NodeId, Quorum, Term};
+use model::{Lsn, Mode, NODES_MAX, NodeId, Quorum, Term};
 use tokio::time::Instant;
 
 use super::error::KeeperError;
@@ -17,7 +17,7 @@ use super::status::{KeeperStatus, ServerState, Standing};
 use super::witness::Witness;
 use crate::instance::{
     self, Acks, Instance, InstanceError, Observation, Options, Role, Running, Settings, SlotName,
-    StandbyName, Tuning, find_bin,
+    StandbyName, Tuning, aside, find_bin,
 };
 use crate::{Sender, Server, Sync, Upstream};
 
@@ -167,17 +167,24 @@ impl Local {
         })
     }
 
-    /// Changes the keeper's file; the change is on the disk when this returns.
-    pub fn save(&mut self, change: impl FnOnce(&mut Own)) -> Result<(), KeeperError> {
+    /// Changes the keeper's file; the change is on the disk when this returns. A disk that hangs holds up nobody else.
+    pub async fn save(&mut self, change: impl FnOnce(&mut Own)) -> Result<(), KeeperError> {
         let mut next = self.own.clone();
         change(&mut next);
         if next != self.own {
+            let (file, own) = (self.file.clone(), next.clone());
             let failed =
                 |cause| KeeperError::File { what: "written", path: self.file.path().to_path_buf(), cause };
-            self.file.save(&next).map_err(failed)?;
+            aside(move || file.save(&own)).await.map_err(failed)?;
             self.own = next;
         }
         Ok(())
+    }
+
+    /// Writes settings, as [`Instance::configure`].
+    pub async fn configure(&self, settings: Settings) -> Result<(), InstanceError> {
+        let instance = self.instance.clone();
+        aside(move || instance.configure(&settings)).await.map(drop)
     }
 
     /// The place of another node.
@@ -229,7 +236,7 @@ impl Local {
 
     /// Writes the settings that the keeper's file stands for, and has a running server load them. When it fails, nothing
     /// is decided before it has been done: the file says what must be so, not that it is.
-    pub fn apply(&mut self) -> Result<(), KeeperError> {
+    pub async fn apply(&mut self) -> Result<(), KeeperError> {
         self.unapplied = true;
         // One that has left the plan feeds nobody: there is no way to it.
         let upstream =
@@ -242,7 +249,7 @@ impl Local {
         };
         let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
         let role = if writes && self.running.is_some() { Role::Primary } else { settings.role.clone() };
-        self.instance.configure(&Settings { role, ..settings })?;
+        self.configure(Settings { role, ..settings }).await?;
         if let Some(running) = &self.running {
             running.reload();
         }
@@ -252,13 +259,16 @@ impl Local {
 
     /// A quorum is given to the server: not in force before it is confirmed. What may be in force until then is kept on
     /// the disk, because the next keeper has to know it too.
-    pub fn give(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
+    pub async fn give(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
         (self.in_force, self.in_force_from) = (false, None);
+        let by_lease = self.options.database.mode == Mode::Lease;
         self.save(|own| {
+            own.leased = quorum.need == 0 && (by_lease || own.leased);
             let before = own.quorum.replace(quorum);
             own.replaced.extend(before.map(|before| before.need));
-        })?;
-        self.apply()
+        })
+        .await?;
+        self.apply().await
     }
 
     /// Makes sure that every process goes by the quorum in the settings; walsenders that may not are ended.
@@ -274,7 +284,7 @@ impl Local {
         }
         if !check.in_force {
             // A reload that was lost with an earlier keeper is never seen otherwise.
-            self.apply()?;
+            self.apply().await?;
             return Err(KeeperError::NotNow("PostgreSQL has not read its settings yet".to_owned()));
         }
         let now = self.own.quorum.map(|quorum| quorum.need);
@@ -292,7 +302,7 @@ impl Local {
                 self.instance.checkpoint(Duration::from_secs(60)).await?;
             }
         }
-        self.save(|own| own.replaced.clear())?;
+        self.save(|own| own.replaced.clear()).await?;
         self.in_force = true;
         Ok(())
     }
@@ -350,7 +360,7 @@ impl Local {
             return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
         }
         if self.unapplied {
-            self.apply()?;
+            self.apply().await?;
         }
         let within = if self.failed_looks == 0 { LOOK } else { LOOK_AGAIN };
         let began = Instant::now();
@@ -367,7 +377,7 @@ impl Local {
                     return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
                 }
                 self.replies.look(&seen.senders, Instant::now());
-                self.watch_awaited(&seen)?;
+                self.watch_awaited(&seen).await?;
                 let server = self.server_of(&seen)?;
                 self.watch_slots(&seen);
                 let streams = seen.receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming");
@@ -469,7 +479,7 @@ impl Local {
             let upstream = self.own.upstream().map(|upstream| upstream.term);
             if self.is_stranded(upstream) || self.lacks_log().await? {
                 self.end().await?;
-                self.save(|own| own.making = true)?;
+                self.save(|own| own.making = true).await?;
                 return Ok(Server::Half);
             }
         }
@@ -564,7 +574,7 @@ impl Local {
 
     /// Somebody may have changed behind the keeper's back whom commits wait for: then the quorum is not in force until it is
     /// confirmed again, which writes the settings anew.
-    fn watch_awaited(&mut self, seen: &Observation) -> Result<(), KeeperError> {
+    async fn watch_awaited(&mut self, seen: &Observation) -> Result<(), KeeperError> {
         let confirmed = self.in_force && !seen.in_recovery;
         if !confirmed || seen.awaits == self.acks(self.own.quorum.as_ref())?.value() {
             self.awaits_others = None;
@@ -578,8 +588,8 @@ impl Local {
         tracing::warn!(%node, awaits = %seen.awaits, "somebody else changed whom commits wait for; mending it");
         (self.in_force, self.in_force_from, self.awaits_others) = (false, None, None);
         // Whether commits wait at all is confirmed in another way.
-        self.save(|own| own.replaced.extend([0]))?;
-        self.apply()
+        self.save(|own| own.replaced.extend([0])).await?;
+        self.apply().await
     }
 
     fn watch_slots(&mut self, seen: &Observation) {

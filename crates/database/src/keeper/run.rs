@@ -14,6 +14,7 @@ use world::{Clock, Spawner, Stop, Tasks};
 use super::carry::{self, Finished, Work};
 use super::disk::Disk;
 use super::error::KeeperError;
+use super::file::Own;
 use super::lease::{self, Tenancy};
 use super::local::Local;
 use super::options::KeeperOptions;
@@ -245,7 +246,7 @@ impl Keeper {
             () = exited => {}
             finished = self.finished.recv() => {
                 if let Some(finished) = finished {
-                    self.finish(finished);
+                    self.finish(finished).await;
                 }
             }
             changed = self.shared.changed() => {
@@ -258,7 +259,7 @@ impl Keeper {
         }
     }
 
-    fn finish(&mut self, finished: Finished) {
+    async fn finish(&mut self, finished: Finished) {
         info!(node = %self.local.options.unit(), work = finished.name, failed = ?finished.failed.as_ref().map(ToString::to_string), "work ended");
         if finished.name == "checkpoint" {
             self.checkpointing = false;
@@ -275,18 +276,18 @@ impl Keeper {
         }
         if let Some(term) = finished.fresh {
             self.local.joins_anew();
-            let saved = self.local.save(|own| {
+            let saved = self.save(|own| {
                 (own.fresh, own.making) = (Some(term), false);
                 own.set_upstream(None);
             });
-            if let Err(error) = saved {
+            if let Err(error) = saved.await {
                 self.tell_failure(&error);
             }
         }
         // Nothing was touched: the log is what it was.
         if finished.failed.is_some()
             && !finished.touched
-            && let Err(error) = self.local.save(|own| own.making = false)
+            && let Err(error) = self.save(|own| own.making = false).await
         {
             self.tell_failure(&error);
         }
@@ -299,6 +300,10 @@ impl Keeper {
             }
             None => self.detail.clear(),
         }
+    }
+
+    async fn save(&mut self, change: impl FnOnce(&mut Own)) -> Result<(), KeeperError> {
+        self.vigil.attend((&self.clock, &self.peers), self.local.save(change)).await
     }
 
     fn tell_failure(&mut self, error: &KeeperError) {
@@ -324,7 +329,7 @@ impl Keeper {
     async fn round(&mut self) -> Result<Round, KeeperError> {
         self.watch_disk();
         while let Ok(finished) = self.finished.try_recv() {
-            self.finish(finished);
+            self.finish(finished).await;
         }
         let server = self.vigil.attend((&self.clock, &self.peers), self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
@@ -369,7 +374,7 @@ impl Keeper {
         let Some((rule, action)) = chosen else {
             // Whatever is tried after this is news again.
             self.in_vain = None;
-            self.settle_log(&view)?;
+            self.settle_log(&view).await?;
             let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
             let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
             self.local.mend_slots(there, view.durable.reign).await?;
@@ -423,7 +428,7 @@ impl Keeper {
 
     /// A standby makes a checkpoint once in each term, when its primary has. From its last one on it keeps the log, and
     /// its slots would begin there if it were the next primary: then that is what a rewind from it copies.
-    fn settle_log(&mut self, view: &View) -> Result<(), KeeperError> {
+    async fn settle_log(&mut self, view: &View) -> Result<(), KeeperError> {
         let Server::Standby { upstream: Some(from), receiving: true, .. } = view.server else {
             return Ok(());
         };
@@ -434,7 +439,7 @@ impl Keeper {
             return Ok(());
         }
         self.settled = Some(self.clock.now());
-        self.begin(Work::Checkpoint)
+        self.begin(Work::Checkpoint).await
     }
 
     async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {
@@ -476,7 +481,7 @@ impl Keeper {
                     self.local.prepare_slots(durable.promised, &self.spawner)?;
                 }
                 match work {
-                    Some(work) => self.begin(work)?,
+                    Some(work) => self.begin(work).await?,
                     // What had failed before is past.
                     None => self.detail.clear(),
                 }
@@ -506,7 +511,7 @@ impl Keeper {
         let _ = self.vigil.attend((&self.clock, &self.peers), seen).await;
     }
 
-    fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
+    async fn begin(&mut self, work: Work) -> Result<(), KeeperError> {
         let from = match &work {
             Work::Clone { from } | Work::Rewind { from } => Some(*from),
             Work::Init | Work::Checkpoint | Work::Fetch { .. } => None,
@@ -517,10 +522,11 @@ impl Keeper {
         if let Work::Init | Work::Clone { .. } = work {
             let role = crate::instance::Role::Standby { upstream: None };
             let acks = crate::instance::Acks::Never;
-            self.local.instance.configure(&Settings { role, acks, open: false })?;
+            let written = self.local.configure(Settings { role, acks, open: false });
+            self.vigil.attend((&self.clock, &self.peers), written).await?;
         }
         if source.is_some() {
-            self.local.save(|own| own.making = true)?;
+            self.save(|own| own.making = true).await?;
         }
         let running = match work {
             Work::Checkpoint => {

@@ -13,7 +13,7 @@ use super::carry::Work;
 use super::error::KeeperError;
 use super::local::{Local, STRANDED};
 use super::options::KeeperOptions;
-use crate::instance::{self, Acks, Received, Role, Running, Settings};
+use crate::instance::{self, Acks, Received, Role, Running, Settings, aside};
 use crate::shelf::{self, Giver, Lack, Offer};
 use crate::{Action, Server, Sync, Upstream};
 
@@ -132,7 +132,7 @@ impl Local {
             // There is no way to one that has left the plan.
             let there = self.options.places.contains_key(&upstream.node);
             let receiving = there && self.receive(witness, upstream).await?;
-            self.keep_shelf(witness)?;
+            self.keep_shelf(witness).await?;
             return Ok(Server::Standby { upstream: Some(upstream), receiving, end: None, sync });
         }
         if !witness.cut {
@@ -150,7 +150,7 @@ impl Local {
                 }
             },
         };
-        self.whole(witness, log.from)?;
+        self.whole(witness, log.from).await?;
         witness.log = Some(log);
         let offer = Offer { term: self.own.durable().promised, log };
         witness.offer.send_if_modified(|last| last.replace(offer) != Some(offer));
@@ -158,19 +158,15 @@ impl Local {
     }
 
     /// Something whole has been received: from now on it is a log like any other.
-    fn whole(&mut self, witness: &mut Witness, from: Lsn) -> Result<(), KeeperError> {
+    async fn whole(&mut self, witness: &mut Witness, from: Lsn) -> Result<(), KeeperError> {
         witness.begins = Some(from);
-        self.save(|own| own.fresh = None)
+        self.save(|own| own.fresh = None).await
     }
 
     /// Reads up to two segments, which takes a tenth of a second.
     async fn received(&self) -> Result<Option<Received>, KeeperError> {
         let instance = self.instance.clone();
-        let looked = tokio::task::spawn_blocking(move || instance.received()).await;
-        looked.map_or_else(
-            |error| Err(KeeperError::NotNow(format!("reading broke off: {error}"))),
-            |done| Ok(done?),
-        )
+        Ok(aside(move || instance.received()).await?)
     }
 
     async fn stop_receiving(&mut self, witness: &mut Witness) -> Result<(), KeeperError> {
@@ -212,7 +208,7 @@ impl Local {
         witness.not_before = now + RECEIVE_AGAIN;
         self.room()?;
         let role = Role::Standby { upstream: None };
-        self.instance.configure(&Settings { role, acks: Acks::Never, open: false })?;
+        self.configure(Settings { role, acks: Acks::Never, open: false }).await?;
         let source = self.source(upstream)?;
         self.running = Some(self.instance.receive(&source)?);
         (witness.cut, witness.since) = (false, now);
@@ -221,19 +217,20 @@ impl Local {
 
     /// Looks where the log begins, and throws away what is more than a primary would keep for a standby: one that is so
     /// far behind is copied anew anyway.
-    fn keep_shelf(&mut self, witness: &mut Witness) -> Result<(), KeeperError> {
+    async fn keep_shelf(&mut self, witness: &mut Witness) -> Result<(), KeeperError> {
         let now = Instant::now();
         if now < witness.next_look {
             return Ok(());
         }
         witness.next_look = now + SHELF_LOOK;
         if self.own.fresh.is_some() || witness.begins.is_none() {
-            let Some(log) = self.instance.received()? else { return Ok(()) };
-            return self.whole(witness, log.from);
+            let Some(log) = self.received().await? else { return Ok(()) };
+            return self.whole(witness, log.from).await;
         }
         let keep = u64::from(self.instance.options().tuning.slot_keep_mib) << 20;
-        self.instance.trim_shelf(keep)?;
-        witness.begins = self.instance.shelf_begins()?;
+        let instance = self.instance.clone();
+        witness.begins =
+            aside(move || instance.trim_shelf(keep).and_then(|()| instance.shelf_begins())).await?;
         Ok(())
     }
 
@@ -257,26 +254,28 @@ impl Local {
                 self.save(|own| {
                     own.set_durable(*durable);
                     own.set_upstream(None);
-                })?;
+                })
+                .await?;
             }
-            Action::Persist(durable) => self.save(|own| own.set_durable(*durable))?,
+            Action::Persist(durable) => self.save(|own| own.set_durable(*durable)).await?,
             Action::Start => witness.started = true,
             Action::Point(upstream) => {
                 // A receiver is never older than the file: the next keeper goes by that.
                 self.stop_receiving(witness).await?;
-                self.save(|own| own.set_upstream(*upstream))?;
+                self.save(|own| own.set_upstream(*upstream)).await?;
             }
             Action::Fence => self.stop_receiving(witness).await?,
             Action::Anew(from) => {
                 self.room()?;
                 self.stop_receiving(witness).await?;
                 self.instance.renew_slot(&self.source(*from)?).await?;
-                self.save(|own| (own.making, own.fresh) = (true, Some(from.term)))?;
+                self.save(|own| (own.making, own.fresh) = (true, Some(from.term))).await?;
                 self.instance.clear_shelf().await?;
                 self.save(|own| {
                     own.making = false;
                     own.set_upstream(None);
-                })?;
+                })
+                .await?;
                 (witness.started, witness.begins) = (false, None);
                 self.joins_anew();
             }
@@ -315,7 +314,7 @@ pub(super) async fn fetch(
     }
     instance.kill().await?;
     let instance = instance.clone();
-    let laid = tokio::task::spawn_blocking(move || {
+    let laid = aside(move || {
         for name in names {
             let path = folder.join(&name);
             let unreadable =
@@ -326,10 +325,7 @@ pub(super) async fn fetch(
         let unremovable = |cause| instance::InstanceError::File { what: "remove", path: into.clone(), cause };
         std::fs::remove_dir_all(&into).map_err(unremovable)
     });
-    match laid.await {
-        Ok(done) => Ok(done?),
-        Err(error) => Err(KeeperError::NotNow(format!("laying in broke off: {error}"))),
-    }
+    Ok(laid.await?)
 }
 
 /// An orderly end of a witness whose primary ends too: that sends all it has, and ends the connection then.

@@ -215,6 +215,23 @@ async fn a_server_that_has_lost_its_keeper_and_its_watchdog_is_ended_by_the_next
     end(site, &[server]).await;
 }
 
+/// Another may have taken over meanwhile, whatever the plan says now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn such_a_server_is_ended_also_by_a_keeper_that_goes_by_a_quorum() {
+    let Some(mut site) = Site::two("nobody watches, and a quorum").await else { return };
+    write(&site, 0, 5).await;
+    let (first, _) = site.primary().unwrap();
+    let server = site.server_pid(first);
+    site.crash_keeper(first);
+    kill_watchdogs(server);
+    assert!(runs(server));
+    site.grow();
+    site.until("its end", |_| !runs(server)).await;
+    site.calm().await;
+    is(count(&site).await, 5);
+    end(site, &[server]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_second_standby_a_primary_goes_on_under_a_quorum_and_is_watched_no_more() {
     let Some(mut site) = Site::two("from a lease to a quorum").await else { return };

@@ -54,6 +54,40 @@ async fn quick_switches_do_not_pile_up_log() {
     site.end().await;
 }
 
+/// The keepers of a zone share a thread with its agent. A pipe that nobody reads stands for the disk.
+#[tokio::test]
+async fn a_keeper_that_waits_for_its_disk_holds_up_nobody_else() {
+    const HANGS: Duration = Duration::from_secs(5);
+    let Some(site) = Site::three("a keeper that waits for its disk").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, heir) = (site.primary().unwrap().0, standbys(&site)[0]);
+    let pipe = site.folder(primary).join("keeper.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reads = std::thread::spawn(move || {
+        std::thread::park_timeout(HANGS);
+        // A pipe cannot be synced: the write fails, and the next one is to a file again.
+        let reader = fs::File::open(&pipe);
+        fs::remove_file(&pipe).unwrap();
+        std::thread::park_timeout(Duration::from_secs(1));
+        drop(reader);
+    });
+    let began = Instant::now();
+    site.hand_over(heir).await;
+    let mut longest = Duration::ZERO;
+    while began.elapsed() < HANGS / 2 {
+        let before = Instant::now();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        longest = longest.max(before.elapsed());
+    }
+    println!("MEASURED the thread of a keeper whose disk hangs stood still for {longest:?} at most");
+    assert!(longest < HANGS / 2, "{longest:?}");
+    assert_eq!(site.primary().unwrap().0, primary, "it did not wait");
+    tokio::task::spawn_blocking(|| reads.join().unwrap()).await.unwrap();
+    site.calm().await;
+    is(count(&site).await, 5);
+    site.end().await;
+}
+
 /// A promise is what others go by: one that is not on the disk would be broken by the next crash.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promise_that_cannot_be_written_is_not_told() {

@@ -84,6 +84,22 @@ async fn a_server_outlives_its_keeper_is_found_again_and_killed_without_a_rest()
     a.kill().await.unwrap();
 }
 
+/// It is told to others: what users typed stands in the same file, and PostgreSQL does not say that it starts before it has
+/// read its settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_server_does_not_start_is_told_without_what_the_one_before_has_said() {
+    let Some(place) = Place::new("says") else { return };
+    let a = place.node("a");
+    a.start_primary(Acks::NotAwaited).await;
+    a.client().await.batch_execute("ALTER ROLE nobody_at_all PASSWORD 'hunter2'").await.unwrap_err();
+    a.kill().await.unwrap();
+    assert!(fs::read_to_string(a.options().dir.join("log")).unwrap().contains("hunter2"));
+    let settings = a.data().join("postgresql.auto.conf");
+    fs::write(&settings, "no_such_setting = 1\n").unwrap();
+    let exit = tokio::time::timeout(PATIENCE, a.start().unwrap().exited()).await.unwrap();
+    assert!(exit.says.contains("no_such_setting") && !exit.says.contains("hunter2"), "{}", exit.says);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_killed_backend_ends_the_server_instead_of_a_recovery_in_place() {
     let Some(place) = Place::new("killed backend") else { return };
