@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{NodeId, Quorum, Term};
 
 use super::error::KeeperError;
+use super::file::Own;
 use super::local::Local;
 use super::shared::{self, Keys};
 use super::witness;
@@ -133,8 +134,7 @@ impl Local {
     }
 
     async fn set_open(&mut self, open: bool) -> Result<(), KeeperError> {
-        self.save(|own| own.open = open).await?;
-        self.apply().await
+        self.save_and_apply(|own| own.open = open).await
     }
 
     /// Starts the server as a standby, closed, without a slot through which anybody could be fed.
@@ -195,8 +195,7 @@ impl Local {
             self.room()?;
             self.note_received().await;
         }
-        self.save(|own| own.set_upstream(upstream)).await?;
-        self.apply().await?;
+        self.save_and_apply(|own| own.set_upstream(upstream)).await?;
         if upstream.is_none() {
             self.end_receiver().await;
         }
@@ -218,7 +217,7 @@ impl Local {
         let before = self.own.durable();
         let promises = durable.promised > before.promised;
         let leaves = promises && self.own.upstream().is_some();
-        self.save(|own| {
+        let change = |own: &mut Own| {
             own.set_durable(durable);
             if promises {
                 own.set_upstream(None);
@@ -227,13 +226,13 @@ impl Local {
             if durable.reign > before.reign && own.slots == 0 {
                 own.slots = durable.reign;
             }
-        })
-        .await?;
+        };
         if leaves {
-            self.apply().await?;
+            self.save_and_apply(change).await?;
             self.end_receiver().await;
+            return Ok(());
         }
-        Ok(())
+        self.save(change).await
     }
 
     pub fn others(&self) -> Vec<NodeId> {

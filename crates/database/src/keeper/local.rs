@@ -173,9 +173,7 @@ impl Local {
         change(&mut next);
         if next != self.own {
             let (file, own) = (self.file.clone(), next.clone());
-            let failed =
-                |cause| KeeperError::File { what: "written", path: self.file.path().to_path_buf(), cause };
-            aside(move || file.save(&own)).await.map_err(failed)?;
+            aside(move || file.save(&own)).await.map_err(|cause| self.unsaved(cause))?;
             self.own = next;
         }
         Ok(())
@@ -237,19 +235,28 @@ impl Local {
     /// Writes the settings that the keeper's file stands for, and has a running server load them. When it fails, nothing
     /// is decided before it has been done: the file says what must be so, not that it is.
     pub async fn apply(&mut self) -> Result<(), KeeperError> {
+        self.save_and_apply(|_| ()).await
+    }
+
+    /// [`Local::save`], then [`Local::apply`]. In one piece of work: a failover waits for four of these, and each time that it
+    /// waits for a thread it waits for a processor too.
+    pub async fn save_and_apply(&mut self, change: impl FnOnce(&mut Own)) -> Result<(), KeeperError> {
+        let mut next = self.own.clone();
+        change(&mut next);
         self.unapplied = true;
-        // One that has left the plan feeds nobody: there is no way to it.
-        let upstream =
-            self.own.upstream().filter(|upstream| self.options.places.contains_key(&upstream.node));
-        let upstream = upstream.map(|upstream| self.source(upstream)).transpose()?;
-        let settings = Settings {
-            role: Role::Standby { upstream },
-            acks: self.acks(self.own.quorum.as_ref())?,
-            open: self.own.open,
-        };
-        let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
-        let role = if writes && self.running.is_some() { Role::Primary } else { settings.role.clone() };
-        self.configure(Settings { role, ..settings }).await?;
+        let settings = self.settings(&next)?;
+        let (file, instance) = (self.file.clone(), self.instance.clone());
+        let own = (next != self.own).then(|| next.clone());
+        let (saved, applied) = aside(move || {
+            if let Some(Err(error)) = own.map(|own| file.save(&own)) {
+                return (Err(error), Ok(()));
+            }
+            (Ok(()), instance.configure(&settings).map(drop))
+        })
+        .await;
+        saved.map_err(|cause| self.unsaved(cause))?;
+        self.own = next;
+        applied?;
         if let Some(running) = &self.running {
             running.reload();
         }
@@ -257,18 +264,34 @@ impl Local {
         Ok(())
     }
 
+    fn unsaved(&self, cause: std::io::Error) -> KeeperError {
+        KeeperError::File { what: "written", path: self.file.path().to_path_buf(), cause }
+    }
+
+    /// What `own` stands for.
+    fn settings(&self, own: &Own) -> Result<Settings, KeeperError> {
+        // One that has left the plan feeds nobody: there is no way to it.
+        let upstream = own.upstream().filter(|upstream| self.options.places.contains_key(&upstream.node));
+        let upstream = upstream.map(|upstream| self.source(upstream)).transpose()?;
+        let writes = self.last.as_ref().is_some_and(|seen| !seen.in_recovery);
+        let role = match writes && self.running.is_some() {
+            true => Role::Primary,
+            false => Role::Standby { upstream },
+        };
+        Ok(Settings { role, acks: self.acks(own.quorum.as_ref())?, open: own.open })
+    }
+
     /// A quorum is given to the server: not in force before it is confirmed. What may be in force until then is kept on
     /// the disk, because the next keeper has to know it too.
     pub async fn give(&mut self, quorum: Quorum) -> Result<(), KeeperError> {
         (self.in_force, self.in_force_from) = (false, None);
         let by_lease = self.options.database.mode == Mode::Lease;
-        self.save(|own| {
+        self.save_and_apply(|own| {
             own.leased = quorum.need == 0 && (by_lease || own.leased);
             let before = own.quorum.replace(quorum);
             own.replaced.extend(before.map(|before| before.need));
         })
-        .await?;
-        self.apply().await
+        .await
     }
 
     /// Makes sure that every process goes by the quorum in the settings; walsenders that may not are ended.
@@ -588,8 +611,7 @@ impl Local {
         tracing::warn!(%node, awaits = %seen.awaits, "somebody else changed whom commits wait for; mending it");
         (self.in_force, self.in_force_from, self.awaits_others) = (false, None, None);
         // Whether commits wait at all is confirmed in another way.
-        self.save(|own| own.replaced.extend([0])).await?;
-        self.apply().await
+        self.save_and_apply(|own| own.replaced.extend([0])).await
     }
 
     fn watch_slots(&mut self, seen: &Observation) {
