@@ -24,7 +24,7 @@ databases:
 ";
 
 /// Whether etcd is here; otherwise says so, and fails where everything is required.
-fn etcd(test: &str) -> bool {
+pub fn etcd(test: &str) -> bool {
     let there = Path::new("/usr/bin/etcd").exists();
     if !there {
         eprintln!("SKIPPED {test}: Debian's `etcd-server` is not here");
@@ -48,10 +48,10 @@ fn certify(dir: &Path) {
 }
 
 /// Ended with the test, whatever it does: in order, as an agent ends what it has started.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Running {
-    fn ask(&self, signal: Signal) {
+    pub fn ask(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.0), signal);
     }
 }

@@ -10,6 +10,7 @@ mod changes;
 mod database;
 mod drills;
 mod etcd;
+mod hosts;
 mod lasting;
 mod red;
 mod site;

@@ -6,7 +6,7 @@
 //! growing wait; one that is drained ends after the fronts have let go of it.
 //!
 //! What is decided is in [`decide`], pure; what is done is in `drive`. [`local`] has the zones of one machine:
-//! addresses, namespaces, cgroups, and the faults of drills.
+//! addresses, namespaces, cgroups, and the faults of drills; [`HostCut`] is the one that strikes a host.
 //!
 //! Deliberately absent: which units a zone has (the `zone` part), the store, images, and limits without cgroups.
 //!
@@ -16,6 +16,7 @@
 pub mod decide;
 mod drive;
 mod error;
+mod host;
 mod launch;
 pub mod local;
 mod log;
@@ -32,6 +33,7 @@ use model::UnitName;
 
 pub use drive::{Engine, EngineOptions};
 pub use error::{Class, EngineError};
+pub use host::HostCut;
 pub use launch::Shim;
 pub use port::{PORT_COUNT, PORT_FIRST};
 pub use process::{MARKER, ProcessId};

@@ -206,7 +206,7 @@ pub struct LogsArgs {
     pub lines: usize,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// One replica
     Process,

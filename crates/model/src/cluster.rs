@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Plan, PlanNumber, Service, ServiceCounters, ServiceName, UnitName, ZoneName};
+use crate::{FaultKind, Plan, PlanNumber, Service, ServiceCounters, ServiceName, UnitName, ZoneName};
 
 /// The store's keys. A prefix ends with `/`.
 pub mod keys {
@@ -37,6 +37,10 @@ pub mod keys {
     pub const DATABASES: &str = "databases/";
     /// + database: a number that its ports follow from; written once, by `up` on one machine, before the database's plan.
     pub const PORTS: &str = "ports/";
+    /// + zone: [`crate::FaultOrder`]; written by a drill over hosts, under its lease.
+    pub const FAULTS: &str = "faults/";
+    /// + zone: [`crate::FaultReport`]; written by the zone's agent.
+    pub const FAULT_REPORTS: &str = "fault-reports/";
 }
 
 /// Where the application stands between two plans.
@@ -195,6 +199,44 @@ pub struct DataFrontRecord {
     pub listen: Vec<SocketAddr>,
     /// Addresses it should listen on and cannot, with the reason.
     pub refused: Vec<(SocketAddr, String)>,
+}
+
+/// A drill asks the agent of a zone to break a node of a database. The fault is undone after its time, or sooner when the
+/// order is gone: it is under a lease of the drill, so a drill that dies leaves nothing broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultOrder {
+    /// Another for each order.
+    pub number: u64,
+    /// The node.
+    pub unit: UnitName,
+    /// [`FaultKind::Cut`] takes the zone's host off from the other zones and the store.
+    pub kind: FaultKind,
+    /// Broken for so long, in milliseconds.
+    pub held_ms: u64,
+}
+
+/// What became of a [`FaultOrder`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// The order's.
+    pub number: u64,
+    /// How far it is. [`FaultState::Broken`] of a cut is written right before it, since nothing can be after.
+    pub state: FaultState,
+}
+
+/// See [`FaultReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum FaultState {
+    /// It was not broken.
+    Refused {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// It is broken.
+    Broken,
+    /// Nothing is broken any more.
+    Mended,
 }
 
 /// The address of a zone on this machine or network.

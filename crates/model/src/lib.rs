@@ -29,8 +29,8 @@ pub use app::{
     Resources, Run, Scale, Scope, Seen, Service, Users,
 };
 pub use cluster::{
-    AgentRecord, DataFrontRecord, FrontRecord, LeaderRecord, Phase, Rollout, RolloutPhase, UnitRecord,
-    UnitState, Want, ZoneAddress, keys,
+    AgentRecord, DataFrontRecord, FaultOrder, FaultReport, FaultState, FrontRecord, LeaderRecord, Phase,
+    Rollout, RolloutPhase, UnitRecord, UnitState, Want, ZoneAddress, keys,
 };
 pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};

@@ -13,7 +13,7 @@
 //! | bank | `drill_bank` | every read of all accounts has the same sum |
 //! | sessions | `drill_session` | read your writes and monotonic reads, whichever replica answers |
 //!
-//! Deliberately absent: the faults; TLS; real-time order between sessions (a database that is serializable need not be
+//! Deliberately absent: the faults; real-time order between sessions (a database that is serializable need not be
 //! strict, and replicas never are); prepared statements (the simple protocol passes through every pooler, so what is
 //! found is the database's and not the pooler's).
 //!
@@ -39,6 +39,7 @@ mod error;
 mod journal;
 mod orders;
 mod session;
+mod tls;
 mod workload;
 
 pub use clients::Glance;
@@ -57,4 +58,5 @@ pub use error::{Class, WorkloadError};
 pub use journal::rebuild;
 pub use orders::read_orders;
 pub use session::Target;
+pub use tls::Trust;
 pub use workload::{Handle, Load, Options, Workload, read_final};

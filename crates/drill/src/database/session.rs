@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::DbError;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, SimpleQueryMessage};
 
 use super::decide_history::Outcome;
 use super::decide_outcome::{Saw, Stage, Warned, conclude};
+use super::tls::{Secured, Trust, Way};
 
 /// How long a connection may take until the server is ready for the first statement.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ pub struct Target {
     pub password: Option<String>,
     /// The database.
     pub database: String,
+    /// Connections are secured, and these servers believed; `None`: they are not secured.
+    pub trust: Option<Trust>,
 }
 
 impl fmt::Debug for Target {
@@ -46,6 +48,7 @@ impl fmt::Debug for Target {
             .field("user", &self.user)
             .field("password", &password)
             .field("database", &self.database)
+            .field("secured", &self.trust.is_some())
             .finish()
     }
 }
@@ -195,11 +198,11 @@ impl Session {
             .user(&target.user)
             .dbname(&target.database)
             .application_name("drill")
-            .ssl_mode(SslMode::Disable);
+            .ssl_mode(if target.trust.is_some() { SslMode::Require } else { SslMode::Disable });
         if let Some(password) = &target.password {
             config.password(password);
         }
-        let opened = config.connect_raw(stream, NoTls).await;
+        let opened = config.connect_raw(stream, Way(target.trust.clone())).await;
         let (client, connection) = opened.map_err(|error| error.code().map(|code| code.code().to_owned()))?;
         Ok(Session { client, connection: Some(connection) })
     }
@@ -237,7 +240,7 @@ impl Session {
     }
 }
 
-type Wire = Connection<TcpStream, NoTlsStream>;
+type Wire = Connection<TcpStream, Secured>;
 
 /// Moves bytes both ways until there is nothing to move.
 fn drive(connection: &mut Option<Wire>, context: &mut Context<'_>, warned: &mut Warned) {

@@ -232,6 +232,7 @@ pub fn target(addresses: &[SocketAddr]) -> Target {
         user: "drill".into(),
         password: None,
         database: "postgres".into(),
+        trust: None,
     }
 }
 

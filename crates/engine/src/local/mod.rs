@@ -22,6 +22,7 @@ pub use crate::process::ProcessId;
 pub use cgroup::{Cgroups, Through, UnitCgroup, ZoneCgroup};
 pub use fault::{heal_all, signal_tree};
 pub use mark::{DownMark, clear_down, down, mark_down};
+pub(crate) use net::run;
 pub use net::{NETWORK, Way, Wiring, enter};
 
 use crate::{EngineError, record};

@@ -19,6 +19,7 @@ use crate::exit::hinted;
 use crate::say;
 use crate::wire::console;
 use crate::wire::fault::{LocalFault, Victim};
+use crate::wire::hosts::{self, Hosts};
 use crate::wire::kept;
 use crate::wire::mirror::{self, Mirror};
 use crate::wire::site::Site;
@@ -31,7 +32,15 @@ const PICTURE_LIMIT: Duration = Duration::from_secs(5);
 /// Runs one drill and exits with what it found: 0, 4 (an objective was missed) or 5 (stopped by its limit).
 pub fn run(args: &DrillArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let (_, store) = site.connect()?;
+        let over_hosts = Hosts::read(site)?.is_some();
+        if over_hosts && args.fault != Target::Primary {
+            let text = "over hosts only the primary of a database can be drilled in this version";
+            return Err(hinted(
+                text,
+                "`evenkeel drill primary`; of zones, fronts and replicas on one machine: `evenkeel up` there",
+            ));
+        }
+        let store = hosts::connect(site)?;
         let tasks = Tasks::new();
         let outcome = measure(args, site, json, &store, &tasks).await;
         tasks.shutdown(Limits::default()).await;
@@ -56,7 +65,8 @@ async fn measure(
     let fault = Fault { target: target(args.fault), kind: kind(args.kind) };
     if fault.target == FaultTarget::Primary {
         let stop = ask_to_stop(tasks)?;
-        let scene = drill_primary::Scene { args, site, fault, picture: &picture, status, stop };
+        let scene =
+            drill_primary::Scene { args, site, fault, picture: &picture, store: store.clone(), status, stop };
         let verdict = drill_primary::run(scene, |progress| tell(&progress)).await?;
         return finish(store, json, &verdict, || drill::render_database(&verdict, colour())).await;
     }

@@ -5,18 +5,22 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use drill::Progress;
-use drill::database::{DatabaseDrill, Load, Options, Target, run_database};
+use drill::database::{DatabaseDrill, Load, Options, Target, Trust, run_database};
 use engine::local::LocalZones;
+use identity::Authority;
 use model::{DatabaseName, Fault, Plan, Status, Verdict};
+use store::Store;
 use tokio::sync::watch;
 use world::Stop;
 
 use crate::cli::DrillArgs;
 use crate::exit::hinted;
+use crate::wire::hosts::Hosts;
 use crate::wire::mirror::Mirror;
 use crate::wire::primary::PrimaryFault;
+use crate::wire::remote::RemoteFault;
 use crate::wire::site::Site;
-use crate::wire::{database, identity};
+use crate::wire::{database, identity as secrets};
 
 /// Load before the fault, in milliseconds.
 const CALM_MS: u64 = 3_000;
@@ -32,6 +36,7 @@ pub struct Scene<'a> {
     pub site: &'a Site,
     pub fault: Fault,
     pub picture: &'a Mirror,
+    pub store: Store,
     pub status: watch::Receiver<Arc<Status>>,
     pub stop: Stop,
 }
@@ -44,9 +49,21 @@ fn target(picture: &Mirror, plan: &Plan, name: &DatabaseName, site: &Site) -> an
     Ok(Target {
         addresses: addresses.collect(),
         user: plan.app.to_string(),
-        password: Some(identity::application_password(&site.identity_dir(), name)?),
+        password: Some(secrets::application_password(&site.identity_dir(), name)?),
         database: plan.app.to_string(),
+        trust: trust(site)?,
     })
+}
+
+/// Over hosts connections are secured; on one machine they leave it never.
+fn trust(site: &Site) -> anyhow::Result<Option<Trust>> {
+    if Hosts::read(site)?.is_none() {
+        return Ok(None);
+    }
+    let dir = site.identity_dir();
+    let authority = Authority::open(&dir).context("cannot read this run's authority")?;
+    let trust = Trust::new(authority.ca_pem().as_bytes()).map_err(anyhow::Error::msg);
+    trust.with_context(|| format!("cannot go by the authority in `{}`", dir.display())).map(Some)
 }
 
 /// The database that keeps the application's orders and the way to it, if one of its services is given its address.
@@ -69,7 +86,7 @@ pub fn orders(picture: &Mirror, site: &Site) -> anyhow::Result<Option<(DatabaseN
 /// # Errors
 /// When there is no such database, or no verdict.
 pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> anyhow::Result<Verdict> {
-    let Scene { args, site, fault, picture, status, stop } = scene;
+    let Scene { args, site, fault, picture, store, status, stop } = scene;
     let plan = database::plan(picture).context("nothing is planned")?;
     let names: Vec<&DatabaseName> = plan.databases.iter().map(|planned| &planned.database.name).collect();
     let wanted = |name: &&DatabaseName| args.target.as_ref().is_none_or(|text| text == name.as_str());
@@ -84,8 +101,6 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
     };
     let planned = plan.databases.iter().find(|planned| planned.database.name == name);
     let rpo_ms = planned.and_then(|planned| planned.mode.rpo_ms()).unwrap_or(0);
-    let zones =
-        LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
     let target = target(picture, plan, &name, site)?;
     let rate = f64::from(args.rate);
     let workload = Options {
@@ -109,7 +124,13 @@ pub async fn run(scene: Scene<'_>, progress: impl FnMut(Progress) + Send) -> any
         status: Some((name.clone(), status.clone())),
         stop,
     };
-    let fault = PrimaryFault::new(fault, name, zones, status);
-    let (verdict, _) = run_database(drill, fault, progress).await?;
+    let (verdict, _) = if Hosts::read(site)?.is_some() {
+        let fault = RemoteFault::new(fault, name, store, status, args.duration * 1_000);
+        run_database(drill, fault, progress).await?
+    } else {
+        let zones =
+            LocalZones::load(site.root()).context("drills break emulated zones, and there are none here")?;
+        run_database(drill, PrimaryFault::new(fault, name, zones, status), progress).await?
+    };
     Ok(verdict)
 }

@@ -24,7 +24,7 @@ use super::keepers::{self, Board};
 use super::mirror::{self, Mirror};
 use super::publish::{self, Link};
 use super::site::Site;
-use super::{console, data, database, fronts, identity, member, release, report, snapshot};
+use super::{breaks, console, data, database, fronts, identity, member, release, report, snapshot};
 
 /// Units that use a database wait this long after the agent's start for another zone's address, so that their second
 /// way to the database is in their environment. A zone that is away longer is done without.
@@ -106,6 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     start_data(&agent, &tasks, data_socket)?;
     start_keepers(&agent, &keeper_tasks, board_out);
     start_console(&agent, &tasks, console_listener, console_token.trim().to_owned());
+    start_breaks(&agent, &tasks);
     tasks.spawn("units", carry_out(agent.clone()));
     tasks.spawn("states", write_states(agent.clone(), told));
     tracing::info!(zone = %agent.options.zone, pid = std::process::id(), "agent started");
@@ -244,6 +245,22 @@ fn start_console(agent: &Agent, tasks: &Tasks, listener: tokio::net::TcpListener
     tasks.spawn("console", async move {
         ::console::serve(listener, status, token, stop).await;
     });
+}
+
+/// On one machine the drill itself breaks things.
+fn start_breaks(agent: &Agent, tasks: &Tasks) {
+    if agent.options.local.is_some() {
+        return;
+    }
+    let scene = breaks::Scene {
+        zone: agent.options.zone.clone(),
+        address: agent.options.address,
+        members: agent.options.store.members(),
+        store: agent.store.clone(),
+        board: agent.board.clone(),
+        mirror: agent.mirror.clone(),
+    };
+    tasks.spawn("breaks", breaks::serve(scene, tasks.stop()));
 }
 
 impl Agent {

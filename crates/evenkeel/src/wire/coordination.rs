@@ -1,7 +1,7 @@
 //! Which store an agent works with: the embedded one of a run on one machine, or an etcd of many hosts.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -46,6 +46,18 @@ pub enum Access {
 }
 
 impl StoreAddress {
+    /// The addresses of its members, as far as their names lead to one.
+    pub fn members(&self) -> Vec<IpAddr> {
+        match self {
+            StoreAddress::Embedded(address) => vec![address.ip()],
+            StoreAddress::Etcd(options) => {
+                let named = options.endpoints.iter().map(|member| (member.host(), member.port()));
+                let found = named.filter_map(|named| named.to_socket_addrs().ok());
+                found.flatten().map(|address| address.ip()).collect()
+            }
+        }
+    }
+
     /// Reads the secret in `token`, which the embedded store always asks for and etcd only with a login, and for an
     /// `etcds://` the folder `tls`.
     ///

@@ -1,6 +1,7 @@
 //! Where the parts meet: one file a part. Nothing here decides; it carries `model` types from one part to the next.
 
 pub mod agent;
+pub mod breaks;
 pub mod console;
 pub mod coordination;
 pub mod data;
@@ -27,6 +28,7 @@ pub mod prices;
 pub mod primary;
 pub mod publish;
 pub mod release;
+pub mod remote;
 pub mod report;
 pub mod rollout;
 pub mod site;

@@ -20,10 +20,18 @@ pub struct PrimaryFault {
 }
 
 /// A primary as the picture has it.
-struct Primary {
-    unit: UnitName,
-    zone: ZoneName,
+pub struct Primary {
+    pub unit: UnitName,
+    pub zone: ZoneName,
     process: Option<ProcessId>,
+}
+
+/// The primary of `database` now.
+pub fn primary_of(status: &Status, database: &DatabaseName) -> Option<Primary> {
+    let database = status.databases.iter().find(|known| known.name == *database)?;
+    let name = database.primary.clone()?;
+    let unit = status.units.iter().find(|unit| unit.name == name)?;
+    Some(Primary { unit: name, zone: unit.zone.clone(), process: unit.pid.and_then(ProcessId::of) })
 }
 
 impl PrimaryFault {
@@ -37,11 +45,7 @@ impl PrimaryFault {
     }
 
     fn primary(&self) -> Option<Primary> {
-        let status = self.status.borrow();
-        let database = status.databases.iter().find(|database| database.name == self.database)?;
-        let name = database.primary.clone()?;
-        let unit = status.units.iter().find(|unit| unit.name == name)?;
-        Some(Primary { unit: name, zone: unit.zone.clone(), process: unit.pid.and_then(ProcessId::of) })
+        primary_of(&self.status.borrow(), &self.database)
     }
 
     fn mend(&self) -> Result<(), BreakError> {

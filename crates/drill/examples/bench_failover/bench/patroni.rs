@@ -262,6 +262,7 @@ fn target(address: SocketAddr) -> Target {
         user: NAME.to_owned(),
         password: Some(PASSWORD.to_owned()),
         database: NAME.to_owned(),
+        trust: None,
     }
 }
 

@@ -336,7 +336,8 @@ impl Hosts {
 
     fn way(&self, addresses: Vec<SocketAddr>) -> Target {
         let name = "shop".to_owned();
-        Target { addresses, user: name.clone(), password: Some(self.password.clone()), database: name }
+        let password = Some(self.password.clone());
+        Target { addresses, user: name.clone(), password, database: name, trust: None }
     }
 
     /// The host of etcd's leader.

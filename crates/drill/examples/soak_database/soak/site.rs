@@ -500,6 +500,7 @@ fn target(addresses: Vec<SocketAddr>) -> Target {
         user: NAME.to_owned(),
         password: Some(PASSWORD.to_owned()),
         database: NAME.to_owned(),
+        trust: None,
     }
 }
 

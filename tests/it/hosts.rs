@@ -1,0 +1,142 @@
+//! A drill over hosts: each a network namespace with an agent of its own, and the drill outside of all.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use engine::local::{LocalOptions, LocalZones};
+use model::ZoneName;
+use rustix::process::Signal;
+
+use crate::database::{postgres, whole};
+use crate::etcd::{Running, etcd};
+use crate::site::{Site, last_json, program};
+
+const HOSTS: [&str; 3] = ["a", "b", "c"];
+const FILE: &str = "name: shop
+placement: { zones: 3 }
+services:
+  idle: { command: [sleep, infinity] }
+databases:
+  db: { engine: postgres:15, standbys: 2 }
+";
+
+/// Whether hosts can be made of namespaces; otherwise says so, and fails where everything is required.
+fn root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED {test}: only root makes network namespaces");
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "{test} needs root");
+    }
+    root
+}
+
+/// Networks that end with the test.
+struct Hosts(LocalZones);
+
+impl Hosts {
+    fn make(folder: &Path) -> Hosts {
+        let zones = HOSTS.map(|name| ZoneName::new(name).unwrap());
+        // Another network than those of other tests, which may run on this machine now.
+        let options =
+            LocalOptions { network: [10, 91], ..LocalOptions::new(folder.join("net"), zones.to_vec(), true) };
+        Hosts(LocalZones::create(&options).unwrap())
+    }
+
+    /// `command` as a program of a host; `None`: of the store's.
+    fn within(&self, host: Option<&str>, command: &Command) -> Command {
+        let zone = host.map(|host| ZoneName::new(host).unwrap());
+        let mut words = self.0.prefix(zone.as_ref()).unwrap().into_iter();
+        let mut whole = Command::new(words.next().unwrap());
+        whole.args(words).arg(command.get_program()).args(command.get_args());
+        whole.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+        whole
+    }
+
+    /// Tables of a cut that are in force in a host.
+    fn cuts(&self, host: &str) -> String {
+        let mut list = Command::new("nft");
+        list.args(["list", "tables"]);
+        let output = self.within(Some(host), &list).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.0.remove().unwrap();
+    }
+}
+
+fn started(mut command: Command, log: &Path) -> Running {
+    let log = fs::File::create(log).unwrap();
+    Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+}
+
+fn start_etcd(hosts: &Hosts, folder: &Path) -> (Running, String) {
+    let (client, peer) =
+        (format!("{}:2379", hosts.0.store_address()), format!("{}:2380", hosts.0.store_address()));
+    let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
+    let mut command = Command::new("etcd");
+    command.args(["--name", "one", "--log-outputs", "stderr", "--pre-vote"]);
+    command.args(["--heartbeat-interval", "50", "--election-timeout", "500"]);
+    command.arg("--data-dir").arg(folder.join("etcd"));
+    command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
+    command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
+    command.args(["--initial-cluster", &format!("one={peer_url}")]);
+    let running = started(hosts.within(None, &command), &folder.join("etcd.log"));
+    (running, format!("etcd://{client}/shop"))
+}
+
+#[test]
+fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
+    const TEST: &str = "a drill over hosts";
+    if !root(TEST) || !postgres(TEST) || !etcd(TEST) {
+        return;
+    }
+    let _ = program("shop");
+    let site = Site::new("hosts", FILE);
+    let folder = site.file().parent().unwrap().to_owned();
+    // PostgreSQL's user passes through to its data.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
+    let hosts = Hosts::make(&folder);
+    let (_etcd, store) = start_etcd(&hosts, &folder);
+    let ready = Instant::now();
+    while !site.run(&["up", "--store", &store]).status.success() {
+        assert!(ready.elapsed() < Duration::from_secs(30), "etcd does not come up");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let agents = HOSTS.map(|host| {
+        let dir = folder.join(format!("host-{host}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).unwrap();
+        let mut command = site.command(&["agent", "--zone", host, "--store", &store]);
+        command.arg("--databases").arg(dir.join("databases")).arg("--dir").arg(dir.join("zone"));
+        started(hosts.within(Some(host), &command), &folder.join(format!("{host}.log")))
+    });
+    site.until("a whole database", Duration::from_secs(90), whole);
+
+    let refused = site.run(&["drill", "zone", "b"]);
+    let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.contains("only the primary of a database can be drilled"), "{refused}");
+
+    for how in ["kill", "freeze", "cut"] {
+        let words = ["--json", "drill", "primary", "--fault", how, "--duration", "6", "--rate", "60"];
+        let before = site.status()["databases"][0]["primary"].clone();
+        let verdict = last_json(&site.expect(0, &words));
+        assert_eq!((&verdict["fault"], &verdict["target"]), (&format!("primary/{how}").into(), &before));
+        assert_eq!((&verdict["lost_writes"], &verdict["stale_reads"]), (&0.into(), &0.into()), "{verdict:#}");
+        assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+        // Less would be a fault that was none.
+        assert!(verdict["rto_ms"].as_f64().is_some_and(|rto| rto > 100.0), "{verdict:#}");
+        let moved = site.until("a whole database again", Duration::from_secs(90), whole);
+        assert_ne!(moved["databases"][0]["primary"], before, "{how}: nothing was broken");
+    }
+    for host in HOSTS {
+        assert!(!hosts.cuts(host).contains("evenkeel"), "host {host} is still cut off");
+    }
+    agents.iter().for_each(|agent| agent.ask(Signal::TERM));
+    drop(agents);
+}
