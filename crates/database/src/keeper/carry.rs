@@ -165,7 +165,9 @@ impl Local {
         })
         .await?;
         let slots = self.instance.data().join("pg_replslot");
+        let instance = self.instance.clone();
         let emptied = aside(move || {
+            let _lock = instance;
             let unreadable = |cause| InstanceError::File { what: "empty", path: slots.clone(), cause };
             for slot in fs::read_dir(&slots).map_err(unreadable)?.filter_map(Result::ok) {
                 fs::remove_dir_all(slot.path()).map_err(unreadable)?;

@@ -13,7 +13,7 @@ use super::local::Local;
 use super::shared::{self, Keys};
 use super::watchdog::{Watchdog, boot_time, watchdogs};
 use crate::decide_lease::{Relief, relief};
-use crate::{Action, Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
+use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
 
 /// An answer that comes later than this is of no use.
 const ANSWER: Duration = Duration::from_millis(LEASE_FENCE_MS);
@@ -80,19 +80,14 @@ impl Tenancy {
         Tenure::default()
     }
 
-    /// Lets the watchdogs of an earlier keeper go once nobody takes over by a lease; `Some`: what must be done before.
-    pub fn relieve(&mut self, view: &View) -> Option<Action> {
-        if self.inherited.is_empty() {
-            return None;
-        }
-        match relief(view) {
-            Relief::Stays => None,
-            Relief::After(action) => Some(action),
-            Relief::Goes => {
-                self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
-                None
-            }
-        }
+    /// Whether the watchdogs of an earlier keeper may go, as they may once nobody takes over by a lease.
+    pub fn relieve(&self, view: &View) -> Relief {
+        if self.inherited.is_empty() { Relief::Stays } else { relief(view) }
+    }
+
+    /// Lets them go.
+    pub fn let_go(&mut self) {
+        self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
     }
 
     /// Writes the lease, if the record is still at `record`. It counts from before it was sent, and when the watchdog of

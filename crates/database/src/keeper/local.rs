@@ -172,8 +172,15 @@ impl Local {
         let mut next = self.own.clone();
         change(&mut next);
         if next != self.own {
-            let (file, own) = (self.file.clone(), next.clone());
-            aside(move || file.save(&own)).await.map_err(|cause| self.unsaved(cause))?;
+            let (file, own, instance) = (self.file.clone(), next.clone(), self.instance.clone());
+            // With the folder's lock: should this keeper be let go meanwhile, the next one does not read what is about to
+            // change, nor is what it writes overwritten.
+            let saved = aside(move || {
+                let saved = file.save(&own);
+                drop(instance);
+                saved
+            });
+            saved.await.map_err(|cause| self.unsaved(cause))?;
             self.own = next;
         }
         Ok(())

@@ -23,6 +23,7 @@ use super::status::KeeperStatus;
 use super::vigil::Vigil;
 use super::warn::Warnings;
 use super::witness;
+use crate::decide_lease::Relief;
 use crate::instance::{Running, Settings, StopHow};
 use crate::peers::{self, PeerAddress, Peers, PeersOptions};
 use crate::{Action, Alone, Judgement, SUSPECT_MS, Server, View, choose};
@@ -368,7 +369,7 @@ impl Keeper {
         // Before the first picture of the store nothing is known, not even that there is no record.
         let known = shared.revision > 0 && shared.unread.is_none();
         self.prepare_for_handover(&view)?;
-        let relief = self.tenancy.relieve(&view).map(|action| ("relieve", action));
+        let relief = self.relieve(&view).await?.map(|action| ("relieve", action));
         let chosen = known.then(|| relief.or_else(|| choose(&view, &judgement))).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
@@ -393,6 +394,20 @@ impl Keeper {
         }
         self.in_vain = Some(action.clone());
         self.act(action).await
+    }
+
+    /// Lets the watchdogs of lease mode go; `Some`: what must be done before. The file first, or the next keeper would end a server
+    /// that nobody need watch.
+    async fn relieve(&mut self, view: &View) -> Result<Option<Action>, KeeperError> {
+        match self.tenancy.relieve(view) {
+            Relief::Stays => Ok(None),
+            Relief::After(action) => Ok(Some(action)),
+            Relief::Goes => {
+                self.save(|own| own.leased = false).await?;
+                self.tenancy.let_go();
+                Ok(None)
+            }
+        }
     }
 
     /// Says to the others whether it takes the primary for dead; whether its own disk hangs. Whoever cannot write would stand

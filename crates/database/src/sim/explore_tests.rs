@@ -123,7 +123,7 @@ const ONE: Budget = Budget { writes: 1, terms: 1, ..Budget::NOTHING };
 
 #[test]
 fn two_explorations_see_the_same_worlds() {
-    compare(2, Budget { writes: 2, kills: 1, delays: 1, misses: 1, ..ONE });
+    compare(2, Budget { writes: 2, kills: 1, misses: 1, ..ONE });
     compare(2, Budget { wants: 1, delays: 1, ..ONE });
     compare(2, Budget { kills: 1, flights: 1, ..ONE });
     compare(3, Budget { writes: 0, ..ONE });
@@ -132,6 +132,7 @@ fn two_explorations_see_the_same_worlds() {
 #[test]
 #[ignore = "minutes"]
 fn two_explorations_see_the_same_larger_worlds() {
+    compare(2, Budget { writes: 2, kills: 1, delays: 1, misses: 1, ..ONE });
     compare(3, ONE);
     compare(3, Budget { writes: 0, kills: 1, ..ONE });
     compare(3, Budget { writes: 0, delays: 1, ..ONE });

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use database::keeper::{Note, ServerState};
-use model::NodeId;
+use model::{NodeId, ReignPhase};
 use rustix::process::Signal;
 
 use super::failover::{count, is, write};
@@ -58,7 +58,7 @@ async fn quick_switches_do_not_pile_up_log() {
 #[tokio::test]
 async fn a_keeper_that_waits_for_its_disk_holds_up_nobody_else() {
     const HANGS: Duration = Duration::from_secs(5);
-    let Some(site) = Site::three("a keeper that waits for its disk").await else { return };
+    let Some(mut site) = Site::three("a keeper that waits for its disk").await else { return };
     write(&site, 0, 5).await;
     let (primary, heir) = (site.primary().unwrap().0, standbys(&site)[0]);
     let pipe = site.folder(primary).join("keeper.new");
@@ -82,7 +82,20 @@ async fn a_keeper_that_waits_for_its_disk_holds_up_nobody_else() {
     println!("MEASURED the thread of a keeper whose disk hangs stood still for {longest:?} at most");
     assert!(longest < HANGS / 2, "{longest:?}");
     assert_eq!(site.primary().unwrap().0, primary, "it did not wait");
+    // One that is let go meanwhile: what it was about to write is not read before, nor written over.
+    site.crash_keeper(primary);
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let refused = site.try_start(primary).unwrap_err().to_string();
+        assert!(refused.contains("another keeper"), "{refused}");
+    }
     tokio::task::spawn_blocking(|| reads.join().unwrap()).await.unwrap();
+    site.start(primary);
+    let wanted = |site: &Site| match site.primary().map(|(_, record)| record.phase) {
+        Some(ReignPhase::Serving { handover, .. }) => handover.is_some(),
+        _ => true,
+    };
+    site.until("the switch is over, whatever came of it", |site| !wanted(site)).await;
     site.calm().await;
     is(count(&site).await, 5);
     site.end().await;
@@ -174,6 +187,11 @@ async fn a_standby_that_can_never_be_whole_is_copied_anew() {
     let empty = |site: &Site| site.status(lacking).server == ServerState::Making;
     site.until("its data counts as nothing", empty).await;
     site.start(primary);
+    let wanted = |site: &Site| match site.primary().map(|(_, record)| record.phase) {
+        Some(ReignPhase::Serving { handover, .. }) => handover.is_some(),
+        _ => true,
+    };
+    site.until("the switch is over, whatever came of it", |site| !wanted(site)).await;
     site.calm().await;
     site.end().await;
 }

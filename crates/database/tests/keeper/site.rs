@@ -184,6 +184,16 @@ impl Site {
 
     /// Starts a keeper, on what its node has.
     pub fn start(&mut self, node: NodeId) {
+        let started = Instant::now();
+        // The one before holds the folder until its tasks have ended.
+        while let Err(error) = self.try_start(node) {
+            assert!(started.elapsed() < Duration::from_secs(5), "{error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The same, at once.
+    pub fn try_start(&mut self, node: NodeId) -> Result<(), keeper::KeeperError> {
         let secret = |text: &str| Secret::new(text.to_owned()).unwrap();
         let options = KeeperOptions {
             database: self.planned.clone(),
@@ -203,16 +213,9 @@ impl Site {
             watchdog: env!("CARGO_BIN_EXE_database-watchdog").into(),
         };
         let _inside = self.threads.get(&node).map(|(thread, _)| thread.enter());
-        let started = Instant::now();
-        let keeper = loop {
-            match keeper::start(options.clone(), self.store.clone(), Clock::real()) {
-                Ok(keeper) => break keeper,
-                // The one before holds the folder until its tasks have ended.
-                Err(error) => assert!(started.elapsed() < Duration::from_secs(5), "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let keeper = keeper::start(options, self.store.clone(), Clock::real())?;
         self.keepers.insert(node, keeper);
+        Ok(())
     }
 
     /// The keeper does nothing any more, as if it had been stopped.
