@@ -1,92 +1,114 @@
 //! Takes a host off from others for a while, for drills over hosts.
 //!
-//! What evenkeel's parts say to each other is dropped, both ways, and nothing else: whoever administrates the host still
-//! reaches it. It is undone by a process of its own, so that a host whose agent dies meanwhile does not stay cut off.
+//! What goes to some addresses and comes from them is dropped, and what clients send to some ports; SSH goes on. The kernel
+//! ends it when its time is over, whatever has become of who asked for it.
 
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 
 use crate::EngineError;
 use crate::local::run;
 
-/// A host that is cut off.
-#[derive(Debug)]
+/// What the tables are called that are left of it: each holds nothing any more when its time is over.
+const TABLE: &str = "evenkeel_drill_";
+
+/// A cut that was not made yet.
+#[derive(Clone, Debug)]
 pub struct HostCut {
     table: String,
+    rules: String,
 }
 
 impl HostCut {
-    /// Drops what comes from `others` and goes to them, and what anybody sends to `ports`; for `held_ms` at the longest.
+    /// Off from `others`, and from whoever sends to `ports`, for `held_ms`.
     ///
     /// # Errors
-    /// [`EngineError::Unable`] when one of `others` is this host itself; [`EngineError::Command`] when the kernel refuses,
-    /// and then nothing is cut.
-    pub fn make(number: u64, others: &[IpAddr], ports: &[u16], held_ms: u64) -> Result<HostCut, EngineError> {
+    /// [`EngineError::Unable`] when one of `others` is this host itself, or there are none; [`EngineError::Command`] when
+    /// the kernel would refuse it.
+    pub fn plan(number: u64, others: &[IpAddr], ports: &[u16], held_ms: u64) -> Result<HostCut, EngineError> {
         if let Some(own) = others.iter().find(|address| address.is_loopback()) {
             return Err(EngineError::Unable {
                 what: format!("{own} is this host itself: there is no link to cut"),
                 hint: "`evenkeel up --isolate` gives zones of one machine a network each".to_owned(),
             });
         }
-        let table = format!("evenkeel_drill_{number}");
-        run("nft", &["-f", "-"], &rules(&table, others, ports))?;
-        let cut = HostCut { table };
-        let seconds = held_ms.div_ceil(1_000);
-        let words = format!("sleep {seconds}; nft delete table inet {}", cut.table);
-        let mut undo = Command::new("setsid");
-        undo.args(["sh", "-c", &words]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        match undo.spawn() {
-            Ok(mut child) => {
-                // Its parent may be gone before it; until then somebody must look at its end.
-                std::thread::spawn(move || child.wait());
-                Ok(cut)
-            }
-            Err(error) => {
-                let says = format!("it cannot be run: {error}");
-                cut.heal()?;
-                Err(EngineError::Command { command: "setsid sh".to_owned(), says })
-            }
+        if others.is_empty() {
+            return Err(EngineError::Unable {
+                what: "no other zone is known".to_owned(),
+                hint: "`evenkeel status` shows which zones have an agent".to_owned(),
+            });
         }
+        let table = format!("{TABLE}{number}");
+        let rules = rules(&table, others, ports, held_ms);
+        run("nft", &["-c", "-f", "-"], &rules)?;
+        Ok(HostCut { table, rules })
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// [`EngineError::Command`] when the kernel refuses, and then nothing is cut.
+    pub fn make(&self) -> Result<(), EngineError> {
+        run("nft", &["-f", "-"], &self.rules).map(drop)
     }
 
     /// Undoes it now. What is undone already is no error.
     ///
     /// # Errors
-    /// [`EngineError::Command`] when the kernel refuses.
+    /// [`EngineError::Command`] when the kernel refuses; it ends by itself then.
     pub fn heal(&self) -> Result<(), EngineError> {
         match run("nft", &["delete", "table", "inet", &self.table], "") {
             Err(EngineError::Command { says, .. }) if says.contains("No such file") => Ok(()),
             other => other.map(drop),
         }
     }
-}
 
-fn rules(table: &str, others: &[IpAddr], ports: &[u16]) -> String {
-    let list = |v4: bool| {
-        let all = others.iter().filter(|address| address.is_ipv4() == v4);
-        all.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    let (mut inward, mut outward) = (String::new(), String::new());
-    for (family, addresses) in [("ip", list(true)), ("ip6", list(false))] {
-        if !addresses.is_empty() {
-            inward.push_str(&format!("    {family} saddr {{ {addresses} }} drop\n"));
-            outward.push_str(&format!("    {family} daddr {{ {addresses} }} drop\n"));
+    /// Undoes what an earlier process of this host has left; none where there is no `nft`.
+    pub fn heal_all() {
+        let Ok(tables) = run("nft", &["list", "tables", "inet"], "") else { return };
+        for name in tables.split_ascii_whitespace().filter(|word| word.starts_with(TABLE)) {
+            let left = HostCut { table: name.to_owned(), rules: String::new() };
+            // It ends by itself.
+            let _ = left.heal();
         }
     }
-    if !ports.is_empty() {
-        let ports = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        inward.push_str(&format!("    tcp dport {{ {ports} }} drop\n"));
-    }
+}
+
+fn rules(table: &str, others: &[IpAddr], ports: &[u16], held_ms: u64) -> String {
+    let set = |name: &str, kind: &str, all: Vec<String>| {
+        let all: Vec<String> = all.iter().map(|one| format!("{one} timeout {held_ms}ms")).collect();
+        let elements = match all.is_empty() {
+            true => String::new(),
+            false => format!(" elements = {{ {} }}", all.join(", ")),
+        };
+        format!("  set {name} {{ type {kind}; flags timeout;{elements} }}\n")
+    };
+    let addresses =
+        |v4| others.iter().filter(|one| one.is_ipv4() == v4).map(ToString::to_string).collect::<Vec<_>>();
+    let sets = [
+        set("four", "ipv4_addr", addresses(true)),
+        set("six", "ipv6_addr", addresses(false)),
+        set("ports", "inet_service", ports.iter().map(ToString::to_string).collect()),
+    ]
+    .concat();
     format!(
         "table inet {table} {{
-  chain inward {{
+{sets}  chain inward {{
     type filter hook input priority -200;
     iif lo accept
-{inward}  }}
+    tcp dport 22 accept
+    tcp sport 22 accept
+    ip saddr @four drop
+    ip6 saddr @six drop
+    tcp dport @ports drop
+  }}
   chain outward {{
     type filter hook output priority -200;
     oif lo accept
-{outward}  }}
+    tcp dport 22 accept
+    tcp sport 22 accept
+    ip daddr @four drop
+    ip6 daddr @six drop
+  }}
 }}\n"
     )
 }
@@ -96,23 +118,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_say_is_dropped_both_ways_and_what_clients_ask_for_too() {
+    fn what_others_say_is_dropped_both_ways_until_its_time_is_over() {
         let others = ["10.0.0.2".parse().unwrap(), "fd00::3".parse().unwrap()];
-        let rules = rules("t", &others, &[6432, 8080]);
-        for line in [
-            "ip saddr { 10.0.0.2 } drop",
-            "ip6 saddr { fd00::3 } drop",
-            "ip daddr { 10.0.0.2 } drop",
-            "ip6 daddr { fd00::3 } drop",
-            "tcp dport { 6432, 8080 } drop",
+        let rules = rules("t", &others, &[6432, 8080], 1_500);
+        for (line, times) in [
+            ("elements = { 10.0.0.2 timeout 1500ms }", 1),
+            ("elements = { fd00::3 timeout 1500ms }", 1),
+            ("elements = { 6432 timeout 1500ms, 8080 timeout 1500ms }", 1),
+            ("addr @four drop", 2),
+            ("addr @six drop", 2),
+            ("tcp dport @ports drop", 1),
+            ("tcp dport 22 accept", 2),
         ] {
-            assert_eq!(rules.matches(line).count(), 1, "{line}: {rules}");
+            assert_eq!(rules.matches(line).count(), times, "{line}: {rules}");
         }
     }
 
     #[test]
-    fn a_host_is_not_cut_off_from_itself() {
-        let refused = HostCut::make(1, &["127.0.0.2".parse().unwrap()], &[], 1_000).unwrap_err();
-        assert!(refused.to_string().starts_with("127.0.0.2 is this host itself"), "{refused}");
+    fn a_host_is_not_cut_off_from_itself_nor_from_nobody() {
+        let refused = |others: &[IpAddr]| HostCut::plan(1, others, &[], 1_000).unwrap_err().to_string();
+        let own = refused(&["127.0.0.2".parse().unwrap()]);
+        assert!(own.starts_with("127.0.0.2 is this host itself"), "{own}");
+        assert!(refused(&[]).starts_with("no other zone is known"));
     }
 }

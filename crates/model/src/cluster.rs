@@ -201,8 +201,8 @@ pub struct DataFrontRecord {
     pub refused: Vec<(SocketAddr, String)>,
 }
 
-/// A drill asks the agent of a zone to break a node of a database. The fault is undone after its time, or sooner when the
-/// order is gone: it is under a lease of the drill, so a drill that dies leaves nothing broken.
+/// A drill asks the agent of a zone to break the primary of a database. The fault is undone after its time, or sooner when
+/// the order is gone and the agent learns of that, as it does not in a cut: the order is under a lease that the drill renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultOrder {
     /// Another for each order.
@@ -220,7 +220,8 @@ pub struct FaultOrder {
 pub struct FaultReport {
     /// The order's.
     pub number: u64,
-    /// How far it is. [`FaultState::Broken`] of a cut is written right before it, since nothing can be after.
+    /// How far it is. [`FaultState::Broken`] of a cut is written right before it, since nothing can be after; when it then
+    /// comes to nothing, [`FaultState::Refused`] follows.
     pub state: FaultState,
 }
 
@@ -236,7 +237,10 @@ pub enum FaultState {
     /// It is broken.
     Broken,
     /// Nothing is broken any more.
-    Mended,
+    Mended {
+        /// So long after it was broken, in milliseconds.
+        after_ms: u64,
+    },
 }
 
 /// The address of a zone on this machine or network.

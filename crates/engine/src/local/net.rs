@@ -1,7 +1,7 @@
 //! Network namespaces as zones: one for each zone, one for the store, and one that holds the switch between them.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -102,7 +102,12 @@ fn conflict(routes: &str, network: [u8; 2], own: &str) -> Option<String> {
 /// Waits until no other run of this machine makes a network; until the file is dropped, none begins.
 fn alone() -> Result<File, EngineError> {
     let open = File::options().create(true).truncate(false).write(true).mode(0o600).open(LOCK);
-    open.and_then(|file| file.lock().map(|()| file)).map_err(EngineError::file("lock", Path::new(LOCK)))
+    open.and_then(|file| file.lock().map(|()| file)).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            no_namespaces(EngineError::Command { command: format!("lock {LOCK}"), says: error.to_string() })
+        }
+        _ => EngineError::file("lock", Path::new(LOCK))(error),
+    })
 }
 
 impl Wiring {

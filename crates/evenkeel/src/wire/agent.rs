@@ -255,7 +255,7 @@ fn start_breaks(agent: &Agent, tasks: &Tasks) {
     let scene = breaks::Scene {
         zone: agent.options.zone.clone(),
         address: agent.options.address,
-        members: agent.options.store.members(),
+        members: agent.options.store.clone(),
         store: agent.store.clone(),
         board: agent.board.clone(),
         mirror: agent.mirror.clone(),

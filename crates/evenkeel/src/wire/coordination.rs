@@ -1,7 +1,7 @@
 //! Which store an agent works with: the embedded one of a run on one machine, or an etcd of many hosts.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -46,16 +46,22 @@ pub enum Access {
 }
 
 impl StoreAddress {
-    /// The addresses of its members, as far as their names lead to one.
-    pub fn members(&self) -> Vec<IpAddr> {
-        match self {
-            StoreAddress::Embedded(address) => vec![address.ip()],
-            StoreAddress::Etcd(options) => {
-                let named = options.endpoints.iter().map(|member| (member.host(), member.port()));
-                let found = named.filter_map(|named| named.to_socket_addrs().ok());
-                found.flatten().map(|address| address.ip()).collect()
-            }
+    /// The addresses of its members.
+    ///
+    /// # Errors
+    /// Which name leads to none.
+    pub async fn resolve(&self) -> Result<Vec<IpAddr>, String> {
+        let options = match self {
+            StoreAddress::Embedded(address) => return Ok(vec![address.ip()]),
+            StoreAddress::Etcd(options) => options,
+        };
+        let mut all = Vec::new();
+        for member in &options.endpoints {
+            let found = tokio::net::lookup_host((member.host(), member.port())).await;
+            let found = found.map_err(|error| format!("no address of `{}`: {error}", member.host()))?;
+            all.extend(found.map(|address| address.ip()));
         }
+        Ok(all)
     }
 
     /// Reads the secret in `token`, which the embedded store always asks for and etcd only with a login, and for an

@@ -4,20 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drill::{Break, BreakError, Injected};
-use model::{DatabaseName, Fault, FaultOrder, FaultReport, FaultState, Status, UnitName, ZoneName, keys};
-use store::{Event, LeaseId, Op, Revision, Store, Txn};
+use model::{
+    DatabaseName, Fault, FaultKind, FaultOrder, FaultReport, FaultState, Status, UnitName, ZoneName, keys,
+};
+use store::{Compare, Event, LeaseId, Op, Revision, Store, Txn};
 use tokio::sync::watch;
-use world::Clock;
+use world::{Clock, Tasks};
 
 use super::breaks::HELD_MAX_MS;
 use super::primary::primary_of;
 
 /// An agent answers at once or not at all.
-const OBEYED_WITHIN: Duration = Duration::from_secs(5);
-/// A host that was cut off finds its store again within this.
-const MENDED_WITHIN: Duration = Duration::from_secs(30);
-/// The order outlives the time that it names by so much, in milliseconds: it is taken back before.
-const ORDER_EXTRA_MS: u64 = 30_000;
+const OBEYED_WITHIN: Duration = Duration::from_secs(6);
+/// A host that was cut off finds its store again within this. Less than the drill waits for its healing.
+const MENDED_WITHIN: Duration = Duration::from_secs(18);
+/// The order is gone so long after its drill, in milliseconds.
+const LEASE_MS: u64 = 5_000;
+/// Between two renewals.
+const RENEW: Duration = Duration::from_millis(1_000);
+/// Mended so much sooner than it was asked for, in milliseconds, it was not broken for as long as the verdict would say.
+const EARLY_MS: u64 = 1_500;
 
 /// One fault of one database over hosts.
 pub struct RemoteFault {
@@ -28,15 +34,28 @@ pub struct RemoteFault {
     /// How long the drill means to keep it broken.
     pub event_ms: u64,
     given: Option<Given>,
+    /// Renews the order.
+    renewing: Tasks,
 }
 
-/// An order that was given.
+/// An order that was given, or may have been.
 struct Given {
     lease: LeaseId,
+    /// The agent's word comes behind this.
     revision: Revision,
     number: u64,
     unit: UnitName,
     zone: ZoneName,
+    at: Instant,
+    /// It was to be broken for so long, in milliseconds, when it was first healed.
+    asked_ms: Option<u64>,
+}
+
+/// What the agent says in the end.
+enum Word {
+    Broken,
+    Refused(String),
+    Mended(u64),
 }
 
 fn failed(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> BreakError {
@@ -51,34 +70,58 @@ impl RemoteFault {
         status: watch::Receiver<Arc<Status>>,
         event_ms: u64,
     ) -> RemoteFault {
-        RemoteFault { fault, database, store, status, event_ms, given: None }
+        RemoteFault { fault, database, store, status, event_ms, given: None, renewing: Tasks::new() }
     }
 
     async fn order(&mut self, unit: UnitName, zone: ZoneName) -> Result<(), BreakError> {
         const GIVEN: &str = "the order was not given";
-        let lease = self.store.grant(self.event_ms + ORDER_EXTRA_MS).await;
-        let lease = lease.map_err(|error| failed(GIVEN, error))?;
+        let reports = format!("{}{zone}", keys::FAULT_REPORTS);
+        let (_, seen) = self.store.range(&reports).await.map_err(|error| failed(GIVEN, error))?;
+        let lease = self.store.grant(LEASE_MS).await.map_err(|error| failed(GIVEN, error))?;
         let number = Clock::real().unix_ms();
         let order = FaultOrder { number, unit: unit.clone(), kind: self.fault.kind, held_ms: self.event_ms };
         let value = serde_json::to_vec(&order).map_err(|error| failed(GIVEN, error))?;
-        let put = Op::Put { key: format!("{}{zone}", keys::FAULTS), value, lease: Some(lease) };
-        // Whether it arrived may not be known: it is taken back by its lease in any case.
-        self.given = Some(Given { lease, revision: 0, number, unit, zone });
-        let reply = self.store.txn(Txn { compare: Vec::new(), then: vec![put] }).await;
-        let reply = reply.map_err(|error| failed(GIVEN, error))?;
-        if let Some(given) = &mut self.given {
-            given.revision = reply.revision;
+        let key = format!("{}{zone}", keys::FAULTS);
+        let compare = vec![Compare::Modified { key: key.clone(), revision: 0 }];
+        let put = Op::Put { key, value, lease: Some(lease) };
+        // Before it is given: how long that takes counts as an outage, rather than too little.
+        let at = Instant::now();
+        // Whether it arrived may not be known.
+        let given = Given { lease, revision: seen + 1, number, unit, zone: zone.clone(), at, asked_ms: None };
+        let reply = match self.store.txn(Txn { compare, then: vec![put] }).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.given = Some(given);
+                return Err(failed(GIVEN, error));
+            }
+        };
+        if !reply.done {
+            let _ = self.store.revoke(lease).await;
+            return Err(BreakError::new(format!("another drill is under way in zone {zone}")));
         }
+        self.given = Some(given);
+        let (store, stop) = (self.store.clone(), self.renewing.stop());
+        self.renewing.spawn("order", async move {
+            while !stop.is_requested() {
+                // An order that ends too early is told of by what the agent says.
+                let _ = store.keep_alive(lease).await;
+                tokio::select! {
+                    biased;
+                    () = stop.requested() => {}
+                    () = tokio::time::sleep(RENEW) => {}
+                }
+            }
+        });
         Ok(())
     }
 
-    /// Waits until the agent says something that `wanted` takes.
-    async fn hear<T>(
+    /// Waits for a word of the agent that `wanted` takes.
+    async fn hear(
         &self,
         given: &Given,
         within: Duration,
-        wanted: impl Fn(FaultState) -> Option<T>,
-    ) -> Result<T, BreakError> {
+        wanted: impl Fn(&Word) -> bool,
+    ) -> Result<Word, BreakError> {
         let key = format!("{}{}", keys::FAULT_REPORTS, given.zone);
         let told = async {
             let mut watch = self.store.watch(&key, given.revision).await?;
@@ -86,9 +129,15 @@ impl RemoteFault {
                 for event in watch.next().await? {
                     let Event::Put(entry) = event else { continue };
                     let report = serde_json::from_slice::<FaultReport>(&entry.value);
-                    let report = report.ok().filter(|report| report.number == given.number);
-                    if let Some(found) = report.and_then(|report| wanted(report.state)) {
-                        return Ok::<T, store::StoreError>(found);
+                    let report =
+                        report.ok().filter(|report| report.number == given.number && entry.key == key);
+                    let word = report.map(|report| match report.state {
+                        FaultState::Refused { why } => Word::Refused(why),
+                        FaultState::Broken => Word::Broken,
+                        FaultState::Mended { after_ms } => Word::Mended(after_ms),
+                    });
+                    if let Some(word) = word.filter(&wanted) {
+                        return Ok::<Word, store::StoreError>(word);
                     }
                 }
             }
@@ -96,9 +145,10 @@ impl RemoteFault {
         match tokio::time::timeout(within, told).await {
             Ok(told) => told.map_err(|error| failed("the agent cannot be heard", error)),
             Err(_) => Err(BreakError::new(format!(
-                "the agent of zone {} says nothing for {} s",
+                "the agent of zone {} says nothing for {} s; whatever is broken there ends within {} s of the fault",
                 given.zone,
-                within.as_secs()
+                within.as_secs(),
+                self.event_ms / 1_000
             ))),
         }
     }
@@ -125,28 +175,34 @@ impl Break for RemoteFault {
     async fn inject(&mut self) -> Result<Injected, BreakError> {
         let primary = primary_of(&self.status.borrow(), &self.database);
         let primary = primary.ok_or_else(|| BreakError::new("there is no primary to strike"))?;
-        // Before it is asked for: how long the order takes counts as an outage, rather than too little.
-        let at = Instant::now();
         self.order(primary.unit.clone(), primary.zone).await?;
         let Some(given) = &self.given else { return Err(BreakError::new("nothing was ordered")) };
-        let answer = self.hear(given, OBEYED_WITHIN, |state| match state {
-            FaultState::Refused { why } => Some(Err(why)),
-            FaultState::Broken | FaultState::Mended => Some(Ok(())),
-        });
-        answer.await?.map_err(BreakError::new)?;
-        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at })
+        match self.hear(given, OBEYED_WITHIN, |_| true).await? {
+            Word::Broken => {}
+            Word::Refused(why) => return Err(BreakError::new(why)),
+            Word::Mended(_) => return Err(BreakError::new("it was mended before it was said to be broken")),
+        }
+        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at: given.at })
     }
 
+    /// That nothing was broken is no error if [`Break::inject`] said so; a cut that comes to nothing after the agent has
+    /// announced it is.
     async fn heal(&mut self) -> Result<(), BreakError> {
+        let Some(given) = &mut self.given else { return Ok(()) };
+        let since_ms = u64::try_from(given.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let asked_ms = *given.asked_ms.get_or_insert(since_ms.min(self.event_ms));
+        let renewing = std::mem::take(&mut self.renewing);
+        renewing.shutdown(world::Limits::default()).await;
         let Some(given) = &self.given else { return Ok(()) };
-        // It ends by itself; that it has ended already is what is wanted.
         if let Err(error) = self.store.revoke(given.lease).await {
-            tracing::debug!(%error, "the order stays until its time is over");
+            tracing::debug!(%error, "the order ends with its lease");
         }
-        if given.revision == 0 {
-            return Ok(());
+        match self.hear(given, MENDED_WITHIN, |word| !matches!(word, Word::Broken)).await? {
+            Word::Refused(why) if self.fault.kind == FaultKind::Cut => Err(BreakError::new(why)),
+            Word::Mended(after_ms) if after_ms + EARLY_MS < asked_ms => Err(BreakError::new(format!(
+                "it was broken for {after_ms} ms of {asked_ms}: its agent has ended, or lost its store"
+            ))),
+            _ => Ok(()),
         }
-        let mended = |state| matches!(state, FaultState::Mended | FaultState::Refused { .. }).then_some(());
-        self.hear(given, MENDED_WITHIN, mended).await
     }
 }
