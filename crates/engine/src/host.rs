@@ -51,14 +51,14 @@ impl HostCut {
         run("nft", &["-f", "-"], &self.rules).map(drop)
     }
 
-    /// Undoes it now. What is undone already is no error.
+    /// Undoes it now; `false`: somebody has undone it before. One whose time is over is still there.
     ///
     /// # Errors
     /// [`EngineError::Command`] when the kernel refuses; it ends by itself then.
-    pub fn heal(&self) -> Result<(), EngineError> {
+    pub fn heal(&self) -> Result<bool, EngineError> {
         match run("nft", &["delete", "table", "inet", &self.table], "") {
-            Err(EngineError::Command { says, .. }) if says.contains("No such file") => Ok(()),
-            other => other.map(drop),
+            Err(EngineError::Command { says, .. }) if says.contains("No such file") => Ok(false),
+            other => other.map(|_| true),
         }
     }
 

@@ -396,15 +396,15 @@ impl Keeper {
         self.act(action).await
     }
 
-    /// Lets the watchdogs of lease mode go; `Some`: what must be done before. The file first, or the next keeper would end a server
-    /// that nobody need watch.
+    /// Lets the watchdogs of lease mode go; `Some`: what must be done before. Them first: they are told of no renewal any more, and
+    /// a disk may be slow. The file then, or the next keeper would end a server that nobody need watch.
     async fn relieve(&mut self, view: &View) -> Result<Option<Action>, KeeperError> {
         match self.tenancy.relieve(view) {
             Relief::Stays => Ok(None),
             Relief::After(action) => Ok(Some(action)),
             Relief::Goes => {
-                self.save(|own| own.leased = false).await?;
                 self.tenancy.let_go();
+                self.save(|own| own.leased = false).await?;
                 Ok(None)
             }
         }

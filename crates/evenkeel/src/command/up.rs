@@ -96,8 +96,11 @@ fn prepare(args: &UpArgs, site: &Site) -> anyhow::Result<(Plan, Options)> {
         let hint = "a part of an application is never started; `evenkeel check` shows every place";
         return Err(hinted(reading.not_run.join("\nerror: "), hint));
     }
-    check_programs(&app, &base)?;
-    check_databases(&app)?;
+    if args.store.is_none() {
+        check_programs(&app, &base)?;
+        check_postgres(&app)?;
+    }
+    check_slots(&app)?;
     let plan = plan::make_local(&app)?;
     let sabotage = Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries };
     Ok((plan.clone(), Options { plan, base, isolate: args.isolate, sabotage }))
@@ -126,12 +129,16 @@ fn check_programs(app: &App, base: &std::path::Path) -> anyhow::Result<()> {
 /// The line that brings PostgreSQL on Debian. Its own service is of no use here, and no cluster is made for it.
 const INSTALL: &str = "sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql-15";
 
-/// As [`check_programs`], for what databases need.
-fn check_databases(app: &App) -> anyhow::Result<()> {
+fn check_slots(app: &App) -> anyhow::Result<()> {
     if app.databases.len() > usize::from(SLOTS) {
         let text = format!("{} databases are more than {SLOTS}", app.databases.len());
         return Err(hinted(text, "one machine has ports for so many; make two files of it"));
     }
+    Ok(())
+}
+
+/// As [`check_programs`], for what databases need.
+fn check_postgres(app: &App) -> anyhow::Result<()> {
     for database in &app.databases {
         if let Err(error) = find_bin(u32::from(database.postgres)) {
             let text =

@@ -10,9 +10,9 @@ use engine::HostCut;
 use engine::local::{ProcessId, signal_tree};
 use model::{FaultKind, FaultOrder, FaultReport, FaultState, ZoneName, keys};
 use rustix::process::Signal;
-use store::{Entry, Event, Store, StoreError, Watch};
+use store::{Compare, Entry, Event, Op, Revision, Store, StoreError, Txn, Watch};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use world::Stop;
 
 use super::coordination::StoreAddress;
@@ -25,6 +25,8 @@ pub const HELD_MAX_MS: u64 = 600_000;
 const AGAIN: Duration = Duration::from_millis(200);
 /// The drill does not wait longer for the word that something is broken.
 const TOLD_BROKEN: Duration = Duration::from_secs(3);
+/// The names of the store's members lead to addresses within this.
+const RESOLVED: Duration = Duration::from_secs(2);
 /// A host that was cut off finds its store again within this.
 const TOLD_MENDED: Duration = Duration::from_secs(30);
 
@@ -56,17 +58,23 @@ impl Strike {
         Ok(())
     }
 
-    fn mend(&self) {
+    /// `Err`: it was not broken for as long as it should have been.
+    fn mend(&self) -> Result<(), String> {
         match self {
             // Its keeper starts it again.
             Strike::Kill(_) => {}
             Strike::Freeze(process) => signal_tree(*process, Signal::CONT),
-            Strike::Cut(cut) => {
-                if let Err(error) = cut.heal() {
+            Strike::Cut(cut) => match cut.heal() {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err("somebody has taken the rules of the cut out of the kernel".to_owned());
+                }
+                Err(error) => {
                     tracing::warn!(%error, "the host is connected again when the time of the cut is over");
                 }
-            }
+            },
         }
+        Ok(())
     }
 }
 
@@ -122,7 +130,7 @@ impl Scene {
         tracing::warn!(zone = %self.zone, unit = %order.unit, kind = ?order.kind, "a drill breaks it");
         let number = order.number;
         let said = |state| FaultReport { number, state };
-        let (strike, began) = match self.strike(&order, stop).await {
+        let (strike, began) = match self.strike(&order, entry.modified, stop).await {
             Ok(broken) => broken,
             Err(why) => {
                 tracing::warn!(zone = %self.zone, why, "it was not broken");
@@ -131,25 +139,31 @@ impl Scene {
             }
         };
         self.hold(watch, began + held(&order), stop).await;
-        let mend = strike.clone();
-        if let Err(error) = aside(move || mend.mend()).await {
-            tracing::warn!(error, "it was not mended");
-        }
         let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(zone = %self.zone, unit = %order.unit, after_ms, "mended");
-        self.report(&said(FaultState::Mended { after_ms }), TOLD_MENDED, stop).await;
+        let state = match aside(move || strike.mend()).await.and_then(|mended| mended) {
+            Ok(()) => FaultState::Mended { after_ms },
+            Err(why) => FaultState::Refused { why },
+        };
+        tracing::info!(zone = %self.zone, unit = %order.unit, after_ms, ?state, "mended");
+        self.report(&said(state), TOLD_MENDED, stop).await;
     }
 
     /// Breaks it, and says so: of a cut right before, when all that could be in its way was looked at, as nobody would hear
     /// of it after. What nobody hears of is not cut.
-    async fn strike(&self, order: &FaultOrder, stop: &Stop) -> Result<(Strike, Instant), String> {
+    async fn strike(
+        &self,
+        order: &FaultOrder,
+        given: Revision,
+        stop: &Stop,
+    ) -> Result<(Strike, Instant), String> {
         let strike = self.look(order).await?;
         let report = FaultReport { number: order.number, state: FaultState::Broken };
-        if order.kind == FaultKind::Cut && !self.report(&report, TOLD_BROKEN, stop).await {
-            return Err("the store does not answer".to_owned());
+        if order.kind == FaultKind::Cut {
+            self.announce(&report, given).await?;
         }
-        let (made, began) = (strike.clone(), Instant::now());
+        let made = strike.clone();
         aside(move || made.make()).await.and_then(|made| made)?;
+        let began = Instant::now();
         if order.kind != FaultKind::Cut {
             self.report(&report, TOLD_BROKEN, stop).await;
         }
@@ -184,7 +198,10 @@ impl Scene {
         let picture = self.mirror.borrow().clone();
         let mut others: Vec<IpAddr> = picture.zones.values().copied().collect();
         // A member of this host's own may be named by its loopback.
-        others.extend(self.members.resolve().await?.into_iter().filter(|member| !member.is_loopback()));
+        let members = timeout(RESOLVED, self.members.resolve()).await;
+        let members =
+            members.map_err(|_| "the names of the store's members lead nowhere in time".to_owned())??;
+        others.extend(members.into_iter().filter(|member| !member.is_loopback()));
         others.retain(|address| *address != self.address);
         others.sort_unstable();
         others.dedup();
@@ -213,6 +230,19 @@ impl Scene {
                 () = sleep_until(until) => return,
                 gone = gone => if gone { return },
             }
+        }
+    }
+
+    /// Tells the drill, if its order of the revision `given` is still there: what was looked at may have taken its time.
+    async fn announce(&self, report: &FaultReport, given: Revision) -> Result<(), String> {
+        let value = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+        let key = format!("{}{}", keys::FAULT_REPORTS, self.zone);
+        let compare = vec![Compare::Modified { key: self.key(), revision: given }];
+        let then = vec![Op::Put { key, value, lease: None }];
+        match self.store.txn(Txn { compare, then }).await {
+            Ok(reply) if reply.done => Ok(()),
+            Ok(_) => Err("its drill has ended".to_owned()),
+            Err(error) => Err(format!("the store does not answer: {error}")),
         }
     }
 

@@ -84,7 +84,7 @@ impl Rig {
 
     /// An agent hears what is ordered once it has begun to listen.
     async fn struck(&self, kind: FaultKind) -> (RemoteFault, Result<(), BreakError>) {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
         let mut fault = self.fault(kind);
         let done = fault.inject().await.map(|injected| assert_eq!(injected.units[0].as_str(), "db-1"));
         (fault, done)
@@ -128,9 +128,10 @@ async fn a_node_that_is_no_primary_any_more_is_not_struck() {
 #[tokio::test]
 async fn a_cut_that_cannot_be_is_not_told_as_one() {
     let rig = Rig::new("cut", ServerState::Open);
-    let (_, done) = rig.struck(FaultKind::Cut).await;
+    let (mut fault, done) = rig.struck(FaultKind::Cut).await;
     let refused = done.unwrap_err().to_string();
     assert!(refused.contains("is this host itself"), "{refused}");
+    fault.heal().await.unwrap();
 }
 
 #[tokio::test]

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drill::{Break, BreakError, Injected};
-use model::{
-    DatabaseName, Fault, FaultKind, FaultOrder, FaultReport, FaultState, Status, UnitName, ZoneName, keys,
-};
-use store::{Compare, Event, LeaseId, Op, Revision, Store, Txn};
+use model::{DatabaseName, Fault, FaultOrder, FaultReport, FaultState, Status, UnitName, ZoneName, keys};
+use store::{Compare, LeaseId, Op, Store, Txn};
 use tokio::sync::watch;
 use world::{Clock, Tasks};
 
@@ -17,13 +15,16 @@ use super::primary::primary_of;
 /// An agent answers at once or not at all.
 const OBEYED_WITHIN: Duration = Duration::from_secs(6);
 /// A host that was cut off finds its store again within this. Less than the drill waits for its healing.
-const MENDED_WITHIN: Duration = Duration::from_secs(18);
+const MENDED_WITHIN: Duration = Duration::from_secs(15);
 /// The order is gone so long after its drill, in milliseconds.
 const LEASE_MS: u64 = 5_000;
 /// Between two renewals.
 const RENEW: Duration = Duration::from_millis(1_000);
-/// Mended so much sooner than it was asked for, in milliseconds, it was not broken for as long as the verdict would say.
-const EARLY_MS: u64 = 1_500;
+/// Mended so much sooner than it was asked for, in milliseconds or a quarter of it, it was not broken for as long as the
+/// verdict would say.
+const EARLY_MS: u64 = 1_000;
+/// After an answer that did not come.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// One fault of one database over hosts.
 pub struct RemoteFault {
@@ -41,21 +42,14 @@ pub struct RemoteFault {
 /// An order that was given, or may have been.
 struct Given {
     lease: LeaseId,
-    /// The agent's word comes behind this.
-    revision: Revision,
     number: u64,
     unit: UnitName,
     zone: ZoneName,
     at: Instant,
-    /// It was to be broken for so long, in milliseconds, when it was first healed.
+    /// When the agent said that it breaks it.
+    said: Option<Instant>,
+    /// It was to be broken for so long since, in milliseconds, when it was first healed.
     asked_ms: Option<u64>,
-}
-
-/// What the agent says in the end.
-enum Word {
-    Broken,
-    Refused(String),
-    Mended(u64),
 }
 
 fn failed(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> BreakError {
@@ -75,8 +69,6 @@ impl RemoteFault {
 
     async fn order(&mut self, unit: UnitName, zone: ZoneName) -> Result<(), BreakError> {
         const GIVEN: &str = "the order was not given";
-        let reports = format!("{}{zone}", keys::FAULT_REPORTS);
-        let (_, seen) = self.store.range(&reports).await.map_err(|error| failed(GIVEN, error))?;
         let lease = self.store.grant(LEASE_MS).await.map_err(|error| failed(GIVEN, error))?;
         let number = Clock::real().unix_ms();
         let order = FaultOrder { number, unit: unit.clone(), kind: self.fault.kind, held_ms: self.event_ms };
@@ -87,7 +79,7 @@ impl RemoteFault {
         // Before it is given: how long that takes counts as an outage, rather than too little.
         let at = Instant::now();
         // Whether it arrived may not be known.
-        let given = Given { lease, revision: seen + 1, number, unit, zone: zone.clone(), at, asked_ms: None };
+        let given = Given { lease, number, unit, zone: zone.clone(), at, said: None, asked_ms: None };
         let reply = match self.store.txn(Txn { compare, then: vec![put] }).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -120,30 +112,24 @@ impl RemoteFault {
         &self,
         given: &Given,
         within: Duration,
-        wanted: impl Fn(&Word) -> bool,
-    ) -> Result<Word, BreakError> {
+        wanted: impl Fn(&FaultState) -> bool,
+    ) -> Result<FaultState, BreakError> {
         let key = format!("{}{}", keys::FAULT_REPORTS, given.zone);
+        // The newest word is enough, and a look at it needs no history: that may be compacted, and a store that does not answer
+        // is asked again.
         let told = async {
-            let mut watch = self.store.watch(&key, given.revision).await?;
             loop {
-                for event in watch.next().await? {
-                    let Event::Put(entry) = event else { continue };
-                    let report = serde_json::from_slice::<FaultReport>(&entry.value);
-                    let report =
-                        report.ok().filter(|report| report.number == given.number && entry.key == key);
-                    let word = report.map(|report| match report.state {
-                        FaultState::Refused { why } => Word::Refused(why),
-                        FaultState::Broken => Word::Broken,
-                        FaultState::Mended { after_ms } => Word::Mended(after_ms),
-                    });
-                    if let Some(word) = word.filter(&wanted) {
-                        return Ok::<Word, store::StoreError>(word);
-                    }
+                let now = self.store.get(&key).await.ok().flatten();
+                let report = now.and_then(|entry| serde_json::from_slice::<FaultReport>(&entry.value).ok());
+                let word = report.filter(|report| report.number == given.number).map(|report| report.state);
+                if let Some(word) = word.filter(&wanted) {
+                    return word;
                 }
+                tokio::time::sleep(AGAIN / 4).await;
             }
         };
         match tokio::time::timeout(within, told).await {
-            Ok(told) => told.map_err(|error| failed("the agent cannot be heard", error)),
+            Ok(word) => Ok(word),
             Err(_) => Err(BreakError::new(format!(
                 "the agent of zone {} says nothing for {} s; whatever is broken there ends within {} s of the fault",
                 given.zone,
@@ -177,31 +163,39 @@ impl Break for RemoteFault {
         let primary = primary.ok_or_else(|| BreakError::new("there is no primary to strike"))?;
         self.order(primary.unit.clone(), primary.zone).await?;
         let Some(given) = &self.given else { return Err(BreakError::new("nothing was ordered")) };
-        match self.hear(given, OBEYED_WITHIN, |_| true).await? {
-            Word::Broken => {}
-            Word::Refused(why) => return Err(BreakError::new(why)),
-            Word::Mended(_) => return Err(BreakError::new("it was mended before it was said to be broken")),
+        let (word, at) = (self.hear(given, OBEYED_WITHIN, |_| true).await?, given.at);
+        match word {
+            FaultState::Broken => {}
+            FaultState::Refused { why } => return Err(BreakError::new(why)),
+            FaultState::Mended { .. } => {
+                return Err(BreakError::new("it was mended before it was said to be broken"));
+            }
         }
-        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at: given.at })
+        if let Some(given) = &mut self.given {
+            given.said = Some(Instant::now());
+        }
+        Ok(Injected { units: vec![primary.unit], primary: true, fronts: Vec::new(), at })
     }
 
-    /// That nothing was broken is no error if [`Break::inject`] said so; a cut that comes to nothing after the agent has
-    /// announced it is.
+    /// That nothing was broken is no error if [`Break::inject`] said so. What came to nothing after the agent had announced
+    /// it is one, and what ended early: it would have a verdict.
     async fn heal(&mut self) -> Result<(), BreakError> {
         let Some(given) = &mut self.given else { return Ok(()) };
-        let since_ms = u64::try_from(given.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let asked_ms = *given.asked_ms.get_or_insert(since_ms.min(self.event_ms));
+        let since = given.said.map(|said| u64::try_from(said.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let asked_ms = *given.asked_ms.get_or_insert(since.unwrap_or(0).min(self.event_ms));
         let renewing = std::mem::take(&mut self.renewing);
         renewing.shutdown(world::Limits::default()).await;
         let Some(given) = &self.given else { return Ok(()) };
         if let Err(error) = self.store.revoke(given.lease).await {
             tracing::debug!(%error, "the order ends with its lease");
         }
-        match self.hear(given, MENDED_WITHIN, |word| !matches!(word, Word::Broken)).await? {
-            Word::Refused(why) if self.fault.kind == FaultKind::Cut => Err(BreakError::new(why)),
-            Word::Mended(after_ms) if after_ms + EARLY_MS < asked_ms => Err(BreakError::new(format!(
-                "it was broken for {after_ms} ms of {asked_ms}: its agent has ended, or lost its store"
-            ))),
+        match self.hear(given, MENDED_WITHIN, |word| *word != FaultState::Broken).await? {
+            FaultState::Refused { why } if given.said.is_some() => Err(BreakError::new(why)),
+            FaultState::Mended { after_ms } if after_ms + EARLY_MS.min(asked_ms / 4) < asked_ms => {
+                Err(BreakError::new(format!(
+                    "it was broken for {after_ms} ms of {asked_ms}: its agent has ended, or lost its store"
+                )))
+            }
             _ => Ok(()),
         }
     }
