@@ -69,7 +69,8 @@ fn takeover(app: &App, verdict: &Verdict) -> Option<(&'static str, f64)> {
     };
     let rto_ms = verdict.rto_ms?;
     // Where no gap stands out, `rto_ms` is the time to the next write of many.
-    Some((prior, rto_ms.max(UNNOTICED_MS) / 1e3))
+    let unnoticed = (0.0..UNNOTICED_MS).contains(&rto_ms);
+    Some((prior, if unnoticed { UNNOTICED_MS } else { rto_ms } / 1e3))
 }
 
 #[cfg(test)]
@@ -100,7 +101,7 @@ mod tests {
             String::new(),
             verdict("primary/kill", "log-2", r#","rto_ms":7000.0"#),
             // No gap stood out.
-            verdict("primary/kill", "db-2", r#","rto_ms":0.0"#),
+            verdict("primary/kill", "db-2", r#","rto_ms":2.8"#),
             verdict("primary/kill", "other-1", r#","rto_ms":9000.0"#),
             verdict("zone/kill", "b", r#","rto_ms":9000.0"#),
             verdict("primary/cut", "db-1", r#","not_run":"no namespaces""#),
