@@ -6,7 +6,7 @@ use crate::Terms;
 use crate::applied::{Kind, not_applied};
 use crate::catalog::{Price, RegionOffer, Source, Unit};
 use crate::database;
-use crate::search::{Candidate, DISK_GB, Market, Paid, machine_month};
+use crate::search::{Candidate, DISK_GB, Market, Paid, Use, machine_month, ways_out};
 
 /// What a candidate is billed for, on the terms that its prices were raised by.
 struct Bill<'b, 'a> {
@@ -85,12 +85,18 @@ impl Bill<'_, '_> {
     /// The entry, ways out, addresses and traffic.
     fn network(&mut self, offer: &RegionOffer) {
         let chosen = self.chosen;
-        for one in chosen.uses.iter() {
+        let of_entry = |one: &&Use| {
+            let units = [Unit::BalancerMonth, Unit::BalancerUnitMonth, Unit::BalancerGb];
+            units.iter().any(|unit| one.paid == Paid::Unit(*unit))
+        };
+        let (entry, rest): (Vec<&Use>, Vec<&Use>) = chosen.uses.iter().partition(of_entry);
+        let nat = ways_out(chosen.market, chosen.zones, chosen.machines);
+        for one in entry.into_iter().chain(&nat).chain(rest) {
             let Some((usd, price)) = one.paid.price(offer) else { continue };
             let kind = match one.paid {
                 Paid::Unit(Unit::BalancerMonth) => Kind::Balancer,
                 Paid::Unit(Unit::BalancerUnitMonth) => Kind::BalancerUse,
-                Paid::Unit(Unit::NatMonth | Unit::AddressMonth) => Kind::WaysOut,
+                Paid::Unit(Unit::NatMonth | Unit::NatMachineMonth | Unit::AddressMonth) => Kind::WaysOut,
                 Paid::Unit(_) | Paid::Between(_) => Kind::Traffic,
             };
             self.add(kind, one.paid.item(self.app, price), (one.quantity, usd), Some(price));

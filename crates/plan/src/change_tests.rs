@@ -56,13 +56,14 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ 60 -> 100 x GB of disk for web: 5.71 -> 9.52 USD/month (+3.81)
             ~ 350 -> 701 x GB of forwarding rule traffic: 2.80 -> 5.61 USD/month (+2.80)
             ~ 350 -> 701 x GB of traffic to the internet: 42.05 -> 84.10 USD/month (+42.05)
+            ~ 8 -> 11 x machine behind the NAT gateway: 8.18 -> 11.24 USD/month (+3.07)
             ~ 2 -> 3 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
             ~ 3 -> 5 x n4-standard-2 for web: 234.39 -> 390.64 USD/month (+156.26)
-              USD/month: 762.50 -> 1067.48 (+304.98)
+              USD/month: 738.55 -> 1046.60 (+308.05)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 1067.48, 167.48 more
+                - the budget is 900.00 USD/month, and this costs 1046.60, 146.60 more
         "#]],
     );
     check(
@@ -71,13 +72,14 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ api: 2 -> 11 replicas, 1 -> 7 needed at peak
             ~ 2003 -> 2616 x GB between zones for db: 20.03 -> 26.16 USD/month (+6.13)
             ~ 40 -> 60 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
+            ~ 8 -> 9 x machine behind the NAT gateway: 8.18 -> 9.20 USD/month (+1.02)
             - 2 x n4-standard-2 for api: 156.26 USD/month
             + 3 x n4-standard-4 for api: 468.77 USD/month
-              USD/month: 762.50 -> 1083.05 (+320.55)
+              USD/month: 738.55 -> 1060.13 (+321.57)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.2
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 1083.05, 183.05 more
+                - the budget is 900.00 USD/month, and this costs 1060.13, 160.13 more
         "#]],
     );
     check(
@@ -89,17 +91,17 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ 60 x GB of disk for web: 5.71 -> 8.57 USD/month (+2.86)
             ~ 350 x GB of forwarding rule traffic: 2.80 -> 4.20 USD/month (+1.40)
             ~ 350 x GB of traffic to the internet: 42.05 -> 63.07 USD/month (+21.02)
-            ~ 1 x NAT gateway: 32.12 -> 48.18 USD/month (+16.06)
             ~ 1 x forwarding rule: 7.30 -> 10.95 USD/month (+3.65)
+            ~ 8 x machine behind the NAT gateway: 8.18 -> 12.26 USD/month (+4.09)
             ~ 2 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
             ~ 3 x n4-standard-2 for db: 234.39 -> 351.58 USD/month (+117.19)
             ~ 3 x n4-standard-2 for web: 234.39 -> 351.58 USD/month (+117.19)
             ~ 1 x public address: 3.65 -> 5.47 USD/month (+1.82)
-              USD/month: 762.50 -> 1143.74 (+381.25)
+              USD/month: 738.55 -> 1107.83 (+369.28)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 1143.74, 243.74 more
+                - the budget is 900.00 USD/month, and this costs 1107.83, 207.83 more
         "#]],
     );
     check(
@@ -114,18 +116,19 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
             - 350 x GB of forwarding rule traffic: 2.80 USD/month
             ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
-            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
+            + 1 x NAT gateway: 32.85 USD/month
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
             + 2 x ecs.c7.xlarge for web: 222.73 USD/month
             + 1 x ecs.g7.large for db: 65.98 USD/month
             - 1 x forwarding rule: 7.30 USD/month
             + 1 x load balancer capacity unit: 5.84 USD/month
+            - 8 x machine behind the NAT gateway: 8.18 USD/month
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
             ~ 1 -> 3 x public address: 3.65 -> 10.95 USD/month (+7.30)
-              USD/month: 762.50 -> 528.25 (-234.25)
+              USD/month: 738.55 -> 528.25 (-210.31)
               availability: 99.983% -> 99.951%
               downtime min/year: 86.1 -> 253.6
               objectives: met -> missed
@@ -138,11 +141,11 @@ fn a_change_shows_what_starts_ends_and_costs() {
         expect![[r#"
             ~ db: storage 50G -> 500G
             ~ 210 -> 1560 x GB of disk for db: 19.99 -> 148.51 USD/month (+128.52)
-              USD/month: 762.50 -> 891.02 (+128.52)
+              USD/month: 738.55 -> 867.07 (+128.52)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> missed
-                - the budget is 100.00 USD/month, and this costs 891.02, 791.02 more
+                - the budget is 100.00 USD/month, and this costs 867.07, 767.07 more
         "#]],
     );
     check(
@@ -154,18 +157,19 @@ fn a_change_shows_what_starts_ends_and_costs() {
             - 2003 x GB between zones for db: 20.03 USD/month
             - 350 x GB of forwarding rule traffic: 2.80 USD/month
             ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
-            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
+            + 1 x NAT gateway: 32.85 USD/month
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
             + 3 x ecs.c7.large for web: 166.91 USD/month
             + 3 x ecs.g7.large for db: 197.93 USD/month
             - 1 x forwarding rule: 7.30 USD/month
             + 1 x load balancer capacity unit: 5.84 USD/month
+            - 8 x machine behind the NAT gateway: 8.18 USD/month
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
             ~ 1 -> 2 x public address: 3.65 -> 7.30 USD/month (+3.65)
-              USD/month: 762.50 -> 611.14 (-151.35)
+              USD/month: 738.55 -> 611.14 (-127.41)
               availability: 99.983% -> 99.974%
               downtime min/year: 86.1 -> 133.9
               objectives: met -> met
@@ -177,8 +181,9 @@ fn a_change_shows_what_starts_ends_and_costs() {
             - api: 2 replicas
             ~ 2003 -> 1916 x GB between zones for db: 20.03 -> 19.16 USD/month (-0.88)
             - 40 x GB of disk for api: 3.81 USD/month
+            ~ 8 -> 6 x machine behind the NAT gateway: 8.18 -> 6.13 USD/month (-2.04)
             - 2 x n4-standard-2 for api: 156.26 USD/month
-              USD/month: 762.50 -> 601.55 (-160.94)
+              USD/month: 738.55 -> 575.57 (-162.99)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 86.1
               objectives: met -> met
@@ -196,17 +201,18 @@ fn a_change_shows_what_starts_ends_and_costs() {
             ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
             - 350 x GB of forwarding rule traffic: 2.80 USD/month
             ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
-            ~ 1 x NAT gateway: 32.12 -> 32.85 USD/month (+0.73)
+            + 1 x NAT gateway: 32.85 USD/month
             + 1 x application load balancer: 16.43 USD/month
             + 2 x ecs.c7.large for api: 111.27 USD/month
             + 2 x ecs.c7.xlarge for web: 222.73 USD/month
             - 1 x forwarding rule: 7.30 USD/month
             + 1 x load balancer capacity unit: 5.84 USD/month
+            - 8 x machine behind the NAT gateway: 8.18 USD/month
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
             ~ 1 -> 3 x public address: 3.65 -> 10.95 USD/month (+7.30)
-              USD/month: 762.50 -> 450.79 (-311.71)
+              USD/month: 738.55 -> 450.79 (-287.77)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 85.7
               objectives: met -> met

@@ -183,6 +183,7 @@ pub(crate) fn resold<'b>(candidate: &Candidate<'_>, catalog: &'b Catalog) -> Opt
         zones: candidate.zones,
         choices: choices.collect::<Option<_>>()?,
         databases: candidate.databases.iter().map(|&machine| find(machine)).collect::<Option<_>>()?,
+        machines: candidate.machines,
         uses: candidate.uses.clone(),
         cost: candidate.cost,
         down: candidate.down,

@@ -41,7 +41,7 @@ fn a_plan_for_this_machine_shows_the_database_with_nodes_and_zones() {
               availability           99.983%     99.950%
               downtime min/year         86.0       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 2): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 3): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -125,7 +125,7 @@ fn a_plan_for_a_cloud_pays_for_the_machines_and_disks_of_the_database() {
         360 x GB of disk for db at 0.10: 34.27
         1 x forwarding rule at 7.30: 7.30
         350.4 x GB of forwarding rule traffic at 0.01: 2.80
-        1 x NAT gateway at 32.12: 32.12
+        6 x machine behind the NAT gateway at 1.02: 6.13
         1 x public address at 3.65: 3.65
         350.4 x GB of traffic to the internet at 0.12: 42.05
         1284.8 x GB between zones for db at 0.01: 12.85"#]]

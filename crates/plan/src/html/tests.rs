@@ -78,7 +78,7 @@ fn what_is_missed_stands_at_the_top() {
     let (top, _) = page.split_once("What runs where").unwrap();
     assert!(top.contains("an objective is missed") && top.contains("the budget is 10.00 USD/month"), "{top}");
     assert!(top.contains("<h2>What would do, each alone</h2>"), "{top}");
-    assert!(top.contains("<li><code>budget: 329 USD/month</code> instead of 10.00 USD/month"), "{top}");
+    assert!(top.contains("<li><code>budget: 299 USD/month</code> instead of 10.00 USD/month"), "{top}");
     app.objectives.availability = "99.9999%".parse().ok();
     whole(&super::tests::page(&app));
 }

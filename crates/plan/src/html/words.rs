@@ -107,9 +107,10 @@ fn speeds(explained: &Explained) -> Vec<String> {
 }
 
 fn foot(explained: &Explained) -> String {
+    let proof = &explained.planned.proof;
     format!(
         "<footer><p>{} regions and numbers of zones were looked at; <code>evenkeel plan -o</code> writes the certificate, \
          <code>--verify</code> checks it.</p></footer>\n",
-        explained.planned.proof.topologies.len()
+        proof.places()
     )
 }

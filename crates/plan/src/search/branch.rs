@@ -41,7 +41,7 @@ pub(super) fn branch<'a>(
 ) -> Branched<'a> {
     let mut branch = Branch { frame, best, ties: TIES_MAX, picks: Vec::new(), steps: Some(Vec::new()) };
     branch.begin(effort);
-    let fixed = frame.fixed.0 as f64;
+    let fixed = frame.base.fixed.0 as f64;
     branch.go((fixed, fixed), &frame.nothing(), effort);
     Branched { best: branch.best, steps: branch.steps }
 }
@@ -168,7 +168,7 @@ impl<'a> Branch<'_, 'a, '_> {
             return;
         }
         let chosen = self.picks.iter().zip(&frame.options).map(|(&pick, options)| &options[pick]);
-        let cost = frame.fixed + chosen.clone().map(|choice| choice.cost).sum();
+        let cost = frame.base.fixed + chosen.clone().map(|choice| choice.cost).sum();
         let down = frame.odds.total(fleets);
         let better = self
             .best

@@ -10,6 +10,7 @@ use super::Limits;
 use super::market::{DISK_GB, Market, machine_month, slots, speed};
 use crate::catalog::Machine;
 use crate::chance::{Fleet, Machines, Outage, Tier, together};
+use crate::proof::Nat;
 use crate::search_space::SPARE_MAX;
 use crate::size::{Need, Peak, Size, shares};
 
@@ -96,7 +97,16 @@ pub(crate) struct Place<'a, 's> {
     pub(crate) market: Market<'a>,
     pub(crate) zones: u32,
     pub(crate) machine: Outage,
+    /// What each machine pays for the way out.
+    pub(crate) way_out: Money,
     pub(crate) layouts: &'s Layouts,
+}
+
+impl Place<'_, '_> {
+    /// What so many machines pay for the way out.
+    fn ways_out(&self, machines: u32) -> Money {
+        Money(self.way_out.0.saturating_mul(i64::from(machines)))
+    }
 }
 
 /// Every way to run a service on `kinds`, the cheapest first. `false`: some sizes are forbidden by `scale.max`.
@@ -122,14 +132,19 @@ pub(crate) fn choices<'a>(
     all
 }
 
+/// How many machines a size takes.
+fn machines(zones: u32, kind: &Kind<'_>, size: Size) -> u32 {
+    shares(size.replicas, zones).map(|share| share.div_ceil(kind.slots)).sum()
+}
+
 /// The price of the machines of a size, and how many there are.
 fn price(place: Place<'_, '_>, kind: &Kind<'_>, size: Size) -> (Money, u32) {
-    let each = shares(size.replicas, place.zones).map(|share| share.div_ceil(kind.slots));
-    let machines: u32 = each.sum();
+    let machines = machines(place.zones, kind, size);
     let cost = match kind.machine {
         // Each line of the bill is rounded as it is printed, so that the lines add up to the sum.
         Some(kind) => {
-            Money::from_usd(machine_month(kind) * f64::from(machines)) + place.market.disks(DISK_GB, machines)
+            let bought = Money::from_usd(machine_month(kind) * f64::from(machines));
+            bought + place.market.disks(DISK_GB, machines) + place.ways_out(machines)
         }
         None => Money(i64::from(size.replicas)),
     };
@@ -142,17 +157,55 @@ fn choice<'a>(place: Place<'a, '_>, kind: &Kind<'a>, size: Size) -> Choice<'a> {
     Choice { machine: kind.machine, machines, size, slots: kind.slots, cost, fails }
 }
 
-/// The least that a service costs there, without looking at how available it is.
+/// What a service takes at least in a place, without looking at how available it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Least {
+    /// What it costs beside the ways out.
+    alone: Money,
+    /// What it costs with what each of its machines pays for the way out.
+    with_way_out: Money,
+    /// The fewest machines, and the most that are tried.
+    pub(crate) machines: (u32, u32),
+}
+
+impl Least {
+    /// What it costs when the ways out are paid for like that.
+    pub(crate) fn cost(&self, nat: Nat) -> Money {
+        match nat {
+            Nat::Gateway => self.alone,
+            Nat::Machine => self.with_way_out,
+        }
+    }
+
+    fn either(self, other: Least) -> Least {
+        Least {
+            alone: self.alone.min(other.alone),
+            with_way_out: self.with_way_out.min(other.with_way_out),
+            machines: (self.machines.0.min(other.machines.0), self.machines.1.max(other.machines.1)),
+        }
+    }
+}
+
+/// The least that a service takes there; `place` is where each machine pays for the way out.
 pub(crate) fn least<'a>(
     place: Place<'a, '_>,
     kinds: &[Kind<'a>],
     need: &Need,
     limits: Limits,
-) -> Option<Money> {
-    let sized =
-        kinds.iter().map(|kind| (kind, need.size(kind.peak, place.zones, 0, limits.survive, kind.slots)));
-    let allowed = sized.filter(|(_, size)| size.base <= size.replicas || limits.forbidden);
-    allowed.map(|(kind, size)| price(place, kind, size).0).min()
+) -> Option<Least> {
+    let of = |kind: &Kind<'a>| {
+        let size = need.size(kind.peak, place.zones, 0, limits.survive, kind.slots);
+        let is_allowed = size.base <= size.replicas || limits.forbidden;
+        is_allowed.then(|| {
+            let (alone, fewest) = price(Place { way_out: Money(0), ..place }, kind, size);
+            let with_way_out = alone + place.ways_out(fewest);
+            // More replicas are never on fewer machines.
+            let replicas = size.base.saturating_add(SPARE_MAX).min(need.max);
+            let most = machines(place.zones, kind, Size { replicas, ..size });
+            Least { alone, with_way_out, machines: (fewest, most) }
+        })
+    };
+    kinds.iter().filter_map(of).reduce(Least::either)
 }
 
 /// Whether `scale.max` keeps away a size of the service that would be tried without it.

@@ -22,23 +22,34 @@ use std::rc::Rc;
 
 use model::Money;
 
-use super::Candidate;
 use super::choice::Choice;
 use super::market::Market;
 use super::traffic::Use;
+use super::{Candidate, nat};
 use crate::catalog::Machine;
 use crate::odds::Odds;
+use crate::proof::Nat;
+
+/// What a topology has whatever is chosen in it.
+#[derive(Clone)]
+pub(crate) struct Base<'a> {
+    pub(crate) market: Market<'a>,
+    pub(crate) zones: u32,
+    /// How the ways out are paid for.
+    pub(crate) nat: Nat,
+    /// What the network and the databases cost.
+    pub(crate) fixed: Money,
+    pub(crate) databases: Vec<Option<&'a Machine>>,
+    /// Nodes of all databases: a machine each.
+    pub(crate) nodes: u32,
+    /// What is paid whatever runs, without the ways out.
+    pub(crate) uses: Rc<[Use]>,
+}
 
 /// A topology with the choices that nothing beats.
 pub(crate) struct Frame<'a, 's> {
-    pub(crate) market: Market<'a>,
-    pub(crate) zones: u32,
+    pub(crate) base: Base<'a>,
     pub(crate) odds: &'s Odds,
-    /// The network and databases.
-    pub(crate) fixed: Money,
-    pub(crate) databases: Vec<Option<&'a Machine>>,
-    /// What is paid whatever runs.
-    pub(crate) uses: Rc<[Use]>,
     /// Which service of the file is branched on first, second, ..
     pub(crate) order: Vec<usize>,
     /// By service in that order, the cheapest first.
@@ -78,20 +89,15 @@ fn join(one: f64, other: f64) -> f64 {
 impl<'a, 's> Frame<'a, 's> {
     /// Prepares a topology. Every service has an option.
     pub(crate) fn new(
-        (market, zones): (Market<'a>, u32),
+        base: Base<'a>,
         odds: &'s Odds,
-        (fixed, databases, uses): (Money, Vec<Option<&'a Machine>>, Rc<[Use]>),
         options: Vec<(usize, Vec<Choice<'a>>)>,
         room: Option<f64>,
     ) -> Frame<'a, 's> {
         let (order, options) = options.into_iter().unzip();
         let mut frame = Frame {
-            market,
-            zones,
+            base,
             odds,
-            fixed,
-            databases,
-            uses,
             order,
             options,
             priced: vec![],
@@ -149,7 +155,7 @@ impl<'a, 's> Frame<'a, 's> {
     }
 
     fn prepare(&mut self) {
-        let sets = 1 << self.zones;
+        let sets = 1 << self.base.zones;
         (self.rest, self.sure, self.share) = (vec![0.0], vec![vec![0.0; sets]], vec![]);
         let (mut sum, mut all) = (vec![0.0; sets], vec![0.0; sets]);
         for options in self.options.iter().rev() {
@@ -260,14 +266,18 @@ impl<'a, 's> Frame<'a, 's> {
         self.options.iter().map(best).collect()
     }
 
-    /// The plan of these choices, which are in the order of branching.
+    /// The plan of these choices, which are in the order of branching. `cost` is what it costs as the ways out are paid for here;
+    /// the plan pays for them as it is less.
     pub(crate) fn candidate(&self, chosen: Vec<Choice<'a>>, cost: Money, down: f64) -> Candidate<'a> {
         let mut placed: Vec<(usize, Choice<'a>)> = self.order.iter().copied().zip(chosen).collect();
         placed.sort_by_key(|(service, _)| *service);
-        let choices = placed.into_iter().map(|(_, choice)| choice).collect();
-        let (market, zones, databases) = (self.market, self.zones, self.databases.clone());
-        let uses = Rc::clone(&self.uses);
-        Candidate { market, zones, choices, databases, uses, cost, down }
+        let choices: Vec<Choice<'a>> = placed.into_iter().map(|(_, choice)| choice).collect();
+        let Base { market, zones, nat, databases, nodes, uses, .. } = self.base.clone();
+        let machines = nodes + choices.iter().map(|choice| choice.machines).sum::<u32>();
+        let paid = |nat| nat::cost(market, zones, nat, machines).0;
+        let less = paid(nat).saturating_sub(paid(nat::least(market, zones, machines)));
+        let cost = Money(cost.0.saturating_sub(less));
+        Candidate { market, zones, choices, databases, machines, uses, cost, down }
     }
 
     /// `fails` with one more service.
@@ -277,13 +287,13 @@ impl<'a, 's> Frame<'a, 's> {
 
     /// Nothing chosen yet.
     pub(crate) fn nothing(&self) -> Vec<f64> {
-        vec![0.0; 1 << self.zones]
+        vec![0.0; 1 << self.base.zones]
     }
 
     /// How much work a bound is, in multiplications.
     pub(crate) fn work(&self, depth: usize) -> u64 {
         let options: usize = self.options[depth..].iter().map(Vec::len).sum();
-        ((options + 2) << self.zones) as u64
+        ((options + 2) << self.base.zones) as u64
     }
 }
 

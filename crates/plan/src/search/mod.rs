@@ -1,14 +1,15 @@
 //! The exact search: the cheapest layout that keeps every objective, and the proof that nothing is cheaper.
 //!
 //! The space is `docs/reference/plan-space.md`: a region and a number of zones (a topology), for each service a machine
-//! type and a number of spare replicas, for each database a machine type. A topology is left when its bound of cost is not
-//! below the best plan so far or when even its safest choices are not available enough; else it is branched and bounded.
-//! All bounds are optimistic, so nothing cheaper is overlooked.
+//! type and a number of spare replicas, for each database a machine type. A topology is searched for each way to pay for its
+//! ways out ([`nat`]), and left when its bound of cost is not below the best plan so far or when even its safest choices are
+//! not available enough; else it is branched and bounded. All bounds are optimistic, so nothing cheaper is overlooked.
 
 mod branch;
 mod choice;
 mod frame;
 mod market;
+mod nat;
 mod rival;
 mod traffic;
 
@@ -22,17 +23,18 @@ use crate::catalog::Machine;
 use crate::chance::Assumptions;
 use crate::database;
 use crate::odds::Odds;
-use crate::proof::{Closed, Topology};
+use crate::proof::{Closed, Nat, Topology};
 use crate::size::{Need, Request, Survive};
 
 pub(crate) use choice::Choice;
 pub(crate) use market::{DISK_GB, Market, machine_month, slots, speed};
+pub(crate) use nat::used as ways_out;
 pub use rival::{Rivals, rivals};
 pub(crate) use traffic::{Paid, Use};
 
 use branch::EQUAL;
-use choice::{Kind, Layouts, Place, choices, held_back, is_sized, keep_undominated, kinds, least};
-use frame::{Bound, Frame};
+use choice::{Kind, Layouts, Least, Place, choices, held_back, is_sized, keep_undominated, kinds, least};
+use frame::{Base, Bound, Frame};
 
 /// Work before the search stops and says how far from the optimum it may be, in multiplications: some tenths of a second.
 const WORK_MAX: u64 = 300_000_000;
@@ -46,7 +48,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) choices: Vec<Choice<'a>>,
     /// Machines of the databases in the order of the file; `None`: this machine.
     pub(crate) databases: Vec<Option<&'a Machine>>,
-    /// What is paid whatever runs.
+    /// Of the services and databases together.
+    pub(crate) machines: u32,
+    /// What is paid whatever runs, without the ways out.
     pub(crate) uses: Rc<[Use]>,
     pub(crate) cost: Money,
     /// Unavailability.
@@ -126,12 +130,17 @@ pub(crate) struct Found<'a> {
 /// A topology before it is prepared.
 struct Draft<'a> {
     market: usize,
-    zones: u32,
-    fixed: Money,
-    databases: Vec<Option<&'a Machine>>,
-    uses: Rc<[Use]>,
+    base: Base<'a>,
     /// No candidate costs less.
     least: Money,
+}
+
+/// What [`Draft`]s of one topology share.
+#[derive(Clone)]
+struct Common<'a> {
+    base: Base<'a>,
+    /// By service in the order of branching.
+    leasts: Vec<Least>,
 }
 
 impl<'a> Space<'a> {
@@ -210,23 +219,24 @@ impl<'a> Space<'a> {
         let mut found = Found { best: None, topologies: Vec::new() };
         let mut drafts = Vec::new();
         for (market, zones) in self.topologies() {
-            match self.draft(market, zones, limits) {
-                Ok(draft) => drafts.push(draft),
-                Err(closed) => found.close(self.markets[market], zones, closed),
+            for (nat, draft) in self.drafts((market, zones), limits) {
+                match draft {
+                    Ok(draft) => drafts.push(draft),
+                    Err(closed) => found.close((self.markets[market], zones, nat), closed),
+                }
             }
         }
-        drafts.sort_by_key(|draft| (draft.least, draft.market, draft.zones));
+        drafts.sort_by_key(|draft| (draft.least, draft.market, draft.base.zones, draft.base.nat));
         for draft in drafts {
-            let market = self.markets[draft.market];
+            let at = (draft.base.market, draft.base.zones, draft.base.nat);
             let too_dear = found.best.as_ref().is_some_and(|best| draft.least > best.cost);
             if too_dear || effort.is_above(draft.least.0 as f64) {
                 let bound = Closed::Bound { usd_month: draft.least.usd(), multiplier: 0.0 };
-                found.close(market, draft.zones, bound);
+                found.close(at, bound);
                 continue;
             }
-            let (zones, frame) = (draft.zones, self.frame(draft, limits, effort));
-            match frame {
-                Err(closed) => found.close(market, zones, closed),
+            match self.frame(draft, limits, effort) {
+                Err(closed) => found.close(at, closed),
                 Ok(frame) => found.search(&frame, &self.app.services, effort),
             }
         }
@@ -238,8 +248,8 @@ impl<'a> Space<'a> {
     pub(crate) fn corners(&self, limits: Limits, effort: &mut Effort) -> Vec<Candidate<'a>> {
         let mut found = Vec::new();
         let any = Limits { down: None, ..limits };
-        for (market, zones) in self.topologies() {
-            let Ok(draft) = self.draft(market, zones, any) else { continue };
+        let drafts = self.topologies().flat_map(|topology| self.drafts(topology, any));
+        for draft in drafts.filter_map(|(_, draft)| draft.ok()) {
             let Ok(frame) = self.frame(draft, any, effort) else { continue };
             let up = frame.odds.up();
             let down = |choice: &Choice<'_>| -> f64 {
@@ -254,7 +264,7 @@ impl<'a> Space<'a> {
                 effort.evaluated += 1;
                 let fails = picks.iter().fold(frame.nothing(), |fails, choice| frame.joined(&fails, choice));
                 let total = frame.odds.total(frame.least_down(picks.len(), &fails));
-                let cost = frame.fixed + picks.iter().map(|choice| choice.cost).sum();
+                let cost = frame.base.fixed + picks.iter().map(|choice| choice.cost).sum();
                 found.push(frame.candidate(picks.into_iter().cloned().collect(), cost, total));
             }
         }
@@ -289,21 +299,44 @@ impl<'a> Space<'a> {
             .flat_map(move |(at, market)| zones(market).map(move |zones| (at, zones)))
     }
 
-    fn place(&self, market: usize, zones: u32) -> Place<'a, '_> {
-        let machine = self.odds(zones).machine;
-        Place { market: self.markets[market], zones, machine, layouts: &self.layouts }
+    fn place(&self, market: Market<'a>, zones: u32, nat: Nat) -> Place<'a, '_> {
+        let (machine, way_out) = (self.odds(zones).machine, nat::each(market, zones, nat));
+        Place { market, zones, machine, way_out, layouts: &self.layouts }
     }
 
-    /// What a topology costs at least, or why there is nothing in it.
-    fn draft(&self, at: usize, zones: u32, limits: Limits) -> Result<Draft<'a>, Closed> {
+    /// For each way to pay for its ways out what a topology costs at least, or why there is nothing to be looked for.
+    fn drafts(
+        &self,
+        (at, zones): (usize, u32),
+        limits: Limits,
+    ) -> impl Iterator<Item = (Nat, Result<Draft<'a>, Closed>)> {
+        let (market, common) = (self.markets[at], self.common(at, zones, limits));
+        nat::ways(market, zones).map(move |nat| {
+            let draft = common.clone().and_then(|Common { mut base, leasts }| {
+                let sum = leasts.iter().fold((base.nodes, base.nodes), |sum, least| {
+                    (sum.0 + least.machines.0, sum.1 + least.machines.1)
+                });
+                if nat::is_beaten(market, zones, nat, sum) {
+                    return Err(Closed::OtherWay);
+                }
+                base.nat = nat;
+                base.fixed = base.fixed + nat::cost(market, zones, nat, base.nodes);
+                let least = base.fixed + leasts.iter().map(|least| least.cost(nat)).sum();
+                Ok(Draft { market: at, base, least })
+            });
+            (nat, draft)
+        })
+    }
+
+    /// What a topology has however its ways out are paid for, which are left out.
+    fn common(&self, at: usize, zones: u32, limits: Limits) -> Result<Common<'a>, Closed> {
         let market = self.markets[at];
         let no_zone = zones == 1 && limits.survive == Survive::Zone && !limits.forbidden;
         if no_zone || !self.fitting.contains(&zones) {
             return Err(Closed::Zones);
         }
         let uses = market.uses(self.app, zones, &self.assumptions);
-        let mut fixed = market.fixed(&uses);
-        let mut databases = Vec::new();
+        let (mut fixed, mut databases, mut nodes) = (market.fixed(&uses), Vec::new(), 0);
         for database in &self.app.databases {
             let machine = database::machine(database, market);
             if machine.is_none() && !matches!(market, Market::Local) {
@@ -311,35 +344,37 @@ impl<'a> Space<'a> {
             }
             fixed = fixed + market.held(database, machine);
             databases.push(machine);
+            nodes += u32::from(database.nodes());
         }
-        let mut cheapest = fixed;
+        let mut leasts = Vec::new();
         for (kinds, &index) in self.kinds[at].iter().zip(&self.order) {
             let name = || self.app.services[index].name.to_string();
             if kinds.is_empty() {
                 return Err(Closed::NoMachine { part: name() });
             }
-            let least = least(self.place(at, zones), kinds, &self.request.needs[index], limits);
-            cheapest = cheapest + least.ok_or_else(|| Closed::ScaleMax { service: name() })?;
+            let least =
+                least(self.place(market, zones, Nat::Machine), kinds, &self.request.needs[index], limits);
+            leasts.push(least.ok_or_else(|| Closed::ScaleMax { service: name() })?);
         }
-        Ok(Draft { market: at, zones, fixed, databases, uses, least: cheapest })
+        let base = Base { market, zones, nat: Nat::Gateway, fixed, databases, nodes, uses };
+        Ok(Common { base, leasts })
     }
 
     /// Prepares a topology, or says why nothing in it is available enough.
     fn frame(&self, draft: Draft<'a>, limits: Limits, effort: &mut Effort) -> Result<Frame<'a, '_>, Closed> {
-        let odds = self.odds(draft.zones);
+        let Base { market, zones, nat, .. } = draft.base;
+        let odds = self.odds(zones);
         let room = limits.down.map(|down| odds.room(down));
         let mut options = Vec::new();
         for (kinds, &index) in self.kinds[draft.market].iter().zip(&self.order) {
-            let place = self.place(draft.market, draft.zones);
-            let mut all = choices(place, kinds, &self.request.needs[index], limits);
+            let mut all = choices(self.place(market, zones, nat), kinds, &self.request.needs[index], limits);
             let before = all.len();
             keep_undominated(&mut all);
             effort.pruned = effort.pruned.saturating_add((before - all.len()) as u64);
             options.push((index, all));
         }
-        let place = (self.markets[draft.market], draft.zones);
-        let frame = Frame::new(place, odds, (draft.fixed, draft.databases, draft.uses), options, room);
-        match frame.bound(0, frame.fixed.0 as f64, &frame.nothing()) {
+        let frame = Frame::new(draft.base, odds, options, room);
+        match frame.bound(0, frame.base.fixed.0 as f64, &frame.nothing()) {
             Bound::Unavailable(least) => Err(Closed::Unavailable { best: odds.total(least) }),
             Bound::Cost(_) => Ok(frame),
         }
@@ -355,15 +390,16 @@ fn fitting(app: &App, request: &Request, mut zones: Vec<u32>, assumptions: &Assu
 }
 
 impl<'a> Found<'a> {
-    fn close(&mut self, market: Market<'_>, zones: u32, closed: Closed) {
+    fn close(&mut self, (market, zones, nat): (Market<'_>, u32, Nat), closed: Closed) {
         let (provider, region) = (market.provider().to_owned(), market.region().to_owned());
-        self.topologies.push(Topology { provider, region, zones, closed });
+        self.topologies.push(Topology { provider, region, zones, nat, closed });
     }
 
     /// Searches one topology, unless its bound shows that nothing in it is cheaper, or as cheap and safer.
     fn search(&mut self, frame: &Frame<'a, '_>, names: &[Service], effort: &mut Effort) {
-        let multiplier = frame.multiplier;
-        if let Bound::Cost(bound) = frame.bound(0, frame.fixed.0 as f64, &frame.nothing()) {
+        let (multiplier, base) = (frame.multiplier, &frame.base);
+        let at = (base.market, base.zones, base.nat);
+        if let Bound::Cost(bound) = frame.bound(0, base.fixed.0 as f64, &frame.nothing()) {
             let safest = frame.odds.total(frame.least_down(0, &frame.nothing()));
             let beaten = self.best.as_ref().is_some_and(|best| {
                 let cost = best.cost.0 as f64;
@@ -371,14 +407,14 @@ impl<'a> Found<'a> {
             });
             if beaten || effort.is_above(bound) {
                 let usd_month = bound / 1e6;
-                return self.close(frame.market, frame.zones, Closed::Bound { usd_month, multiplier });
+                return self.close(at, Closed::Bound { usd_month, multiplier });
             }
         }
         let branched = branch::branch(frame, self.best.take(), effort);
         self.best = branched.best;
         let order = frame.order.iter().map(|&index| names[index].name.to_string()).collect();
         let closed = Closed::Searched { multiplier, order, tree: branched.steps };
-        self.close(frame.market, frame.zones, closed);
+        self.close(at, closed);
     }
 }
 

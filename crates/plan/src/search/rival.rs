@@ -5,7 +5,7 @@ use std::rc::Rc;
 use model::{App, Money};
 
 use super::branch::branch;
-use super::frame::Frame;
+use super::frame::{Base, Frame};
 use super::{Effort, Limits};
 use crate::compose::SLACK;
 use crate::ground::Ground;
@@ -35,8 +35,8 @@ pub fn rivals(app: &App, options: &Options) -> Result<Rivals, PlanError> {
     let limits = Limits { down, survive: ground.request.survive(), forbidden: false };
     let optimum = space.cheapest(limits, &mut Effort::default()).best.map(|best| best.cost);
     let (mut greedily, mut product): (Option<Money>, Option<Money>) = (None, None);
-    for (market, zones) in space.topologies() {
-        let Ok(draft) = space.draft(market, zones, limits) else { continue };
+    let drafts = space.topologies().flat_map(|topology| space.drafts(topology, limits));
+    for draft in drafts.filter_map(|(_, draft)| draft.ok()) {
         let Ok(frame) = space.frame(draft, limits, &mut Effort::default()) else { continue };
         greedily = greedily.into_iter().chain(greedy(&frame)).min();
         let flat = frame.odds.flattened();
@@ -74,7 +74,7 @@ fn greedy(frame: &Frame<'_, '_>) -> Option<Money> {
         (picks[service], now) = (option, then);
     }
     let chosen = picks.iter().zip(&frame.options).map(|(&pick, all)| all[pick].cost);
-    Some(frame.fixed + chosen.sum())
+    Some(frame.base.fixed + chosen.sum())
 }
 
 /// The same topology with one set of zones: each service has its own share of downtime, and these are multiplied.
@@ -88,6 +88,6 @@ fn flattened<'a, 's>(frame: &Frame<'a, 's>, flat: &'s Odds) -> Frame<'a, 's> {
         });
         (index, alone.collect())
     });
-    let bought = (frame.fixed, frame.databases.clone(), Rc::clone(&frame.uses));
-    Frame::new((frame.market, 0), flat, bought, each.collect(), frame.room)
+    let base = Base { zones: 0, ..frame.base.clone() };
+    Frame::new(base, flat, each.collect(), frame.room)
 }

@@ -7,10 +7,15 @@ use model::{
     Rate, Region, Scope, Service, Users, WhenAlone,
 };
 
-use crate::catalog::{Catalog, Coordinates, Machine, RegionOffer, Unit};
+use super::{Effort, Limits};
+use crate::catalog::{Catalog, Coordinates, Machine, Price, RegionOffer, Unit};
 use crate::chance::{Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful};
+use crate::compose::bill;
+use crate::ground::Ground;
+use crate::proof::{Closed, Nat, Topology};
+use crate::size::Survive;
 use crate::tests::{cloud, few, service};
-use crate::{Options, certified, to_json, verify};
+use crate::{Options, Terms, certified, to_json, verify};
 
 /// A random application that is small enough to try everything.
 pub(crate) struct Case {
@@ -71,9 +76,33 @@ pub(crate) fn case(seed: u64) -> Case {
     let kept = |name: &str| {
         names.iter().position(|known| known == name).is_some_and(|at| dropped[at % dropped.len()] < types)
     };
-    let catalog = few().clone().only(|_, machine| kept(&machine.name));
+    let mut catalog = few().clone().only(|_, machine| kept(&machine.name));
+    random_ways_out(&mut dice, &mut catalog);
     app.placement.providers = catalog.providers().into_iter().map(str::to_owned).collect();
     Case { app, catalog }
+}
+
+/// As a bill calls what each machine pays for the way out.
+const BEHIND: &str = "machine behind the NAT gateway";
+
+/// Mostly other prices of ways out: from such as matter to nothing to such as decide, and reached by a few machines.
+fn random_ways_out(dice: &mut Dice, catalog: &mut Catalog) {
+    for offer in &mut catalog.regions {
+        if dice.below(4) == 0 {
+            continue;
+        }
+        let of = |usd: f64| Price { usd, ..offer.unit(Unit::NatMonth).unwrap().clone() };
+        let mut machine = of(one_of(dice, &[0.0, 0.333_333_4, 8.0, 45.0, 90.0]) * (1.0 + dice.unit()));
+        let gateway = of(one_of(dice, &[0.0, 5.0, 60.0, 300.0]) * (1.0 + dice.unit()));
+        machine.item = BEHIND.into();
+        offer.units.insert(Unit::NatMachineMonth, machine);
+        offer.units.insert(Unit::NatMonth, gateway);
+        match dice.below(8) {
+            0 => drop(offer.units.remove(&Unit::NatMonth)),
+            1 => drop(offer.units.remove(&Unit::NatMachineMonth)),
+            _ => {}
+        }
+    }
 }
 
 fn random_service(dice: &mut Dice, index: u64) -> Service {
@@ -188,22 +217,31 @@ fn answers(app: &App, counts: impl Fn(&Service) -> bool) -> f64 {
     app.services.iter().filter(|service| counts(service)).filter_map(gb).sum()
 }
 
-/// What is paid for the network over so many zones.
+/// What is paid for the ways out of so many machines: of a gateway that can be paid for in two ways the lesser price.
+fn ways_out(offer: &RegionOffer, zones: u32, machines: usize) -> Money {
+    let gateways = if offer.provider == "aws" { i64::from(zones) } else { 1 };
+    let price = |unit| offer.unit(unit).map(|price| Money::from_usd(price.usd).0);
+    let by_gateway = offer.unit(Unit::NatMonth).map(|price| Money::from_usd(price.usd * gateways as f64).0);
+    let by_machine = price(Unit::NatMachineMonth).filter(|_| gateways == 1);
+    let by_machine = by_machine.map(|each| each * machines as i64);
+    Money(by_gateway.into_iter().chain(by_machine).min().unwrap_or(0))
+}
+
+/// What is paid for the network over so many zones, without the ways out.
 fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
     let mean = app.services.iter().find(|service| service.name == app.ingress[0].to).unwrap().load;
     let mean = mean.map_or(0.0, |load| load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0));
     let out = answers(app, |service| service.name == app.ingress[0].to);
     let n = f64::from(zones);
-    let (nats, addresses) = match offer.provider.as_str() {
-        "aws" => (n, n + n),
-        "gcp" => (1.0, 1.0),
-        _ => (1.0, 1.0 + n),
+    let addresses = match offer.provider.as_str() {
+        "aws" => n + n,
+        "gcp" => 1.0,
+        _ => 1.0 + n,
     };
     let mut lines = vec![
         (Unit::BalancerMonth, 1.0),
         (Unit::BalancerUnitMonth, (mean / 1e3).max(out / 730.0).ceil().max(1.0)),
         (Unit::BalancerGb, out),
-        (Unit::NatMonth, nats),
         (Unit::AddressMonth, addresses),
     ];
     // Every TB at the price that is known for it, or else for less: what one price is for is one line.
@@ -309,13 +347,16 @@ fn try_everything(case: &Case) -> Option<Money> {
         for number in 0..combinations {
             let mut rest = number;
             let mut cost = fixed;
+            let mut machines = usize::from(app.databases.iter().map(Database::nodes).sum::<u8>());
             whole.fleets.clear();
             for ways in &all {
                 let (price, fleet) = &ways[rest % ways.len()];
                 rest /= ways.len();
                 cost = cost + *price;
+                machines += fleet.machines.len();
                 whole.fleets.push(fleet.clone());
             }
+            cost = cost + ways_out(offer, zones, machines);
             if cheapest.is_some_and(|known| cost >= known) {
                 continue;
             }
@@ -377,9 +418,31 @@ fn what_the_file_leaves_out_is_neither_found_nor_proved_of() {
     assert!(compared >= 30 && nowhere >= 5, "{compared} compared, {nowhere} without a region");
 }
 
+/// Whether ways out could be paid for by gateway and by machine there.
+fn pays_in_two_ways(case: &Case, plan: &model::Plan) -> bool {
+    let is = |offer: &&RegionOffer| (&offer.provider, &offer.region) == (&plan.provider, &plan.region);
+    let offer = case.catalog.regions.iter().find(is).unwrap();
+    let one = offer.provider != "aws" || plan.zones.len() == 1;
+    one && [Unit::NatMonth, Unit::NatMachineMonth].iter().all(|unit| offer.unit(*unit).is_some())
+}
+
+/// Whether another plan would be the cheapest if only gateways were paid for.
+fn would_differ_by_the_gateway(case: &Case, plan: &model::Plan) -> bool {
+    let mut catalog = case.catalog.clone();
+    for offer in catalog.regions.iter_mut().filter(|offer| offer.unit(Unit::NatMonth).is_some()) {
+        offer.units.remove(&Unit::NatMachineMonth);
+    }
+    let other = certified(&case.app, &Options { catalog, provider: None }).unwrap().plan;
+    let replicas = |plan: &model::Plan| plan.services.iter().map(|one| one.replicas).collect::<Vec<_>>();
+    let of = |plan: &model::Plan| (plan.region.clone(), plan.zones.clone(), replicas(plan));
+    of(&other) != of(plan)
+}
+
 #[test]
 fn the_search_finds_what_trying_everything_finds_and_the_verifier_agrees() {
     let (mut tight, mut impossible, mut compared) = (0, 0, 0);
+    let (mut by_machine, mut by_gateway, mut decided) = (0, 0, 0);
+    let mut beaten = BTreeMap::new();
     for seed in 0..260 {
         let case = case(seed);
         let options = Options { catalog: case.catalog.clone(), provider: None };
@@ -398,16 +461,47 @@ fn the_search_finds_what_trying_everything_finds_and_the_verifier_agrees() {
         let stored = to_json(&planned.plan, Some(&planned.proof), 0.0);
         match verify(&case.app, &options, &stored) {
             Ok(verified) => {
-                assert_eq!((verified.gap, verified.topologies), (0.0, planned.proof.topologies.len()))
+                assert_eq!((verified.gap, verified.topologies), (0.0, planned.proof.places()))
             }
             Err(refused) => panic!("seed {seed}: {refused}"),
         }
         impossible += u32::from(found.is_none());
         let spare = |planned: &&model::PlannedService| planned.replicas > planned.needed_at_peak;
         tight += u32::from(planned.plan.services.iter().any(|service| spare(&service)));
+        let other_way = |one: &&Topology| one.closed == Closed::OtherWay;
+        for topology in planned.proof.topologies.iter().filter(other_way) {
+            *beaten.entry(topology.nat).or_insert(0) += 1;
+        }
+        if found.is_some() && pays_in_two_ways(&case, &planned.plan) {
+            let is = |line: &model::PlanLine| line.item == BEHIND;
+            *(if planned.plan.lines.iter().any(is) { &mut by_machine } else { &mut by_gateway }) += 1;
+            decided += u32::from(would_differ_by_the_gateway(&case, &planned.plan));
+        }
     }
+    assert!(
+        by_machine >= 40 && by_gateway >= 40 && decided >= 20,
+        "of two ways to pay {by_machine} by machine and {by_gateway} by gateway; {decided} are other plans for it"
+    );
+    assert!(beaten[&Nat::Machine] > 100 && beaten[&Nat::Gateway] > 100, "not searched: {beaten:?}");
     assert!(compared >= 200, "only {compared} were compared");
     assert!(tight > 50 && (10..150).contains(&impossible), "{tight} with a reserve, {impossible} impossible");
+}
+
+/// What is offered when nothing keeps every objective is found without a search, and pays for its ways out as it is less, too.
+#[test]
+fn every_plan_that_is_weighed_costs_what_its_bill_comes_to() {
+    let (mut settled, limits) = (0, Limits { down: None, survive: Survive::Nothing, forbidden: false });
+    for seed in 0..40 {
+        let case = case(seed);
+        let options = Options { catalog: case.catalog.clone(), provider: None };
+        let ground = Ground::new(&case.app, &options, &Terms::default()).unwrap();
+        let Ok(space) = ground.space() else { continue };
+        for candidate in space.corners(limits, &mut Effort::default()) {
+            assert_eq!(candidate.cost, bill(&case.app, &candidate), "seed {seed}");
+            settled += 1;
+        }
+    }
+    assert!(settled > 100, "{settled}");
 }
 
 #[test]

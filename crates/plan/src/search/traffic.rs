@@ -1,10 +1,11 @@
-//! What is paid for the network of a region: the entry, ways out, addresses, and traffic.
+//! What is paid for the network of a region but its ways out ([`super::nat`]): the entry, addresses, and traffic.
 //!
 //! None of it depends on which machines are bought: it follows from the file, the provider and the number of zones, so it is a
 //! part of what a topology costs whatever is chosen in it, and of every bound.
 
-use model::{App, Load, Service};
+use model::{App, Load, Money, Service};
 
+use super::nat::gateways;
 use crate::catalog::{HOURS_MONTH, Price, RegionOffer, Unit};
 use crate::chance::{Assumptions, Level};
 
@@ -40,6 +41,10 @@ impl Paid {
     /// USD for one, and where that was read; `None`: the catalogue has no price there.
     pub(crate) fn price(self, offer: &RegionOffer) -> Option<(f64, &Price)> {
         match self {
+            // As each machine pays it: the shares of services and databases add up to the line.
+            Paid::Unit(unit @ Unit::NatMachineMonth) => {
+                offer.unit(unit).map(|price| (Money::from_usd(price.usd).usd(), price))
+            }
             Paid::Unit(unit) => offer.unit(unit).map(|price| (price.usd, price)),
             Paid::Between(_) => {
                 let out = offer.unit(Unit::TrafficZoneOutGb)?;
@@ -89,12 +94,11 @@ pub(crate) fn uses(app: &App, offer: &RegionOffer, zones: u32, assumptions: &Ass
         app.services.iter().filter(entered).map(|service| answered(service, assumptions)).sum();
     // A unit is 1,000 requests/s or a GB an hour, whichever is more.
     let units = (requests / 1_000.0).max(answers / HOURS_MONTH).ceil().max(1.0);
-    let (nats, addresses) = ways_out(&offer.provider, zones, !app.ingress.is_empty());
+    let addresses = addresses(&offer.provider, zones, !app.ingress.is_empty());
     let mut all = vec![
         (Paid::Unit(Unit::BalancerMonth), 1.0),
         (Paid::Unit(Unit::BalancerUnitMonth), units),
         (Paid::Unit(Unit::BalancerGb), answers),
-        (Paid::Unit(Unit::NatMonth), f64::from(nats)),
         (Paid::Unit(Unit::AddressMonth), f64::from(addresses)),
     ];
     all.extend(to_the_internet(offer, answers));
@@ -111,12 +115,11 @@ pub(crate) fn uses(app: &App, offer: &RegionOffer, zones: u32, assumptions: &Ass
     all.into_iter().map(|(paid, quantity)| Use { paid, quantity }).collect()
 }
 
-/// NAT gateways and public addresses, as the files of `export` make them: a NAT a zone on AWS, else one, with an address each;
-/// the balancers of AWS and Alibaba Cloud have an address in each zone, that of Google Cloud has one that costs nothing.
-fn ways_out(provider: &str, zones: u32, entered: bool) -> (u32, u32) {
-    let nats = if provider == "aws" { zones } else { 1 };
+/// Public addresses: one a NAT gateway; the balancers of AWS and Alibaba Cloud have one in each zone, that of Google Cloud has
+/// one that costs nothing.
+fn addresses(provider: &str, zones: u32, entered: bool) -> u32 {
     let of_entry = if entered && provider != "gcp" { zones } else { 0 };
-    (nats, nats + of_entry)
+    gateways(provider, zones) + of_entry
 }
 
 /// The GB at each price. Where the catalogue has none of its own for what is beyond some amount, the one below goes on.

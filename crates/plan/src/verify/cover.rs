@@ -3,11 +3,12 @@
 //! The bounds are those that `docs/reference/plan-space.md` defines, computed from choices listed anew. A claim is refused
 //! when its own figures do not follow, even if it could be shown in another way.
 
+use super::network::{ways_out, ways_to_pay};
 use super::rules::Rules;
 use super::space::{Shapes, Way, fixed, holds, holds_node, ways};
 use super::{ALMOST_ONE, Place, ROUNDING};
 use crate::chance::{Stateful, series};
-use crate::proof::{Closed, Leaf, Step};
+use crate::proof::{Closed, Leaf, Nat, Step};
 
 /// Relative slack for figures that two ways of adding give.
 const TIGHT: f64 = 1e-10;
@@ -52,9 +53,10 @@ impl<'r, 'a> Cover<'r, 'a> {
     /// Checks one topology.
     pub(super) fn check(&mut self, place: &Place<'_>, closed: &Closed) -> Result<(), String> {
         match closed {
-            Closed::Zones => self.zones(place.1),
+            Closed::Zones => self.zones(place.zones),
             Closed::NoMachine { part } => self.no_machine(place, part),
             Closed::ScaleMax { service } => self.scale_max(place, service),
+            Closed::OtherWay => self.other_way(place),
             Closed::Unavailable { best } => self.unavailable(place, *best),
             Closed::Bound { usd_month, multiplier } => self.bound(place, *usd_month, *multiplier),
             Closed::Searched { multiplier, order, tree } => {
@@ -80,7 +82,7 @@ impl<'r, 'a> Cover<'r, 'a> {
 
     fn no_machine(&self, place: &Place<'_>, part: &str) -> Result<(), String> {
         let app = self.rules.app;
-        let Some(offer) = place.0 else { return Err("this machine holds everything".to_owned()) };
+        let Some(offer) = place.offer else { return Err("this machine holds everything".to_owned()) };
         let held = if let Some(service) = app.services.iter().find(|service| service.name.as_str() == part) {
             offer
                 .usable()
@@ -102,6 +104,31 @@ impl<'r, 'a> Cover<'r, 'a> {
         Err(format!("`scale.max` of `{name}` allows a size"))
     }
 
+    /// That the other way to pay for NAT gateways costs no more for any number of machines that there may be, at one end or the
+    /// other less, so that nobody says it of both.
+    fn other_way(&self, place: &Place<'_>) -> Result<(), String> {
+        let Some(offer) = place.offer.filter(|offer| ways_to_pay(offer, place.zones).len() == 2) else {
+            return Err("there is one way to pay for its NAT".to_owned());
+        };
+        let nodes: u32 = self.rules.app.databases.iter().map(|database| u32::from(database.nodes())).sum();
+        let (mut fewest, mut most) = (nodes, nodes);
+        for service in &self.rules.app.services {
+            let all = ways(self.rules, place, service).into_iter().map(|way| way.machines);
+            let (least, greatest) = all.fold((u32::MAX, 0), |(a, b), one| (a.min(one), b.max(one)));
+            (fewest, most) = (fewest.saturating_add(least), most.saturating_add(greatest));
+        }
+        let (gateway, _) = ways_out(&Place { offer: Some(offer), nat: Nat::Gateway, ..*place });
+        let (_, each) = ways_out(&Place { offer: Some(offer), nat: Nat::Machine, ..*place });
+        let beaten = match place.nat {
+            Nat::Gateway => each.saturating_mul(i64::from(most)) < gateway,
+            Nat::Machine => each.saturating_mul(i64::from(fewest)) >= gateway,
+        };
+        if beaten {
+            return Ok(());
+        }
+        Err(format!("with {fewest} to {most} machines the other way to pay for its NAT may cost more"))
+    }
+
     fn unavailable(&mut self, place: &Place<'_>, best: f64) -> Result<(), String> {
         let frame = self.frame(place)?;
         let least = frame.least_down(0, &frame.nothing());
@@ -118,7 +145,7 @@ impl<'r, 'a> Cover<'r, 'a> {
     /// That a bound of cost holds and is not below the plan.
     fn bound(&mut self, place: &Place<'_>, usd_month: f64, multiplier: f64) -> Result<(), String> {
         let own = if multiplier == 0.0 {
-            self.allowed(place.1)?;
+            self.allowed(place.zones)?;
             self.least_cost(place)?
         } else {
             price_of_time(multiplier)?;
@@ -177,8 +204,8 @@ impl<'r, 'a> Cover<'r, 'a> {
 
     /// Lists a topology anew, its services in this order.
     fn frame_in<'p>(&mut self, place: &Place<'p>, order: &[String]) -> Result<Frame<'p>, String> {
-        self.allowed(place.1)?;
-        let (app, zones) = (self.rules.app, place.1);
+        self.allowed(place.zones)?;
+        let (app, zones) = (self.rules.app, place.zones);
         let broken = |error: crate::chance::ChanceError| error.to_string();
         let stateful: Stateful = self.rules.stateful(zones).map_err(broken)?;
         let bare = self.rules.bare(zones).map_err(broken)?;

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::catalog::{Catalog, RegionOffer, is_date};
 use crate::certain::Certain;
-use crate::proof::{Proof, SPACE, fingerprint};
+use crate::proof::{Nat, Proof, SPACE, fingerprint};
 use crate::{Options, Terms};
 use cover::Cover;
 use rules::Rules;
@@ -63,8 +63,15 @@ const ROUNDING: f64 = 1e-9;
 /// Costs are whole millionths of a dollar: what costs more than this less than the plan costs no less.
 const ALMOST_ONE: f64 = 0.9;
 
-/// Where a plan may be, listed anew: `None` is this machine.
-type Place<'a> = (Option<&'a RegionOffer>, u32);
+/// Where a plan may be, listed anew.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// `None`: this machine.
+    offer: Option<&'a RegionOffer>,
+    zones: u32,
+    /// How its NAT gateways are paid for.
+    nat: Nat,
+}
 
 /// Checks that `stored`, what `plan --json` or `plan -o` wrote, is the cheapest plan for `app` over the catalogue of
 /// `options`.
@@ -90,7 +97,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
     derived::derived(&rules, &proof, best.as_ref(), stored)?;
     near::told(app, offered(&places, stored), detour, stored)?;
-    let fewest = places.iter().map(|(_, zones)| rules.misses(*zones)).min().unwrap_or(0);
+    let fewest = places.iter().map(|place| rules.misses(place.zones)).min().unwrap_or(0);
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
     let mut cover = Cover::new(&rules, cost, fewest);
     for place in &places {
@@ -103,7 +110,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
         _ => 0.0,
     };
     let branches = cover.branches;
-    let bought = places.iter().any(|(offer, _)| offer.is_some());
+    let bought = places.iter().any(|place| place.offer.is_some());
     let certain = Certain {
         found: proof.incumbent.is_some(),
         gap: if proof.incumbent.is_some() { gap } else { f64::from(u8::from(cover.open.is_some())) },
@@ -112,7 +119,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
         assumptions: proof.assumptions.len(),
     };
     let certain = derived::certain(&certain, stored)?;
-    Ok(Verified { topologies: places.len(), branches, gap, certain, terms: proof.terms })
+    Ok(Verified { topologies: proof.places(), branches, gap, certain, terms: proof.terms })
 }
 
 /// That the plan is for a provider that the file and the flags consider: another one has other prices, too.
@@ -173,7 +180,7 @@ fn priced<'c>(catalog: &'c Catalog, today: Option<&str>) -> Result<Cow<'c, Catal
     Ok(Cow::Owned(dear))
 }
 
-/// Every topology of the space: each allowed region with each number of zones.
+/// Every topology of the space: each allowed region with each number of zones, and each way to pay for its NAT gateways.
 fn places<'a>(
     app: &App,
     options: &Options,
@@ -186,7 +193,7 @@ fn places<'a>(
         None => app.placement.providers.iter().map(String::as_str).collect(),
     };
     if names.is_empty() || names == ["local"] {
-        return Ok(vec![(None, u32::from(asked))]);
+        return Ok(vec![Place { offer: None, zones: u32::from(asked), nat: Nat::Gateway }]);
     }
     let home = app.placement.regions.first();
     let mut places = Vec::new();
@@ -197,7 +204,10 @@ fn places<'a>(
         };
         let fit = lawful(app, offer) && near::is_near(app, offer, detour);
         if here && fit && names.contains(&offer.provider.as_str()) {
-            places.extend((1..=asked.min(offer.zones)).map(|zones| (Some(offer), u32::from(zones))));
+            for zones in (1..=asked.min(offer.zones)).map(u32::from) {
+                let ways = network::ways_to_pay(offer, zones).into_iter();
+                places.extend(ways.map(|nat| Place { offer: Some(offer), zones, nat }));
+            }
         }
     }
     if places.is_empty() {
@@ -242,35 +252,41 @@ fn stands(places: &[Place<'_>], proof: &Proof, stored: &Value) -> Result<(), Ref
 /// Where the plan is, which has been shown to be a place of the space; `None`: this machine.
 fn offered<'a>(places: &[Place<'a>], stored: &Value) -> Option<&'a RegionOffer> {
     let of = |field: &str| stored[field].as_str();
-    let mut offers = places.iter().filter_map(|place| place.0);
+    let mut offers = places.iter().filter_map(|place| place.offer);
     offers.find(|offer| (of("provider"), of("region")) == (Some(&*offer.provider), Some(&*offer.region)))
 }
 
-fn named<'a>(place: &Place<'a>) -> (&'a str, &'a str, u32) {
-    match place.0 {
-        None => ("local", "local", place.1),
-        Some(offer) => (&offer.provider, &offer.region, place.1),
+/// As a certificate names a place.
+type Named<'n> = (&'n str, &'n str, u32, Nat);
+
+fn named<'a>(place: &Place<'a>) -> Named<'a> {
+    match place.offer {
+        None => ("local", "local", place.zones, place.nat),
+        Some(offer) => (&offer.provider, &offer.region, place.zones, place.nat),
     }
 }
 
 fn label(place: &Place<'_>) -> String {
-    let (provider, region, zones) = named(place);
-    spelt(&(provider, region, zones))
+    spelt(&named(place))
 }
 
-fn spelt((provider, region, zones): &(&str, &str, u32)) -> String {
-    format!("{provider} {region} with {zones} {}", if *zones == 1 { "zone" } else { "zones" })
+fn spelt((provider, region, zones, nat): &Named<'_>) -> String {
+    let counted = if *zones == 1 { "zone" } else { "zones" };
+    let paid = match nat {
+        Nat::Gateway => "",
+        Nat::Machine => ", NAT paid by the machine",
+    };
+    format!("{provider} {region} with {zones} {counted}{paid}")
 }
 
 /// That the certificate lists each topology once, and nothing else.
 fn covered(places: &[Place<'_>], proof: &Proof) -> Result<(), Refused> {
-    let mut listed: Vec<(&str, &str, u32)> =
-        proof.topologies.iter().map(|topology| topology.place()).collect();
+    let mut listed: Vec<Named<'_>> = proof.topologies.iter().map(|topology| topology.place()).collect();
     listed.sort_unstable();
     if let Some(twice) = listed.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(refuse("the certificate", format!("{} is there twice", spelt(&twice[0]))));
     }
-    let mut own: Vec<(&str, &str, u32)> = places.iter().map(named).collect();
+    let mut own: Vec<Named<'_>> = places.iter().map(named).collect();
     own.sort_unstable();
     if let Some(left_out) = own.iter().find(|place| listed.binary_search(place).is_err()) {
         return Err(refuse("the certificate", format!("{} is left out", spelt(left_out))));

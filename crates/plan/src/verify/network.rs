@@ -1,8 +1,11 @@
 //! What the network of a topology costs, computed anew: the entry, ways out, addresses, traffic.
 
+use model::Money;
+
 use super::Place;
 use super::rules::Rules;
 use crate::catalog::{RegionOffer, Unit};
+use crate::proof::Nat;
 use crate::search::Paid;
 
 /// Seconds of a month on a bill.
@@ -15,9 +18,57 @@ pub(super) struct Line {
     pub(super) usd: f64,
 }
 
-/// Every line of the network; none on this machine.
+/// Gateways of a region: one in each zone on AWS, else one for all.
+fn gateways(offer: &RegionOffer, zones: u32) -> u32 {
+    match offer.provider.as_str() {
+        "aws" => zones,
+        _ => 1,
+    }
+}
+
+/// In how many ways the gateways can be paid for.
+pub(super) fn ways_to_pay(offer: &RegionOffer, zones: u32) -> Vec<Nat> {
+    let by_machine = offer.unit(Unit::NatMachineMonth).is_some() && gateways(offer, zones) == 1;
+    match (by_machine, offer.unit(Unit::NatMonth)) {
+        (true, Some(_)) => vec![Nat::Gateway, Nat::Machine],
+        (true, None) => vec![Nat::Machine],
+        (false, _) => vec![Nat::Gateway],
+    }
+}
+
+/// What a place pays for its ways out, in millionths of a dollar: whatever runs, and for each machine.
+pub(super) fn ways_out(place: &Place<'_>) -> (i64, i64) {
+    let Some(offer) = place.offer else { return (0, 0) };
+    let of = |unit: Unit, times: u32| {
+        offer.unit(unit).map_or(0, |price| Money::from_usd(price.usd * f64::from(times)).0)
+    };
+    match place.nat {
+        Nat::Gateway => (of(Unit::NatMonth, gateways(offer, place.zones)), 0),
+        Nat::Machine => (0, of(Unit::NatMachineMonth, 1)),
+    }
+}
+
+/// The line of a bill for so many machines: by the machine only where that costs less.
+pub(super) fn way_out(rules: &Rules<'_>, offer: &RegionOffer, zones: u32, machines: u32) -> Option<Line> {
+    let costs = |nat: Nat| {
+        let (whole, each) = ways_out(&Place { offer: Some(offer), zones, nat });
+        whole.saturating_add(each.saturating_mul(i64::from(machines)))
+    };
+    let ways = ways_to_pay(offer, zones);
+    let dear =
+        ways.contains(&Nat::Gateway) && (ways.len() == 1 || costs(Nat::Gateway) <= costs(Nat::Machine));
+    let (unit, count) = match dear {
+        true => (Unit::NatMonth, gateways(offer, zones)),
+        false => (Unit::NatMachineMonth, machines),
+    };
+    let price = offer.unit(unit)?;
+    let usd = if dear { price.usd } else { Money::from_usd(price.usd).usd() };
+    Some(Line { item: Paid::Unit(unit).item(rules.app, price), quantity: f64::from(count), usd })
+}
+
+/// Every line of the network but that of its ways out; none on this machine.
 pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
-    let (Some(offer), zones) = (place.0, f64::from(place.1)) else { return Vec::new() };
+    let (Some(offer), zones) = (place.offer, f64::from(place.zones)) else { return Vec::new() };
     let app = rules.app;
     let (mut requests, mut out, mut all) = (0.0, 0.0, 0.0);
     for service in &app.services {
@@ -38,13 +89,9 @@ pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
     lines.unit(Unit::BalancerMonth, 1.0);
     lines.unit(Unit::BalancerUnitMonth, f64::max(requests / 1_000.0, out / 730.0).ceil().max(1.0));
     lines.unit(Unit::BalancerGb, out);
-    let (nats, fronts) = match offer.provider.as_str() {
-        "aws" => (zones, zones),
-        "alicloud" => (1.0, zones),
-        _ => (1.0, 0.0),
-    };
-    lines.unit(Unit::NatMonth, nats);
-    lines.unit(Unit::AddressMonth, if app.ingress.is_empty() { nats } else { nats + fronts });
+    let nats = f64::from(gateways(offer, place.zones));
+    let fronts = if offer.provider == "gcp" || app.ingress.is_empty() { 0.0 } else { zones };
+    lines.unit(Unit::AddressMonth, nats + fronts);
     lines.internet(out);
     for (at, database) in app.databases.iter().enumerate() {
         let (nodes, in_first) = (f64::from(database.nodes()), (f64::from(database.nodes()) / zones).ceil());

@@ -3,12 +3,12 @@
 use model::Money;
 use serde_json::Value;
 
-use super::network::network;
-use super::rules::{Rules, layout};
+use super::network::{network, way_out, ways_to_pay};
+use super::rules::Rules;
 use super::space::{Way, fixed, holds_node, ways};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
 use crate::catalog::{Catalog, Machine, RegionOffer};
-use crate::proof::{Incumbent, Proof};
+use crate::proof::{Incumbent, Nat, Proof};
 
 /// Cents may be rounded away in a sum of lines that were each rounded.
 const ROUNDED_USD: f64 = 1e-5;
@@ -37,25 +37,16 @@ pub(super) fn incumbent<'a>(
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
     }
-    let mut cost =
-        fixed(rules, &place).ok_or_else(|| wrong("nothing there holds its databases".to_owned()))?;
-    let (mut services, mut fleets) = (Vec::new(), Vec::new());
-    for (service, (machine, replicas)) in app.services.iter().zip(&claimed.services) {
-        let mut all = ways(rules, &place, service).into_iter();
-        let way = all.find(|way| {
-            way.machine.map(|machine| &*machine.name) == machine.as_deref() && way.size.replicas == *replicas
-        });
-        let way = way.ok_or_else(|| {
-            wrong(format!("{replicas} replicas of `{}` on {machine:?} are not in the space", service.name))
-        })?;
-        cost += way.cost;
-        fleets.push(rules.fleet(service, way.size, place.1, way.room).map_err(|e| wrong(e.to_string()))?);
-        services.push(way);
+    let (cost, services) = priced(rules, place, claimed)?;
+    let mut fleets = Vec::new();
+    for (service, way) in app.services.iter().zip(&services) {
+        let fleet = rules.fleet(service, way.size, place.zones, way.room);
+        fleets.push(fleet.map_err(|error| wrong(error.to_string()))?);
     }
     let databases = databases(rules, &place, claimed)?;
-    let mut whole = rules.bare(place.1).map_err(|error| wrong(error.to_string()))?;
+    let mut whole = rules.bare(place.zones).map_err(|error| wrong(error.to_string()))?;
     whole.fleets = fleets;
-    let stateful = rules.stateful(place.1).map_err(|error| wrong(error.to_string()))?;
+    let stateful = rules.stateful(place.zones).map_err(|error| wrong(error.to_string()))?;
     let answer = whole.given(&stateful).map_err(|error| wrong(error.to_string()))?;
     let best = Best { place, services, databases, cost, unavailability: answer.total.get() };
     best.is_as(claimed)?;
@@ -67,12 +58,48 @@ pub(super) fn incumbent<'a>(
     Ok(Some(best))
 }
 
+/// What it costs as its ways out are paid for cheapest, in millionths of a dollar, and how its services run.
+fn priced<'a>(
+    rules: &Rules<'_>,
+    place: Place<'a>,
+    claimed: &Incumbent,
+) -> Result<(i64, Vec<Way<'a>>), Refused> {
+    let wrong = |why: String| refuse("the plan", why);
+    let mut least: Option<(i64, Vec<Way<'a>>)> = None;
+    for nat in place.offer.map_or_else(|| vec![place.nat], |offer| ways_to_pay(offer, place.zones)) {
+        let place = Place { nat, ..place };
+        let mut cost =
+            fixed(rules, &place).ok_or_else(|| wrong("nothing there holds its databases".to_owned()))?;
+        let mut services = Vec::new();
+        for (service, (machine, replicas)) in rules.app.services.iter().zip(&claimed.services) {
+            let mut all = ways(rules, &place, service).into_iter();
+            let way = all.find(|way| {
+                way.machine.map(|machine| &*machine.name) == machine.as_deref()
+                    && way.size.replicas == *replicas
+            });
+            let way = way.ok_or_else(|| {
+                wrong(format!(
+                    "{replicas} replicas of `{}` on {machine:?} are not in the space",
+                    service.name
+                ))
+            })?;
+            cost += way.cost;
+            services.push(way);
+        }
+        if least.as_ref().is_none_or(|(known, _)| cost < *known) {
+            least = Some((cost, services));
+        }
+    }
+    least.ok_or_else(|| wrong("nothing is known of what its ways out cost".to_owned()))
+}
+
 fn place<'a>(catalog: &'a Catalog, claimed: &Incumbent) -> Option<Place<'a>> {
+    let (zones, nat) = (claimed.zones, Nat::Gateway);
     if claimed.provider == "local" {
-        return Some((None, claimed.zones));
+        return Some(Place { offer: None, zones, nat });
     }
     let is = |offer: &&RegionOffer| offer.provider == claimed.provider && offer.region == claimed.region;
-    catalog.regions.iter().find(is).map(|offer| (Some(offer), claimed.zones))
+    catalog.regions.iter().find(is).map(|offer| Place { offer: Some(offer), zones, nat })
 }
 
 /// The machines of the databases: each must be large enough, and none cheaper.
@@ -84,8 +111,8 @@ fn databases<'a>(
     let mut found = Vec::new();
     for (database, name) in rules.app.databases.iter().zip(&claimed.databases) {
         let wrong = |why| refuse(format!("database `{}`", database.name), why);
-        let (Some(offer), Some(name)) = (place.0, name) else {
-            if place.0.is_none() && name.is_none() {
+        let (Some(offer), Some(name)) = (place.offer, name) else {
+            if place.offer.is_none() && name.is_none() {
                 found.push(None);
                 continue;
             }
@@ -101,11 +128,11 @@ fn databases<'a>(
 impl<'a> Best<'a> {
     /// The region; `None`: this machine.
     pub(super) fn offer(&self) -> Option<&'a RegionOffer> {
-        self.place.0
+        self.place.offer
     }
 
     pub(super) fn zones(&self) -> u32 {
-        self.place.1
+        self.place.zones
     }
 
     fn is_as(&self, claimed: &Incumbent) -> Result<(), Refused> {
@@ -146,14 +173,14 @@ pub(super) fn stored(
         return Err(refuse("`zones`", format!("the certificate is about {} of them", claimed.zones)));
     }
     sized(rules, best, stored)?;
-    let usd = if best.place.0.is_some() { best.cost as f64 / 1e6 } else { 0.0 };
+    let usd = if best.place.offer.is_some() { best.cost as f64 / 1e6 } else { 0.0 };
     near("`usd_month`", stored["usd_month"].as_f64(), usd, ROUNDED_USD)?;
     let down = best.unavailability;
     near("`unavailability`", stored["unavailability"].as_f64(), down, ROUNDING * down)?;
     billed(rules, best, stored, usd)?;
     let budget = rules.app.objectives.budget;
     let dear = budget.is_some_and(|budget| usd > budget.usd() + ROUNDED_USD);
-    let missed = rules.misses_asked(best.place.1) > 0;
+    let missed = rules.misses_asked(best.place.zones) > 0;
     let region = rules.app.objectives.survive.contains(&model::Scope::Region);
     if feasible != Some(!(dear || missed || region)) {
         return Err(refuse("`feasible`", "the objectives and the plan do not agree with it"));
@@ -216,16 +243,20 @@ fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Resul
         near(&format!("the line `{item}`"), line["unit_usd"].as_f64(), unit, ROUNDED_USD)
     };
     let month = |machine: &Machine| machine.price.usd * 730.0;
+    let mut behind = 0;
     for (way, service) in best.services.iter().zip(&rules.app.services) {
         let Some(machine) = way.machine else { continue };
         let item = format!("{} for {}", machine.price.item, service.name);
-        let machines = layout(way.size.replicas, best.place.1, way.room).iter().map(Vec::len).sum::<usize>();
-        priced(item, machines as f64, month(machine))?;
+        priced(item, f64::from(way.machines), month(machine))?;
+        behind += way.machines;
     }
     for (machine, database) in best.databases.iter().zip(&rules.app.databases) {
         let Some(machine) = machine else { continue };
         let nodes = f64::from(database.nodes());
         priced(format!("{} for {}", machine.price.item, database.name), nodes, month(machine))?;
+        behind += u32::from(database.nodes());
     }
-    network(rules, &best.place).into_iter().try_for_each(|line| priced(line.item, line.quantity, line.usd))
+    let nat = best.offer().and_then(|offer| way_out(rules, offer, best.zones(), behind));
+    let mut lines = nat.into_iter().chain(network(rules, &best.place));
+    lines.try_for_each(|line| priced(line.item, line.quantity, line.usd))
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use model::{App, Database, Mode, Money, Scope, Service};
 
@@ -21,11 +22,14 @@ pub(super) struct Rules<'a> {
     pub(super) zone: bool,
     pub(super) node: bool,
     /// Sizes that were found already.
-    sizes: RefCell<BTreeMap<Asked, Vec<Size>>>,
+    sizes: RefCell<BTreeMap<Asked, Sizes>>,
 }
 
 /// Replicas at peak, least and most replicas, zones, room of a machine.
 type Asked = (Option<u32>, u32, u32, u32, u32);
+
+/// Ways to run a service, each with how many machines it takes.
+pub(super) type Sizes = Rc<[(Size, u32)]>;
 
 /// A way to run a service: replicas, of which so many must be up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,20 +91,14 @@ impl<'a> Rules<'a> {
     }
 
     /// Every size of `service` on machines with so much room, over so many zones, that the space allows.
-    pub(super) fn sizes(
-        &self,
-        service: &Service,
-        machine: Option<&Machine>,
-        zones: u32,
-        room: u32,
-    ) -> Vec<Size> {
-        let Some(peak) = self.peak(service, machine).filter(|_| room > 0) else { return Vec::new() };
+    pub(super) fn sizes(&self, service: &Service, machine: Option<&Machine>, zones: u32, room: u32) -> Sizes {
+        let Some(peak) = self.peak(service, machine).filter(|_| room > 0) else { return Rc::default() };
         let asked = (peak, service.scale.min, service.scale.max.min(1_000), zones, room.min(1_000));
         let mut known = self.sizes.borrow_mut();
-        known.entry(asked).or_insert_with(|| self.sized(asked)).clone()
+        Rc::clone(known.entry(asked).or_insert_with(|| self.sized(asked)))
     }
 
-    fn sized(&self, (peak, min, max, zones, room): Asked) -> Vec<Size> {
+    fn sized(&self, (peak, min, max, zones, room): Asked) -> Sizes {
         let survivable = zones > 1 || !self.zone;
         let lost = |replicas: u32| if survivable { self.lost(replicas, zones, room) } else { 0 };
         let needed = peak.unwrap_or_else(|| (min - lost(min)).max(1));
@@ -109,12 +107,14 @@ impl<'a> Rules<'a> {
             base += 1;
         }
         if base > max {
-            return Vec::new();
+            return Rc::default();
         }
         let mut sizes: Vec<Size> =
             (0..=SPARE_MAX).map(|spare| Size { replicas: (base + spare).min(max), needed }).collect();
         sizes.dedup();
-        sizes
+        let machines =
+            |size: &Size| layout(size.replicas, zones, room).iter().map(Vec::len).sum::<usize>() as u32;
+        sizes.into_iter().map(|size| (size, machines(&size))).collect()
     }
 
     /// Whether a load can be carried on `machine` at all.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{Money, Service};
 
 use super::Place;
-use super::network::network;
+use super::network::{network, ways_out};
 use super::rules::{Rules, Size, layout};
 use crate::catalog::{Machine, RegionOffer, Unit};
 
@@ -23,6 +23,8 @@ pub(super) struct Way<'a> {
     pub(super) size: Size,
     /// Replicas that a machine holds.
     pub(super) room: u32,
+    /// What is bought for it; none on this machine.
+    pub(super) machines: u32,
     /// Millionths of a dollar a month; on this machine replicas.
     pub(super) cost: i64,
 }
@@ -52,18 +54,25 @@ fn bill(offer: &RegionOffer, machine: &Machine, machines: u32) -> i64 {
 
 /// All ways to run `service`.
 pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) -> Vec<Way<'a>> {
-    let zones = place.1;
+    let zones = place.zones;
     let mut all = Vec::new();
-    let Some(offer) = place.0 else {
+    let Some(offer) = place.offer else {
         let sizes = rules.sizes(service, None, zones, 1);
-        let local = |size: Size| Way { machine: None, size, room: 1, cost: i64::from(size.replicas) };
-        return sizes.into_iter().map(local).collect();
+        let local = |&(size, _): &(Size, u32)| Way {
+            machine: None,
+            size,
+            room: 1,
+            machines: 0,
+            cost: i64::from(size.replicas),
+        };
+        return sizes.iter().map(local).collect();
     };
+    let (_, of_machine) = ways_out(place);
     for machine in offer.usable() {
         let room = room(service, machine);
-        for size in rules.sizes(service, Some(machine), zones, room) {
-            let machines = layout(size.replicas, zones, room).iter().map(Vec::len).sum::<usize>() as u32;
-            all.push(Way { machine: Some(machine), size, room, cost: bill(offer, machine, machines) });
+        for &(size, machines) in &*rules.sizes(service, Some(machine), zones, room) {
+            let cost = bill(offer, machine, machines) + of_machine.saturating_mul(i64::from(machines));
+            all.push(Way { machine: Some(machine), size, room, machines, cost });
         }
     }
     all
@@ -71,10 +80,11 @@ pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) 
 
 /// The network and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
 pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
-    let Some(offer) = place.0 else { return Some(0) };
-    let mut sum = 0;
+    let Some(offer) = place.offer else { return Some(0) };
+    let (mut sum, of_machine) = ways_out(place);
     for database in &rules.app.databases {
         let nodes = u32::from(database.nodes());
+        sum += of_machine.saturating_mul(i64::from(nodes));
         let machines = offer.usable().filter(|machine| holds_node(database, machine));
         let cheapest =
             machines.map(|machine| Money::from_usd(machine.price.usd * HOURS * f64::from(nodes)).0).min()?;

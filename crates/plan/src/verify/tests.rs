@@ -11,7 +11,7 @@ fn app() -> App {
     let mut app = cloud();
     app.placement.regions.clear();
     app.objectives.budget = None;
-    app.objectives.availability = Some(model::Availability { unavailability: 108.0 / (8_766.0 * 60.0) });
+    app.objectives.availability = Some(model::Availability { unavailability: 104.0 / (8_766.0 * 60.0) });
     app.objectives.survive = vec![model::Scope::Node];
     // The databases keep it over three zones only.
     app.objectives.rto.zone = Some(model::Duration(60_000));
@@ -73,8 +73,8 @@ fn bounded(stored: &mut Value, with_price: bool) -> &mut Value {
 }
 
 fn close_as(topology: &mut Value, how: Value) {
-    let mut new =
-        json!({ "provider": topology["provider"], "region": topology["region"], "zones": topology["zones"] });
+    let mut new = json!({ "provider": topology["provider"], "region": topology["region"],
+        "zones": topology["zones"], "nat": topology["nat"] });
     new.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
     *topology = new;
 }
@@ -154,6 +154,9 @@ const CHANGES: &[(&str, Change)] = &[
     ("a machine for a part that is not there", |stored| {
         close_as(own(stored), json!({ "closed": "no_machine", "part": "www" }));
     }),
+    ("another way to pay for a NAT that is paid in one", |stored| {
+        close_as(own(stored), json!({ "closed": "other_way" }));
+    }),
     ("a limit that forbids nothing", |stored| {
         close_as(own(stored), json!({ "closed": "scale_max", "service": "web" }));
     }),
@@ -215,7 +218,7 @@ const CHANGES: &[(&str, Change)] = &[
         // What a disk has is in the sum alone.
         moved(stored, "GB between zones for db", "GB of disk for db");
     }),
-    ("more units of the balancer", |stored| moved(stored, "NAT gateway", "load balancer capacity unit")),
+    ("more units of the balancer", |stored| moved(stored, "public address", "load balancer capacity unit")),
     ("a line left out", |stored| drop(stored["lines"].as_array_mut().unwrap().remove(0))),
     ("how certain it is", |stored| {
         let said = stored["certain"].as_str().unwrap().replace("the cheapest", "the very cheapest");
@@ -316,58 +319,59 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a topology twice: the certificate: alicloud ap-southeast-1 with 1 zone is there twice
         a region that nobody sells: the certificate: alicloud moon-1 with 1 zone is not in the space
         a bound raised: aws ap-southeast-1 with 3 zones: its bound is 1779.786448 USD/month, and 1762.1648 is what follows
-        a bound with a price of time raised: gcp us-east4 with 3 zones: its bound is 1073.3813863696562 USD/month, and 1072.309077292364 is what follows
+        a bound with a price of time raised: gcp asia-southeast1 with 3 zones, NAT paid by the machine: its bound is 1217.6052599208087 USD/month, and 1216.388871049759 is what follows
         a bound below the plan: aws ap-southeast-1 with 3 zones: its bound of 1 USD/month is below the plan, so something cheaper may be there
-        a price of time that proves less: gcp us-east4 with 3 zones: its bound is 1072.309077292364 USD/month, and 944.4145261979897 is what follows
-        a price of time that proves nothing: gcp us-east4 with 3 zones: its bound is 1072.309077292364 USD/month, and 944.01812 is what follows
-        a price of time below nothing: gcp us-east4 with 3 zones: -754154905091.5205 is no price of a share of time
+        a price of time that proves less: gcp asia-southeast1 with 3 zones, NAT paid by the machine: its bound is 1216.388871049759 USD/month, and 1060.6504718436533 is what follows
+        a price of time that proves nothing: gcp asia-southeast1 with 3 zones, NAT paid by the machine: its bound is 1216.388871049759 USD/month, and 1060.18178 is what follows
+        a price of time below nothing: gcp asia-southeast1 with 3 zones, NAT paid by the machine: -878957527083.3347 is no price of a share of time
         no price of time: the certificate: it cannot be read: invalid type: null, expected f64
-        a search called a bound: alicloud ap-southeast-1 with 3 zones: its bound is 1004.22518 USD/month, and 940.32788 is what follows
-        a search without its price of time: alicloud ap-southeast-1 with 3 zones: 3 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
-        a search without branches: alicloud ap-southeast-1 with 3 zones: 2 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        a search called a bound: alicloud ap-southeast-1 with 3 zones: its bound is 1062.36467 USD/month, and 940.32788 is what follows
+        a search without its price of time: alicloud ap-southeast-1 with 3 zones: 8 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        a search without branches: alicloud ap-southeast-1 with 3 zones: 7 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
         a search whose branches were not written: alicloud ap-southeast-1 with 3 zones: its branches were too many to be written down
         branches cut off: alicloud ap-southeast-1 with 3 zones: its branches end too early
         branches after the last: alicloud ap-southeast-1 with 3 zones: branches follow after the last one
         a branch that is no branch: the certificate: it cannot be read: data did not match any variant of untagged enum Step
-        a choice on a machine that does not exist: alicloud ap-southeast-1 with 3 zones: 2 replicas on m99.large are not in the space
+        a choice on a machine that does not exist: alicloud ap-southeast-1 with 3 zones: 7 replicas on m99.large are not in the space
         a choice with too few replicas: alicloud ap-southeast-1 with 3 zones: 1 replicas on ecs.c7.large are not in the space
-        a choice with a dominated type: alicloud ap-southeast-1 with 3 zones: 2 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
+        a choice with a dominated type: alicloud ap-southeast-1 with 3 zones: 7 replicas on ecs.c7.large are left out, and no bound shows that nothing cheaper is there
         an order without a service: alicloud ap-southeast-1 with 3 zones: its order does not name each service once
         an order with a service twice: alicloud ap-southeast-1 with 3 zones: its order does not name each service once
         zones that are said to be too few: alicloud ap-southeast-1 with 3 zones: so many zones keep what was asked of the loss of one
         zones that are too few and called dear: alicloud ap-southeast-1 with 1 zone: it does not keep what was asked of the loss of a zone
         a machine that is said to be missing: alicloud ap-southeast-1 with 3 zones: it has a machine for `web`
         a machine for a part that is not there: alicloud ap-southeast-1 with 3 zones: there is no `www` in the file
+        another way to pay for a NAT that is paid in one: alicloud ap-southeast-1 with 3 zones: there is one way to pay for its NAT
         a limit that forbids nothing: alicloud ap-southeast-1 with 3 zones: `scale.max` of `web` allows a size
         a place that is said to be too often down: alicloud ap-southeast-1 with 3 zones: its safest choices are available enough
-        a lower price: the plan: it costs 1004.23 USD/month, not 1003.23
-        another machine: the plan: it costs 1128.14 USD/month, not 1004.23
-        fewer replicas: the plan: it is down 4.6641835325136503e-4 of the time, not 2.0464412660460993e-4
+        a lower price: the plan: it costs 1062.36 USD/month, not 1061.36
+        another machine: the plan: it costs 1186.28 USD/month, not 1062.36
+        fewer replicas: the plan: it is down 4.36457264247437e-4 of the time, not 1.742000037489015e-4
         another machine for the database: the bill: `ecs.r7.xlarge for db` is missing
         no machine for the database: the plan: it has other services or databases than the file
-        a better availability: the plan: it is down 2.0464412660460993e-4 of the time, not 2.0259768533856384e-4
+        a better availability: the plan: it is down 1.742000037489015e-4 of the time, not 1.7245800371141248e-4
         no plan: `feasible`: nothing keeps every objective, says the certificate
         a plan elsewhere: the plan: it is in alicloud us-east4, which the file does not allow
-        another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is b805419fe6da112a
-        another space: the certificate: it is for version 0 of the space, this one checks 2
+        another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is 9aa71b602f52f7bb
+        another space: the certificate: it is for version 0 of the space, this one checks 3
         another objective: the certificate: it is for another availability than the file asks
         no objective: the certificate: it is for another availability than the file asks
         no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
-        the price of the plan: `usd_month`: it is 903.802662, and 1004.22518 is what follows
-        the availability of the plan: `unavailability`: it is 0.00018417971394414894, and 0.00020464412660460993 is what follows
+        the price of the plan: `usd_month`: it is 956.128203, and 1062.36467 is what follows
+        the availability of the plan: `unavailability`: it is 0.00015678000337401136, and 0.0001742000037489015 is what follows
         the region of the plan: the plan: it is in alicloud us-east4, which the file does not allow
         the zones of the plan: `zones`: the certificate is about 3 of them
         the replicas of the plan: service `web`: it has another size than in the certificate
         the nodes of the plan: database `db`: it has another number of nodes than the file
         the price of a line: the line `ecs.c7.large for web`: it is 224.87796, and 112.43898 is what follows
-        the price of a line with its sum: the bill: it is 891.7861999999999, and 1004.22518 is what follows
+        the price of a line with its sum: the bill: it is 949.92569, and 1062.36467 is what follows
         a price moved from one line to another: the line `ecs.c7.large for web`: it is 55.96949, and 56.21949 is what follows
         fewer NAT gateways: the line `NAT gateway`: it is 0.969558599695586, and 1 is what follows
         less traffic between zones: the line `GB between zones for db`: it is 242, and 292 is what follows
         more units of the balancer: the line `load balancer capacity unit`: it is 1.1712328767123288, and 1 is what follows
-        a line left out: the bill: it is 779.34722, and 1004.22518 is what follows
-        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; b805419fe6da112a), these assumptions (26 of them) and this space (version 2): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; b805419fe6da112a), these assumptions (26 of them) and this space (version 2): gap 0" is what follows
-        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 2): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; b805419fe6da112a), these assumptions (26 of them) and this space (version 2): gap 0" is what follows
+        a line left out: the bill: it is 837.4867099999999, and 1062.36467 is what follows
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 3): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0" is what follows
         nothing said of how certain it is: `certain`: it is missing
         a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it
@@ -375,7 +379,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         another kind of object: `kind`: it is "what_if", and "plan" is what follows
         another application: `app`: it is "store", and "shop" is what follows
         a plan that calls itself robust: `robust`: it is true, and false is what follows
-        the minutes down a year: `downtime_min_year`: it is 53.81731241448032, and 107.63462482896064 is what follows
+        the minutes down a year: `downtime_min_year`: it is 45.811116985886116, and 91.62223397177223 is what follows
         no minutes down a year: `downtime_min_year`: it is missing
         what is missed: `missed`: it is ["the budget is 1.00 USD/month"], and [] is what follows
         nothing said of what is missed: `missed`: it is missing
@@ -455,6 +459,62 @@ fn a_plan_over_its_budget_must_admit_it_in_its_own_words() {
     verify(&app, &options(), &whole).unwrap();
     whole["missed"] = json!([]);
     assert_eq!(verify(&app, &options(), &whole).unwrap_err().place, "`missed`");
+}
+
+#[test]
+fn a_certificate_that_looked_at_one_way_to_pay_for_ways_out_alone_is_refused() {
+    let (app, only) = (app(), Options { provider: Some("gcp".into()), ..options() });
+    let Planned { plan, proof } = certified(&app, &only).unwrap();
+    let whole = to_json(&plan, Some(&proof), 1.0);
+    let shown = verify(&app, &only, &whole).unwrap();
+    assert_eq!(topologies(&mut whole.clone()).len(), 2 * shown.topologies);
+    let changes: &[(&str, Change)] = &[
+        ("no machine pays", |stored| topologies(stored).retain(|one| one["nat"] == "gateway")),
+        ("no gateway is paid for", |stored| topologies(stored).retain(|one| one["nat"] == "machine")),
+        ("nothing is said of it", |stored| {
+            topologies(stored).iter_mut().for_each(|one| drop(one.as_object_mut().unwrap().remove("nat")));
+        }),
+        ("another way", |stored| topologies(stored)[0]["nat"] = json!("address")),
+        ("the two exchanged", |stored| {
+            let other = |one: &Value| if one["nat"] == "machine" { "gateway" } else { "machine" };
+            topologies(stored).iter_mut().for_each(|one| one["nat"] = json!(other(one)));
+        }),
+        ("the machines said to cost no less", |stored| {
+            let machines = topologies(stored).iter_mut().filter(|one| one["nat"] == "machine");
+            machines.for_each(|one| close_as(one, json!({ "closed": "other_way" })));
+        }),
+        ("fewer machines behind it", |stored| {
+            moved(stored, "machine behind the NAT gateway", "public address");
+        }),
+    ];
+    let mut reasons = Vec::new();
+    for (what, change) in changes {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        assert_ne!(changed, whole, "{what}");
+        reasons.push(format!("{what}: {}", verify(&app, &only, &changed).unwrap_err()));
+    }
+    // The gateway at its own price, in the bill and in all that is said of it.
+    let mut changed = whole;
+    let lines = changed["lines"].as_array_mut().unwrap();
+    let line = lines.iter_mut().find(|line| line["item"] == "machine behind the NAT gateway").unwrap();
+    let usd = plan.usd_month.usd() - line["usd_month"].as_f64().unwrap() + 32.12;
+    line["item"] = json!("NAT gateway");
+    (line["quantity"], line["unit_usd"], line["usd_month"]) = (json!(1.0), json!(32.12), json!(32.12));
+    changed["usd_month"] = json!(usd);
+    reasons.push(format!("paid by the gateway in the bill: {}", verify(&app, &only, &changed).unwrap_err()));
+    changed["certificate"]["proof"]["incumbent"]["micro_usd"] = json!((usd * 1e6).round() as i64);
+    reasons.push(format!("and in the certificate: {}", verify(&app, &only, &changed).unwrap_err()));
+    expect_test::expect![[r#"
+        no machine pays: the certificate: gcp asia-southeast1 with 1 zone, NAT paid by the machine is left out
+        no gateway is paid for: the certificate: gcp asia-southeast1 with 1 zone is left out
+        nothing is said of it: the certificate: gcp asia-southeast1 with 1 zone is there twice
+        another way: the certificate: it cannot be read: unknown variant `address`, expected `gateway` or `machine`
+        the two exchanged: gcp asia-southeast1 with 3 zones, NAT paid by the machine: with 11 to 20 machines the other way to pay for its NAT may cost more
+        the machines said to cost no less: gcp asia-southeast1 with 1 zone, NAT paid by the machine: with 9 to 19 machines the other way to pay for its NAT may cost more
+        fewer machines behind it: the line `machine behind the NAT gateway`: it is 14.021526418786692, and 15 is what follows
+        paid by the gateway in the bill: `usd_month`: it is 1079.64012, and 1062.85012 is what follows
+        and in the certificate: the plan: it costs 1062.85 USD/month, not 1079.64"#]].assert_eq(&reasons.join("\n"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub const GCP: Bill<'_> = &[
     ("GB of disk for db", 90.0),
     ("forwarding rule", 1.0),
     ("GB of forwarding rule traffic", 700.0),
-    ("NAT gateway", 1.0),
+    ("machine behind the NAT gateway", 6.0),
     ("public address", 1.0),
     ("GB of traffic to the internet", 700.0),
     ("GB between zones for db", 500.0),
