@@ -93,8 +93,8 @@ pub struct PlanArgs {
     /// Exit with 2 when the running system differs from the plan
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Plan a changed file beside this one and show the difference: `load x2`, `prices +20%`, `availability 99.99%`, `standbys 1` and
-    /// more, with commas between them; what is no change is answered with the list of all
+    /// Plan a changed file beside this one and show the difference: `load x2`, `prices +20%`, `availability 99.99%`, `residency EU`,
+    /// `users Paris 70% Oslo 30%` and more, with commas between them; what is no change is answered with the list of all
     #[arg(long, value_name = "CHANGE", conflicts_with_all = ["output", "detailed_exitcode", "verify"])]
     pub what_if: Vec<String>,
     /// Show the difference when the loss of a `zone` or `node` need not be survived, or without the service or database of this

@@ -288,6 +288,34 @@ fn what_a_change_would_cost_is_told_beside_the_plan() {
 }
 
 #[test]
+fn what_another_residency_and_other_users_would_change_is_told_and_a_slip_has_its_way_out() {
+    let folder = Folder::new("what if elsewhere");
+    let far = [
+        ("  regions: [eu-central]\n", ""),
+        (
+            "budget: 900 USD/month",
+            "budget: 9000 USD/month\n  latency: { service: web, p99: 60ms, load: 400rps }",
+        ),
+    ];
+    shop_with(&folder, "shop.yaml", &far);
+    let of = |what_if: &str| folder.run(&["plan", "shop.yaml", "--provider", "gcp", "--what-if", what_if]);
+    let told = of("users São Paulo 99%, 50.1 8.7 1%, storage x2").code(0).data;
+    assert!(told.starts_with("what if: users São Paulo 99%, 50.1 8.7 1%, storage x2\n\n~ place: "), "{told}");
+    assert!(told.contains(" -> gcp southamerica-") && told.contains("+ users in São Paulo: 99%"), "{told}");
+    assert!(of("residency BR").code(0).data.contains(" -> gcp southamerica-east1, "));
+    of("users Frankfort").fails("`Frankfort` is wrong", "such as `Frankfurt`, or degrees north and east");
+    of("users Paris 70%").fails("`70%` is wrong", "shares that come to 100% together");
+    of("residency eu").fails("`residency eu`: `eu` is wrong", "expected `EU`");
+    // What leaves nothing is no slip.
+    let nothing = of("residency BR, users Tokyo").code(3).talk;
+    assert!(nothing.contains("there is no plan with `residency BR, users Tokyo`"), "{nothing}");
+    assert!(nothing.contains("hint: "), "{nothing}");
+    folder
+        .run(&["plan", "shop.yaml", "--provider", "local", "--what-if", "users Paris"])
+        .fails("where this machine is, is not known", "`--provider aws` plans for a cloud");
+}
+
+#[test]
 fn a_robust_plan_is_verified_as_one_and_no_other_is() {
     let folder = Folder::new("robust");
     let file =

@@ -2,10 +2,11 @@
 //!
 //! A closed grammar: what is not listed in [`FORMS`] is refused with the list. Values are those of the file.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope};
+use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope, Users};
 
 use crate::{Options, Terms, size};
 
@@ -23,8 +24,19 @@ pub const FORMS: &[(&str, &str)] = &[
     ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
     ("standbys [DATABASE] 1", "`standbys` of every database, or of one"),
     ("zones 2", "`placement.zones`"),
+    ("residency EU CH", "`placement.residency`: laws or countries, or `residency any`"),
+    ("users Paris 70% Oslo 30%", "`placement.users`: places with their shares, or `users none`"),
     ("assume zone_outage.hours 12", "one of `assume:`"),
 ];
+
+/// Changes whose values may have commas of their own.
+const LISTS: [&str; 2] = ["residency", "users"];
+
+/// How far the shares of users may be from 100 % together, as in the file.
+const ROUNDED: f64 = 1.0;
+
+/// Finds a place of users by its name or its coordinates: degrees north and east, or what would have been right.
+pub type FindPlace<'p> = dyn Fn(&str) -> Result<(f64, f64), String> + 'p;
 
 /// Why a text is no change, or cannot be made to this file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +92,8 @@ enum What {
     ScaleMax(Of, u32),
     Standbys(Of, u8),
     Zones(u8),
+    Residency(Vec<String>),
+    Users(Vec<Users>),
     Assume(String, f64),
     WithoutLossOf(Scope),
     WithoutPart(String),
@@ -94,12 +108,28 @@ enum By<T> {
     To(T),
 }
 
-/// Reads changes, one or several with commas between them.
+/// Reads changes, one or several with commas between them; `places` is asked where users are.
 ///
 /// # Errors
 /// [`ChangeError`] with the part that is wrong and what would be right.
-pub fn changes(text: &str) -> Result<Vec<Change>, ChangeError> {
-    text.split(',').map(|one| one.trim().parse()).collect()
+pub fn changes(text: &str, places: &FindPlace<'_>) -> Result<Vec<Change>, ChangeError> {
+    let verb = |part: &str| part.split_whitespace().next().unwrap_or_default().to_owned();
+    let mut each: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match each.last_mut() {
+            Some(list) if LISTS.contains(&&*verb(list)) && !begins(&verb(part)) => {
+                list.push(',');
+                list.push_str(part);
+            }
+            _ => each.push(part.to_owned()),
+        }
+    }
+    each.iter().map(|one| Change::read(one, places)).collect()
+}
+
+/// Whether a change begins with this word.
+fn begins(word: &str) -> bool {
+    word == "rpo" || FORMS.iter().any(|(form, _)| form.split(' ').next() == Some(word))
 }
 
 impl fmt::Display for Change {
@@ -108,10 +138,21 @@ impl fmt::Display for Change {
     }
 }
 
+/// Without knowing any place, so that `users` alone are refused unless there are `none`.
 impl FromStr for Change {
     type Err = ChangeError;
 
     fn from_str(text: &str) -> Result<Change, ChangeError> {
+        Change::read(text, &|_| Err("a place where places are known".to_owned()))
+    }
+}
+
+impl Change {
+    /// Reads one change; `places` is asked where users are.
+    ///
+    /// # Errors
+    /// As [`changes`].
+    pub fn read(text: &str, places: &FindPlace<'_>) -> Result<Change, ChangeError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let text = words.join(" ");
         let unknown = || ChangeError::Unknown { text: text.clone() };
@@ -138,6 +179,8 @@ impl FromStr for Change {
             "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
             "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.number(value)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
+            "residency" => read.some().map(|codes| Ok(What::Residency(read.codes(codes)?))),
+            "users" => read.some().map(|words| Ok(What::Users(read.users(words, places)?))),
             "assume" => {
                 read.two().map(|(name, value)| Ok(What::Assume(name.to_owned(), read.number(value)?)))
             }
@@ -249,6 +292,58 @@ impl<'t> Words<'t> {
         }
     }
 
+    /// `EU CH`, `EU, CH`, `any`.
+    fn codes(&self, words: &[&str]) -> Result<Vec<String>, ChangeError> {
+        if words == ["any"] {
+            return Ok(Vec::new());
+        }
+        let codes: Vec<String> = words.iter().map(|word| word.trim_end_matches(',').to_owned()).collect();
+        match codes.iter().any(|code| code == "any") {
+            true => Err(self.wrong("any", "laws and countries, or `any` alone")),
+            false => Ok(codes),
+        }
+    }
+
+    /// `Paris 70% New York 30%`, with or without commas between them; `Paris` for all users; `none`.
+    fn users(&self, words: &[&str], places: &FindPlace<'_>) -> Result<Vec<Users>, ChangeError> {
+        if words == ["none"] {
+            return Ok(Vec::new());
+        }
+        let is_share = |word: &&&str| word.trim_end_matches(',').ends_with('%');
+        let all = words.iter().find(is_share).is_none().then_some(&"100%");
+        let (mut users, mut name, mut sum) = (Vec::new(), Vec::new(), 0.0);
+        for word in words.iter().chain(all) {
+            if !is_share(&word) {
+                name.push(*word);
+                continue;
+            }
+            let place = name.join(" ").trim_end_matches(',').to_owned();
+            let percent = self.share(word.trim_end_matches(','))?;
+            if place.is_empty() {
+                return Err(self.wrong(word, "a place before its share, such as `Paris 70%`"));
+            }
+            let (north, east) = places(&place).map_err(|expected| self.wrong(&place, expected))?;
+            users.push(Users { place, north, east, share: percent / 100.0 });
+            sum += percent;
+            name.clear();
+        }
+        if !name.is_empty() {
+            return Err(self.wrong(&name.join(" "), "the share of the users after the place, such as `30%`"));
+        }
+        if (sum - 100.0).abs() > ROUNDED + 1e-9 {
+            return Err(self.wrong(&format!("{sum}%"), "shares that come to 100% together"));
+        }
+        Ok(users)
+    }
+
+    fn share(&self, word: &str) -> Result<f64, ChangeError> {
+        let digits =
+            word.strip_suffix('%').filter(|text| text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+        let percent = digits.and_then(|digits| digits.parse::<f64>().ok());
+        let percent = percent.filter(|percent| *percent > 0.0 && *percent <= 100.0);
+        percent.ok_or_else(|| self.wrong(word, "a share above 0% and at most 100%"))
+    }
+
     fn survived(&self, words: &[&str]) -> Result<Vec<Scope>, ChangeError> {
         if words == ["nothing"] {
             return Ok(Vec::new());
@@ -298,6 +393,11 @@ impl Change {
             What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
             What::Zones(zones) => app.placement.zones = *zones,
+            What::Residency(codes) => return self.residency(app, options, codes),
+            What::Users(users) => {
+                self.in_a_cloud(options)?;
+                app.placement.users.clone_from(users);
+            }
             What::Assume(name, value) => drop(app.assume.insert(name.clone(), *value)),
             What::WithoutLossOf(scope) => return self.without_loss_of(app, terms, *scope),
             What::WithoutPart(name) => return self.without_part(app, name),
@@ -369,6 +469,37 @@ impl Change {
             count += 1;
         }
         self.changed(count, of, "database", "storage")
+    }
+
+    /// Where data may be kept. A code that no region has would leave out everything, and is taken for a mistake as in the file.
+    fn residency(&self, app: &mut App, options: &Options, codes: &[String]) -> Result<(), ChangeError> {
+        self.in_a_cloud(options)?;
+        let regions = options.catalog.regions.iter().chain(&options.catalog.unpriced);
+        let known: BTreeSet<&str> = regions.flat_map(|offer| [&*offer.residency, &*offer.country]).collect();
+        if let Some(code) = codes.iter().find(|code| !known.contains(code.as_str())) {
+            let meant = known.iter().find(|known| known.eq_ignore_ascii_case(code));
+            let expected = match meant {
+                Some(meant) => format!("`{meant}`"),
+                None => {
+                    let all: Vec<&str> = known.into_iter().collect();
+                    format!("`any`, or a law or country that has a region: {}", all.join(" "))
+                }
+            };
+            let (text, part) = (self.text.clone(), code.clone());
+            return Err(ChangeError::Value { text, part, expected });
+        }
+        app.placement.residency = codes.to_vec();
+        Ok(())
+    }
+
+    /// Where this machine is, and how far from whom, is not known.
+    fn in_a_cloud(&self, options: &Options) -> Result<(), ChangeError> {
+        match options.catalog.regions.is_empty() {
+            true => {
+                Err(self.nothing("where this machine is, is not known (`--provider aws` plans for a cloud)"))
+            }
+            false => Ok(()),
+        }
     }
 
     fn prices(&self, options: &mut Options, of: &Of, factor: f64) -> Result<(), ChangeError> {

@@ -39,8 +39,19 @@ fn check(changes: &[Change], expect: Expect) {
     expect.assert_eq(&diff(&plan(&before, &options()).unwrap(), &after));
 }
 
+/// Two places, and coordinates.
+fn find(name: &str) -> Result<(f64, f64), String> {
+    let degrees: Vec<f64> = name.split([' ', ',']).filter_map(|part| part.parse().ok()).collect();
+    match (name, &degrees[..]) {
+        ("Frankfurt", _) => Ok((50.12, 8.68)),
+        ("New York" | "New York, US", _) => Ok((40.71, -74.01)),
+        (_, &[north, east]) => Ok((north, east)),
+        _ => Err("a place that is known".to_owned()),
+    }
+}
+
 fn what_if(text: &str) -> Vec<Change> {
-    changes(text).unwrap()
+    changes(text, &find).unwrap()
 }
 
 #[test]
@@ -270,9 +281,79 @@ fn load_keeps_the_share_of_its_mean_and_takes_the_writes_along() {
 }
 
 #[test]
+fn where_data_and_users_may_be_is_changed_whole() {
+    let mut app = shop_with_a_database();
+    app.placement.residency = vec!["US".into()];
+    let placed = |text: &str| made(&app, &what_if(text)).unwrap().0.placement;
+    assert_eq!(placed("residency EU CH").residency, ["EU", "CH"]);
+    assert_eq!(placed("residency EU, CH, load x2").residency, ["EU", "CH"]);
+    assert!(placed("residency any").residency.is_empty());
+    let users = |text: &str| {
+        let one = |users: Users| (users.place, users.north, users.share);
+        placed(text).users.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let of = |place: &str, north: f64, share: f64| (place.to_owned(), north, share);
+    let three = [of("Frankfurt", 50.12, 0.7), of("New York, US", 40.71, 0.2), of("1.5, 9", 1.5, 0.1)];
+    assert_eq!(users("users Frankfurt 70%, New York, US 20%, 1.5, 9 10%, load x2"), three);
+    assert_eq!(users("users New York 50% Frankfurt 50%").len(), 2);
+    assert_eq!(users("users New York"), [of("New York", 40.71, 1.0)]);
+    // Thirds.
+    assert_eq!(users("users Frankfurt 33% New York 33% 1 2 33%").len(), 3);
+    assert!(users("users none").is_empty());
+    let several = what_if("users Frankfurt 70%, New York 30%, residency EU, US, rpo zone 0s");
+    assert_eq!(
+        several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        "users Frankfurt 70%, New York 30%; residency EU, US; rpo zone 0s"
+    );
+    let mut here = Options { catalog: crate::Catalog::default(), provider: None };
+    for text in ["residency EU", "users Frankfurt"] {
+        let error = what_if(text)[0].make(&mut app.clone(), &mut here, &mut Terms::default()).unwrap_err();
+        assert!(error.to_string().contains("where this machine is, is not known"), "{error}");
+    }
+}
+
+#[test]
+fn what_another_residency_and_other_users_cost_is_told_with_their_round_trips() {
+    let mut app = cloud();
+    app.placement.regions.clear();
+    app.objectives.budget = None;
+    app.objectives.availability = "99.9%".parse().ok();
+    let (service, p99) = (app.services[0].name.clone(), Duration(50));
+    app.objectives.latency = Some(model::Latency { service, p99, load: None });
+    let told = |changes: &str| {
+        let (changed, options, terms) = made(&app, &what_if(changes)).unwrap();
+        let before = plan(&app, &options).unwrap();
+        diff(&before, &certified_on(&changed, &options, &terms).unwrap().plan)
+    };
+    expect![[r#"
+        ~ place: gcp us-east4, zones us-east4-a us-east4-b us-east4-c -> gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
+        ~ 60 x GB of disk for web: 4.80 -> 5.71 USD/month (+0.91)
+        ~ 3 x n4-standard-2 for web: 198.63 -> 234.39 USD/month (+35.75)
+          USD/month: 262.30 -> 298.97 (+36.67)
+          availability: 99.983% -> 99.983%
+          downtime min/year: 85.8 -> 85.8
+          objectives: met -> met
+    "#]].assert_eq(&told("residency EU"));
+    expect![[r#"
+        + users in Frankfurt: 1%, round trip 131 ms
+        + users in New York: 99%, round trip 7 ms
+          USD/month: 262.30 -> 262.30 (+0.00)
+          availability: 99.983% -> 99.983%
+          downtime min/year: 85.8 -> 85.8
+          objectives: met -> met
+    "#]]
+    .assert_eq(&told("users New York 99%, Frankfurt 1%"));
+    assert_eq!(told("users none, residency any"), "no changes\n");
+    // What leaves out everything says what would not, as for a file.
+    let (changed, options, _) = made(&app, &what_if("users Frankfurt 50% New York 50%")).unwrap();
+    assert!(plan(&changed, &options).unwrap_err().hint().unwrap().contains("p99: "));
+}
+
+#[test]
 fn what_is_no_change_is_refused_with_what_would_be_one() {
     let refused = |text: &str| {
-        let error = changes(text).and_then(|changes| made(&shop_with_a_database(), &changes).map(drop));
+        let error =
+            changes(text, &find).and_then(|changes| made(&shop_with_a_database(), &changes).map(drop));
         error.unwrap_err().to_string()
     };
     expect![[r#"
@@ -289,6 +370,8 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one
           zones 2                      `placement.zones`
+          residency EU CH              `placement.residency`: laws or countries, or `residency any`
+          users Paris 70% Oslo 30%     `placement.users`: places with their shares, or `users none`
           assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));
     let texts = [
         "load 2x",
@@ -314,6 +397,20 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
         "prices +20",
         "prices azure x2",
         "assume zone_outage.hours NaN",
+        "residency",
+        "residency eu",
+        "residency EU, XX",
+        "residency any EU",
+        "residency none",
+        "users",
+        "users Frankfort",
+        "users Frankfurt 70%",
+        "users Frankfurt 70%, New York",
+        "users Frankfurt 70% 30%",
+        "users Frankfurt 0%, New York 100%",
+        "users Frankfurt 70%, New York 3e1%",
+        "users none 100%",
+        "users 50.1 8.7 60%, laod x2",
         "",
     ];
     let told = texts.map(|text| refused(text).lines().next().unwrap_or_default().to_owned() + "\n");
@@ -341,6 +438,20 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
         `prices +20`: `+20` is wrong; expected a factor above 0 such as `x2`, `x0.5`, `+20%` or `-10%`
         `prices azure x2`: the catalogue has no provider `azure`
         `assume zone_outage.hours NaN`: `NaN` is wrong; expected a plain number
+        `residency` is no change that is known; there are
+        `residency eu`: `eu` is wrong; expected `EU`
+        `residency EU, XX`: `XX` is wrong; expected `any`, or a law or country that has a region: AE AU BH BR CA CH CN DE ES EU IL IN JP MX MY NZ SG TH TW US
+        `residency any EU`: `any` is wrong; expected laws and countries, or `any` alone
+        `residency none`: `none` is wrong; expected `any`, or a law or country that has a region: AE AU BH BR CA CH CN DE ES EU IL IN JP MX MY NZ SG TH TW US
+        `users` is no change that is known; there are
+        `users Frankfort`: `Frankfort` is wrong; expected a place that is known
+        `users Frankfurt 70%`: `70%` is wrong; expected shares that come to 100% together
+        `users Frankfurt 70%, New York`: `New York` is wrong; expected the share of the users after the place, such as `30%`
+        `users Frankfurt 70% 30%`: `30%` is wrong; expected a place before its share, such as `Paris 70%`
+        `users Frankfurt 0%, New York 100%`: `0%` is wrong; expected a share above 0% and at most 100%
+        `users Frankfurt 70%, New York 3e1%`: `3e1%` is wrong; expected a share above 0% and at most 100%
+        `users none 100%`: `none` is wrong; expected a place that is known
+        `users 50.1 8.7 60%, laod x2`: `laod x2` is wrong; expected the share of the users after the place, such as `30%`
         `` is no change that is known; there are
     "#]].assert_eq(&told.concat());
     let without =
@@ -366,7 +477,7 @@ fn every_form_that_is_told_about_is_one() {
         let named = form.replace("SERVICE", "web").replace("DATABASE", "db").replace("PROVIDER", "aws");
         let all: Vec<&str> = form.split(' ').filter(|word| !word.starts_with('[')).collect();
         for text in [named.replace(['[', ']'], ""), all.join(" ").replace("SERVICE", "web")] {
-            changes(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            changes(&text, &|_| Ok((1.0, 2.0))).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
         assert!(!what.is_empty());
     }

@@ -49,7 +49,7 @@ pub use catalog::{
     round_trip_min_ms,
 };
 pub use chance::{Outage, Tier, Together, series, together, too_few};
-pub use change::{Change, ChangeError, FORMS, changes};
+pub use change::{Change, ChangeError, FORMS, FindPlace, changes};
 pub use explain::{
     Cheapest, End, Explained, Frontier, Given, Part, Placed, Reasons, Relaxation, Relaxed, Rung, Sensitivity,
     Speed, Worth, explain, faster, reasons, relaxed, with_speeds, would_do,

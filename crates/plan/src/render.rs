@@ -363,6 +363,7 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
         let _ = writeln!(text, "{line}");
     }
     database_changes(&mut text, old, new);
+    trip_changes(&mut text, old, new);
     if old.ingress != new.ingress {
         let _ = writeln!(text, "~ ingress: {} entries -> {} entries", old.ingress.len(), new.ingress.len());
     }
@@ -397,6 +398,26 @@ fn database_changes(text: &mut String, old: &Plan, new: &Plan) {
                 writeln!(text, "~ {name}: {}", database_changed(was, now).join(", "))
             }
             (Some(_), Some(_)) | (None, None) => Ok(()),
+        };
+    }
+}
+
+/// Round trips of users, to the millisecond.
+fn trip_changes(text: &mut String, old: &Plan, new: &Plan) {
+    let places: BTreeSet<&str> =
+        old.round_trips.iter().chain(&new.round_trips).map(|trip| trip.place.as_str()).collect();
+    for place in places {
+        let of = |plan: &Plan| {
+            let trip = plan.round_trips.iter().find(|trip| trip.place == place)?;
+            Some((share(trip.share), format!("{:.0}", trip.ms)))
+        };
+        let _ = match (of(old), of(new)) {
+            (None, Some((share, ms))) => writeln!(text, "+ users in {place}: {share}, round trip {ms} ms"),
+            (Some((share, ms)), None) => writeln!(text, "- users in {place}: {share}, round trip {ms} ms"),
+            (Some((before, was)), Some((after, now))) if (&before, &was) != (&after, &now) => {
+                writeln!(text, "~ users in {place}: {before} -> {after}, round trip {was} -> {now} ms")
+            }
+            _ => Ok(()),
         };
     }
 }

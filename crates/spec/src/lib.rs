@@ -34,7 +34,7 @@ pub use finding::{Finding, SHOWN_MAX, Severity, Span};
 pub use parts::Parts;
 pub use place::{Lines, Place};
 pub use reference::reference;
-pub use region::{KnownPlace, KnownRegion, Places, Regions};
+pub use region::{KnownPlace, KnownRegion, Places, Regions, find_place};
 pub use render::render;
 pub use schema::schema;
 pub use tree::{DEPTH_MAX, FILE_MAX, VALUES_MAX};

@@ -1,6 +1,8 @@
 //! Regions, and places of users, that a file may name. Which there are is the caller's to know: prices and maps are no part of the
 //! file.
 
+use crate::suggest;
+
 /// A region that a file may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownRegion {
@@ -64,8 +66,31 @@ impl KnownPlace {
     }
 }
 
+/// Degrees north and east of `name`: of a place that is known, alone or as `Name, CC`, or as they are written.
+///
+/// # Errors
+/// There is no such place; with the name of the nearest one that is spelt nearly so, if there is one.
+pub fn find_place<'p>(name: &str, known: &'p [KnownPlace]) -> Result<(f64, f64), Option<&'p str>> {
+    let wanted = plain(name);
+    let found = || known.iter().find(|place| place.is(&wanted)).map(|place| (place.north, place.east));
+    let near = || suggest::nearest(&wanted, known.iter().map(|place| place.name.as_str()));
+    coordinates(name).or_else(found).ok_or_else(near)
+}
+
+/// `50.1 8.7`, or with a comma: degrees north and east.
+pub(crate) fn coordinates(text: &str) -> Option<(f64, f64)> {
+    let mut parts = text.split([' ', ',']).filter(|part| !part.is_empty());
+    let mut degrees = |most: f64| {
+        let part = parts.next()?;
+        let plain = part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+        part.parse::<f64>().ok().filter(|degrees| plain && degrees.abs() <= most)
+    };
+    let at = (degrees(90.0)?, degrees(180.0)?);
+    parts.next().is_none().then_some(at)
+}
+
 /// Lower case, without the accents of Latin letters.
-pub(crate) fn plain(name: &str) -> String {
+fn plain(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
     for letter in name.trim().chars().flat_map(char::to_lowercase) {
         match letter {

@@ -1,5 +1,6 @@
 //! `evenkeel plan --what-if CHANGE --without NAME`: the plan of a changed file beside that of the file.
 
+use std::cell::LazyCell;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use plan::{Change, Relaxed, Terms};
 use crate::cli::PlanArgs;
 use crate::exit::{self, hinted};
 use crate::say;
+use crate::wire::prices;
 
 use super::plan::{no_plan, would_do};
 
@@ -46,12 +48,24 @@ pub fn run(
 /// What is left out first, then the other changes in their order.
 fn changes(args: &PlanArgs) -> anyhow::Result<Vec<Change>> {
     let mut all: Vec<Change> = args.without.iter().map(|name| Change::without(name)).collect();
+    // Read when a change says where users are.
+    let known = LazyCell::new(prices::places);
+    let find = |name: &str| spec::find_place(name, &known).map_err(no_place);
     for text in &args.what_if {
-        all.extend(plan::changes(text).map_err(|error| {
+        all.extend(plan::changes(text, &find).map_err(|error| {
             hinted(error.to_string(), "write for example `--what-if \"load x2, availability 99.99%\"`")
         })?);
     }
     Ok(all)
+}
+
+/// What would be right where no place is known; `near` is spelt nearly so.
+fn no_place(near: Option<&str>) -> String {
+    let by_hand = "degrees north and east such as `50.1 8.7`";
+    match near {
+        Some(near) => format!("a place that is known, such as `{near}`, or {by_hand}"),
+        None => format!("a large city, a capital or a country, in English, or {by_hand}"),
+    }
 }
 
 fn words(changes: &[Change]) -> String {

@@ -4,8 +4,7 @@ use super::Lower;
 use crate::check::{Checked, Item, Typed};
 use crate::codes;
 use crate::finding::quoted;
-use crate::region::{KnownPlace, plain};
-use crate::suggest;
+use crate::region::{KnownPlace, coordinates, find_place};
 
 /// How far the shares may be from 100 % together: whole percents of some places do not come to it.
 const ROUNDED: f64 = 1.0;
@@ -60,20 +59,20 @@ impl Lower<'_, '_> {
     fn place(&mut self, table: &Checked, known: &[KnownPlace]) -> Option<(f64, f64)> {
         let item = table.item("place")?;
         let Typed::Text(name) = &item.typed else { return None };
-        let wanted = plain(name);
-        let found = known.iter().find(|place| place.is(&wanted)).map(|place| (place.north, place.east));
-        let at = coordinates(name).or(found);
-        if at.is_none() && !known.is_empty() {
-            let by_hand = "degrees north and east will do, too: `place: \"50.1 8.7\"`";
-            let hint = match suggest::nearest(&wanted, known.iter().map(|place| place.name.as_str())) {
-                Some(near) => format!("did you mean `{near}`? {by_hand}"),
-                None => format!("write a large city, a capital or a country, in English; {by_hand}"),
-            };
-            self.found
-                .error(&codes::PLACE, item.span, format!("{} is no place that is known", quoted(name)))
-                .hint(hint);
-        }
-        at
+        let near = match find_place(name, known) {
+            Ok(at) => return Some(at),
+            Err(_) if known.is_empty() => return None,
+            Err(near) => near,
+        };
+        let by_hand = "degrees north and east will do, too: `place: \"50.1 8.7\"`";
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`? {by_hand}"),
+            None => format!("write a large city, a capital or a country, in English; {by_hand}"),
+        };
+        self.found
+            .error(&codes::PLACE, item.span, format!("{} is no place that is known", quoted(name)))
+            .hint(hint);
+        None
     }
 }
 
@@ -82,16 +81,4 @@ fn table(item: &Item) -> Option<&Checked> {
         Typed::Table(table) => Some(table),
         _ => None,
     }
-}
-
-/// `50.1 8.7`, or with a comma: degrees north and east.
-fn coordinates(text: &str) -> Option<(f64, f64)> {
-    let mut parts = text.split([' ', ',']).filter(|part| !part.is_empty());
-    let mut degrees = |most: f64| {
-        let part = parts.next()?;
-        let plain = part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-        part.parse::<f64>().ok().filter(|degrees| plain && degrees.abs() <= most)
-    };
-    let at = (degrees(90.0)?, degrees(180.0)?);
-    parts.next().is_none().then_some(at)
 }
