@@ -42,6 +42,7 @@ fn a_plan_takes_no_region_outside_of_the_residency_and_pays_for_that() {
         assert!(kept.usd_month >= free.usd_month, "{} < {}", kept.usd_month, free.usd_month);
         let robust = certified_on(&residing(codes), &options(), &Terms::pessimistic("2026-11-29")).unwrap();
         assert!(robust.plan.usd_month >= kept.usd_month);
+        verify(&residing(codes), &options(), &stored(&residing(codes))).unwrap();
     }
     // `GB` is the country, `UK` its law.
     let shipped = Options::default();
