@@ -9,16 +9,22 @@ use std::time::{Duration, Instant};
 use engine::local::{LocalOptions, LocalZones};
 use model::ZoneName;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::database::{postgres, whole};
 use crate::etcd::{Running, etcd};
-use crate::site::{Site, last_json, program};
+use crate::site::{Site, last_json, program, unit};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 const FILE: &str = "name: shop
 placement: { zones: 3 }
 services:
-  idle: { command: [sleep, infinity] }
+  web:
+    command: [\"@shop@\", \"--address\", \"${address}\", \"--port\", \"${port}\"]
+    environment: { DATABASE_URL: \"${db.url}\" }
+    # Asks the database, which takes nobody in without TLS.
+    healthcheck: { http: /readyz, interval: 3s, timeout: 2s, retries: 20, start_timeout: 90s }
+    replicas: 3
 databases:
   db: { engine: postgres:15, standbys: 2 }
 ";
@@ -104,8 +110,13 @@ fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
     let hosts = Hosts::make(&folder);
     let (_etcd, store) = start_etcd(&hosts, &folder);
     let ready = Instant::now();
-    while !site.run(&["up", "--store", &store]).status.success() {
-        assert!(ready.elapsed() < Duration::from_secs(30), "etcd does not come up");
+    loop {
+        let up = site.run(&["up", "--store", &store]);
+        if up.status.success() {
+            break;
+        }
+        let told = String::from_utf8_lossy(&up.stderr);
+        assert!(ready.elapsed() < Duration::from_secs(30), "handed out to nobody: {told}");
         std::thread::sleep(Duration::from_millis(200));
     }
     let agents = HOSTS.map(|host| {
@@ -117,6 +128,12 @@ fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
         started(hosts.within(Some(host), &command), &folder.join(format!("{host}.log")))
     });
     site.until("a whole database", Duration::from_secs(90), whole);
+    let reached = |status: &Value| {
+        ["web-1", "web-2", "web-3"]
+            .iter()
+            .all(|name| unit(status, name).is_some_and(|web| web["healthy"] == true))
+    };
+    site.until("applications that reach it", Duration::from_secs(60), reached);
 
     let refused = site.run(&["drill", "zone", "b"]);
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();

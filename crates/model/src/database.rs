@@ -148,6 +148,9 @@ impl DatabaseUrl {
     ///
     /// A URI with several hosts as libpq reads it (PostgreSQL 15, section 34.1.1.2). Fronts lead to the primary, so
     /// any session will do; a front that is gone is given up after 2 s, the shortest that libpq knows.
+    ///
+    /// `tls`: the database takes no connection without it, so the address asks for it. It asks for no proof of who the
+    /// server is: what libpq calls the file of an authority, other clients refuse as an option that they do not know.
     #[must_use]
     pub fn new(
         user: &str,
@@ -155,11 +158,13 @@ impl DatabaseUrl {
         own: SocketAddr,
         other: Option<SocketAddr>,
         database: &DatabaseName,
+        tls: bool,
     ) -> DatabaseUrl {
+        let tls = if tls { "&sslmode=require" } else { "" };
         let other = other.map_or_else(String::new, |other| format!(",{other}"));
         let (user, password) = (encoded(user), encoded(password));
         DatabaseUrl(format!(
-            "postgres://{user}:{password}@{own}{other}/{database}?target_session_attrs=any&connect_timeout=2"
+            "postgres://{user}:{password}@{own}{other}/{database}?target_session_attrs=any&connect_timeout=2{tls}"
         ))
     }
 
@@ -196,18 +201,18 @@ mod tests {
     fn an_address_names_the_own_front_first_and_takes_any_password() {
         let db = DatabaseName::new("db").unwrap();
         let (own, other) = ("127.0.2.1:5432".parse().unwrap(), "[::1]:6000".parse().ok());
-        let url = DatabaseUrl::new("sh:op", "p@ss/%é", own, other, &db);
-        assert_eq!(
-            url.expose(),
-            "postgres://sh%3Aop:p%40ss%2F%25%C3%A9@127.0.2.1:5432,[::1]:6000/db\
-             ?target_session_attrs=any&connect_timeout=2"
-        );
+        let url = DatabaseUrl::new("sh:op", "p@ss/%é", own, other, &db, false);
+        let plain = "postgres://sh%3Aop:p%40ss%2F%25%C3%A9@127.0.2.1:5432,[::1]:6000/db\
+             ?target_session_attrs=any&connect_timeout=2";
+        assert_eq!(url.expose(), plain);
+        let url = DatabaseUrl::new("sh:op", "p@ss/%é", own, other, &db, true);
+        assert_eq!(url.expose(), format!("{plain}&sslmode=require"));
     }
 
     #[test]
     fn a_password_does_not_reach_a_log() {
         let db = DatabaseName::new("db").unwrap();
-        let url = DatabaseUrl::new("shop", "hunter2", "127.0.0.1:1".parse().unwrap(), None, &db);
+        let url = DatabaseUrl::new("shop", "hunter2", "127.0.0.1:1".parse().unwrap(), None, &db, false);
         assert_eq!(format!("{url:?}"), "DatabaseUrl(..)");
     }
 

@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(Template::parse(&template.to_string()).unwrap(), template);
         assert_eq!(template.render(&values(&BTreeMap::new())), Err(NoUrl { database: db.clone() }));
         let front = "127.0.1.1:5432".parse().unwrap();
-        let urls = BTreeMap::from([(db.clone(), DatabaseUrl::new("shop", "s3cret", front, None, &db))]);
+        let urls =
+            BTreeMap::from([(db.clone(), DatabaseUrl::new("shop", "s3cret", front, None, &db, false))]);
         let text = template.render(&values(&urls)).unwrap();
         assert_eq!(
             text,

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustls_tokio_postgres::{MakeRustlsConnect, config_no_verify};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::address::Address;
 
@@ -135,13 +137,10 @@ impl Pool {
             // Both again here: the library limits only the TCP handshake, and a frozen server still shakes hands.
             config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
             let until = deadline.min(now + self.address.connect_timeout);
-            let (why, refused) = match timeout_at(until, config.connect(NoTls)).await {
-                Ok(Ok((client, connection))) => {
-                    let mut driver = JoinSet::new();
-                    // Its error is also that of the statement that waits for it.
-                    driver.spawn(async move { drop(connection.await) });
+            let (why, refused) = match timeout_at(until, connect(&config)).await {
+                Ok(Ok(connection)) => {
                     self.connected(index);
-                    return Ok(Connection { client, _driver: driver });
+                    return Ok(connection);
                 }
                 Ok(Err(error)) => (describe(&error), is_refusal(&error)),
                 Err(_) => (format!("no answer within {} ms", (until - now).as_millis()), false),
@@ -184,6 +183,22 @@ impl Pool {
         state.idle.clear();
         state.host = (state.host + 1) % self.address.hosts.len();
     }
+}
+
+/// With `sslmode=require` as libpq does it: nobody on the way can read along. Who the server is is not looked at.
+async fn connect(config: &Config) -> Result<Connection, tokio_postgres::Error> {
+    let mut driver = JoinSet::new();
+    // The error of a connection is also that of the statement that waits for it.
+    let client = if config.get_ssl_mode() == SslMode::Require {
+        let (client, wire) = config.connect(MakeRustlsConnect::new(config_no_verify())).await?;
+        driver.spawn(async move { drop(wire.await) });
+        client
+    } else {
+        let (client, wire) = config.connect(NoTls).await?;
+        driver.spawn(async move { drop(wire.await) });
+        client
+    };
+    Ok(Connection { client, _driver: driver })
 }
 
 impl Lease<'_> {

@@ -5,15 +5,12 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls_tokio_postgres::MakeRustlsConnect;
 use tokio::net::TcpStream;
-use tokio_postgres::tls::{ChannelBinding, TlsConnect};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -23,7 +20,7 @@ use tokio_rustls::rustls::{
 
 /// Whom to believe that it is a server of the database.
 #[derive(Clone)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust(MakeRustlsConnect);
 
 impl Trust {
     /// Believes what the authorities in `ca_pem` have signed.
@@ -46,7 +43,7 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyName(chain)))
             .with_no_client_auth();
-        Ok(Trust(Arc::new(config)))
+        Ok(Trust(MakeRustlsConnect::new(config)))
     }
 }
 
@@ -99,7 +96,7 @@ impl ServerCertVerifier for AnyName {
 pub(super) struct Way(pub Option<Trust>);
 
 /// A secured connection.
-pub(super) struct Secured(TlsStream<TcpStream>);
+pub(super) type Secured = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 impl TlsConnect<TcpStream> for Way {
     type Stream = Secured;
@@ -108,45 +105,12 @@ impl TlsConnect<TcpStream> for Way {
 
     fn connect(self, stream: TcpStream) -> Self::Future {
         Box::pin(async move {
-            let Some(Trust(config)) = self.0 else {
+            let Some(Trust(mut tls)) = self.0 else {
                 return Err(io::Error::other("TLS was not asked for"));
             };
-            let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
-            TlsConnector::from(config).connect(name, stream).await.map(Secured)
+            let host = stream.peer_addr()?.ip().to_string();
+            let connect = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, &host)?;
+            connect.connect(stream).await
         })
-    }
-}
-
-impl tokio_postgres::tls::TlsStream for Secured {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Secured {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Secured {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }

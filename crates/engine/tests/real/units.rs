@@ -63,7 +63,7 @@ async fn the_address_of_a_database_reaches_the_environment_and_nothing_that_othe
     assert_eq!(state.detail, "the address of database `db` is not known");
 
     let db = DatabaseName::new("db").unwrap();
-    let url = DatabaseUrl::new("shop", "hunter2", "127.0.0.1:5432".parse().unwrap(), None, &db);
+    let url = DatabaseUrl::new("shop", "hunter2", "127.0.0.1:5432".parse().unwrap(), None, &db, false);
     engine.know(BTreeMap::from([(db, url.clone())]));
     let state = until(&engine, "web-1", |state| state.phase == Phase::Ready).await;
     let pid = state.pid.unwrap();

@@ -342,7 +342,8 @@ fn urls(
         }
     }
     let own = (&agent.options.zone, agent.options.address);
-    database::urls(picture, own, patient, |name| passwords.get(name).cloned())
+    let how = (patient, !agent.options.trusted_network);
+    database::urls(picture, own, how, |name| passwords.get(name).cloned())
 }
 
 async fn make_snapshots(mut agent: Agent, out: watch::Sender<Arc<FrontSnapshot>>) {

@@ -200,11 +200,11 @@ pub fn served(mirror: &Mirror, board: &Board, zone: &ZoneName, address: IpAddr) 
 }
 
 /// What each `${db.url}` becomes in `zone`: its own front first, another zone's second. `None`: no other zone is known
-/// yet, and `patient` says to wait for one; or a password is missing.
+/// yet, and `patient` says to wait for one; or a password is missing. `tls`: the databases take no connection without it.
 pub fn urls(
     mirror: &Mirror,
     (zone, address): (&ZoneName, IpAddr),
-    patient: bool,
+    (patient, tls): (bool, bool),
     password: impl Fn(&DatabaseName) -> Option<String>,
 ) -> Option<BTreeMap<DatabaseName, DatabaseUrl>> {
     let Some(plan) = plan(mirror) else { return Some(BTreeMap::new()) };
@@ -220,7 +220,7 @@ pub fn urls(
     let url = |(slot, planned): (u8, &PlannedDatabase)| {
         let name = &planned.database.name;
         let (own, other) = (front_address(address, slot), other.map(|address| front_address(address, slot)));
-        let url = DatabaseUrl::new(plan.app.as_str(), &password(name)?, own, other, &inside);
+        let url = DatabaseUrl::new(plan.app.as_str(), &password(name)?, own, other, &inside, tls);
         Some((name.clone(), url))
     };
     planned(mirror).map(url).collect()

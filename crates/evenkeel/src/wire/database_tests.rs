@@ -246,7 +246,7 @@ fn only_what_a_server_is_made_of_stops_it() {
 
 #[track_caller]
 fn check_url(story: &str, own: &str, patient: bool, expected: Option<&str>) {
-    let urls = urls(&picture(story), (&zone(own), ip(own)), patient, |_| Some("pw".to_owned()));
+    let urls = urls(&picture(story), (&zone(own), ip(own)), (patient, false), |_| Some("pw".to_owned()));
     let told =
         urls.map(|urls| urls.values().map(|url| url.expose().to_owned()).collect::<Vec<_>>().join(" "));
     assert_eq!(told.as_deref(), expected, "{story}");
@@ -268,5 +268,12 @@ fn units_get_their_own_zones_front_first_and_the_next_zones_second() {
 
 #[test]
 fn a_password_that_is_missing_starts_no_unit_with_half_an_address() {
-    assert_eq!(urls(&picture(KNOWN), (&zone("a"), ip("a")), false, |_| None), None);
+    assert_eq!(urls(&picture(KNOWN), (&zone("a"), ip("a")), (false, false), |_| None), None);
+}
+
+#[test]
+fn between_hosts_an_address_asks_for_tls() {
+    let urls = urls(&picture(KNOWN), (&zone("a"), ip("a")), (true, true), |_| Some("pw".to_owned())).unwrap();
+    assert!(urls.values().all(|url| url.expose().ends_with("&sslmode=require")), "no TLS is asked for");
+    assert!(!urls.is_empty());
 }

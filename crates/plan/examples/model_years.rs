@@ -1,5 +1,5 @@
 //! Times of the exact answers, and years a second of the simulation, on the application over three zones of the golden values:
-//! `cargo run --release -p plan --example simulate -- [years] [seed]`
+//! `cargo run --release -p plan --example model_years -- [years] [seed]`
 
 use plan::Outage;
 use plan::chance::{Application, Common, Fleet, Group, Outages, Takeover, simulate};
