@@ -170,6 +170,12 @@ async fn a_standby_that_can_never_be_whole_is_copied_anew() {
     let fill = "CREATE TABLE fill AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
     site.client_soon().await.batch_execute(fill).await.unwrap();
     site.calm().await;
+    // The table waited for one standby of the two.
+    let end = site.ask(primary, "SELECT pg_current_wal_lsn()::text").await;
+    let came = format!("SELECT (pg_last_wal_replay_lsn() >= '{end}')::text");
+    while site.ask(lacking, &came).await != "true" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     // A standby that stops in order writes down how far it has come. Then the last of its log goes.
     site.stop(lacking).await;
     let folder = site.folder(lacking).join("data/pg_wal");
