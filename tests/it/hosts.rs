@@ -96,6 +96,26 @@ fn start_etcd(hosts: &Hosts, folder: &Path) -> (Running, String) {
     (running, format!("etcd://{client}/shop"))
 }
 
+/// What docs/hosts.md says of connections: none without TLS, and with channel binding the password proves the server.
+fn binds(site: &Site, hosts: &Hosts) {
+    let secrets = fs::read(site.state().join("identity/secrets.json")).unwrap();
+    let secrets: Value = serde_json::from_slice(&secrets).unwrap();
+    let password = secrets["secrets"]["db.application"].as_str().unwrap();
+    let entry = site.status()["databases"][0]["entries"][0].as_str().unwrap().to_owned();
+    let ask = |mode: &str| {
+        let url = format!("postgres://shop@{entry}/shop?sslmode={mode}");
+        let variables = [format!("PGPASSWORD={password}"), "PGCHANNELBINDING=require".to_owned()];
+        let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let mut psql = Command::new("env");
+        psql.args(if mode == "require" { &variables[..] } else { &variables[..1] });
+        hosts.within(Some("b"), psql.args(["psql", "-XtA", "-c", sql, &url])).output().unwrap()
+    };
+    let secured = ask("require");
+    assert_eq!(secured.stdout, b"t\n", "{}", String::from_utf8_lossy(&secured.stderr));
+    let plain = ask("disable");
+    assert!(!plain.status.success() && plain.stdout.is_empty(), "a session without TLS");
+}
+
 #[test]
 fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
     const TEST: &str = "a drill over hosts";
@@ -134,6 +154,8 @@ fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
             .all(|name| unit(status, name).is_some_and(|web| web["healthy"] == true))
     };
     site.until("applications that reach it", Duration::from_secs(60), reached);
+
+    binds(&site, &hosts);
 
     let refused = site.run(&["drill", "zone", "b"]);
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();

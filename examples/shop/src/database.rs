@@ -13,6 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::address::Address;
 use crate::pool::{Lease, Pool, describe};
+use crate::tls::Tls;
 
 /// Longest time for one order or one look-up, waiting for a connection and a second try in it. It is kept here and not
 /// by `statement_timeout`: the server's limit does not end a commit that waits for its standbys.
@@ -89,8 +90,8 @@ pub(crate) struct Found {
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Database {
-    pub(crate) fn new(address: Address) -> Database {
-        Database { pool: Pool::new(address), has_table: AtomicBool::new(false) }
+    pub(crate) fn new(address: Address, tls: Tls) -> Database {
+        Database { pool: Pool::new(address, tls), has_table: AtomicBool::new(false) }
     }
 
     /// Makes the table if it is missing, trying until that is done. Orders that come earlier do it themselves.

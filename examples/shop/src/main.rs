@@ -11,6 +11,7 @@ mod database;
 mod journal;
 mod orders;
 mod pool;
+mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::app::{Capacity, Shop};
 use crate::database::Database;
 use crate::journal::Journal;
 use crate::orders::{Book, Kept};
+use crate::tls::Tls;
 
 /// Open requests may take this long after a stop was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(30);
@@ -92,7 +94,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let mut background = JoinSet::new();
     let book = match (std::env::var_os(DATABASE_URL), &args.journal) {
         (Some(address), _) => {
-            let database = Arc::new(Database::new(Address::parse(&address)?));
+            let database = Arc::new(Database::new(Address::parse(&address)?, Tls::new()?));
             let theirs = database.clone();
             background.spawn(async move { theirs.prepare().await });
             Book::Database(database)

@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls_tokio_postgres::{MakeRustlsConnect, config_no_verify};
+use rustls_tokio_postgres::MakeRustlsConnect;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::address::Address;
+use crate::tls::Tls;
 
 /// Connections of one replica. At 20 orders/s and 10 ms each one would do; nine replicas hold 36, and PostgreSQL takes
 /// 100 in its default.
@@ -29,6 +30,7 @@ const UNCONFIRMED_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Pool {
     address: Address,
+    tls: Tls,
     permits: Semaphore,
     state: Mutex<State>,
 }
@@ -70,7 +72,7 @@ pub(crate) struct NoConnection(pub(crate) String);
 
 impl Pool {
     /// Opens nothing yet.
-    pub(crate) fn new(address: Address) -> Pool {
+    pub(crate) fn new(address: Address, tls: Tls) -> Pool {
         let state = State {
             idle: Vec::new(),
             host: 0,
@@ -78,7 +80,7 @@ impl Pool {
             not_before: Instant::now(),
             told: None,
         };
-        Pool { address, permits: Semaphore::new(CONNECTIONS_MAX), state: Mutex::new(state) }
+        Pool { address, tls, permits: Semaphore::new(CONNECTIONS_MAX), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,7 +139,7 @@ impl Pool {
             // Both again here: the library limits only the TCP handshake, and a frozen server still shakes hands.
             config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
             let until = deadline.min(now + self.address.connect_timeout);
-            let (why, refused) = match timeout_at(until, connect(&config)).await {
+            let (why, refused) = match timeout_at(until, connect(&config, &self.tls.0)).await {
                 Ok(Ok(connection)) => {
                     self.connected(index);
                     return Ok(connection);
@@ -185,12 +187,13 @@ impl Pool {
     }
 }
 
-/// With `sslmode=require` as libpq does it: nobody on the way can read along. Who the server is is not looked at.
-async fn connect(config: &Config) -> Result<Connection, tokio_postgres::Error> {
+/// With `sslmode=require` the address asks for TLS.
+async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connection, tokio_postgres::Error> {
     let mut driver = JoinSet::new();
     // The error of a connection is also that of the statement that waits for it.
     let client = if config.get_ssl_mode() == SslMode::Require {
-        let (client, wire) = config.connect(MakeRustlsConnect::new(config_no_verify())).await?;
+        let mut config = config.clone();
+        let (client, wire) = config.channel_binding(ChannelBinding::Require).connect(tls.clone()).await?;
         driver.spawn(async move { drop(wire.await) });
         client
     } else {
