@@ -247,9 +247,9 @@ pub struct DrillArgs {
     /// Requests a second over all fronts
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub rate: u32,
-    /// Stop and heal when more than this share of the requests fails, in percent
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub abort_percent: u32,
+    /// Stop and heal when more than this share of the requests fails, in percent; 20 unless said, and not of `primary`
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub abort_percent: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -739,6 +739,61 @@ fn a_database_is_planned_before_it_is_run_and_up_says_which() {
 }
 
 #[test]
+fn what_runs_on_other_hosts_is_neither_ended_nor_read_here_and_says_where_it_is() {
+    let folder = Folder::new("hosts");
+    // Nobody listens on port 1.
+    folder.file(".evenkeel/hosts.json", r#"{ "store": "etcd://127.0.0.1:1", "token": null }"#);
+    folder.run(&["down"]).fails("runs on other hosts", "SIGTERM");
+    folder.run(&["logs"]).fails("no unit has printed anything on this machine", "on its host");
+    folder.run(&["logs", "web"]).fails("no unit `web` has printed anything on this machine", "on its host");
+    for words in [&["status"][..], &["failover", "db"], &["drill", "primary"]] {
+        folder.run(words).fails("the store does not answer", "`etcd://127.0.0.1:1`");
+    }
+    folder.run(&["drill", "primary", "--abort-percent", "5"]).fails("`--abort-percent`", "leave it out");
+    folder.file(".evenkeel/zones/a/units/web-1/log", "hello\n");
+    let told = folder.run(&["logs"]).code(0);
+    assert!(
+        told.data.contains("hello") && told.talk.contains("this machine alone"),
+        "{} {}",
+        told.data,
+        told.talk
+    );
+    folder.file(".evenkeel/lock", "");
+    folder.run(&["down", "--delete-data"]).fails("runs on other hosts", "SIGTERM");
+    folder.file(".evenkeel/hosts.json", r#"{ "store": "etcd://nope:x:y/", "token": null }"#);
+    folder.run(&["status"]).fails("is no address of a store", "writes it anew");
+}
+
+/// An agent on a host holds the lock of its zone, and no supervisor is there.
+#[test]
+fn down_ends_no_agent_of_a_host_and_deletes_none_of_its_data() {
+    let folder = Folder::new("agent");
+    folder.file(".evenkeel/lock", "");
+    folder.file(".evenkeel/zones/a/lock", "");
+    folder.file(".evenkeel/zones/a/data", "");
+    let lock = fs::File::options().write(true).open(folder.0.join(".evenkeel/zones/a/lock")).unwrap();
+    lock.lock().unwrap();
+    for words in [&["down"][..], &["down", "--delete-data"]] {
+        folder.run(words).fails("the agent of zone `a` runs", "SIGTERM");
+    }
+    assert!(folder.0.join(".evenkeel/zones/a/data").exists());
+    drop(lock);
+    folder.run(&["down", "--delete-data"]).code(0);
+    assert!(!folder.0.join(".evenkeel").exists());
+}
+
+#[test]
+fn files_that_a_plan_cannot_read_or_write_come_with_a_way_out() {
+    let folder = Folder::new("plan-files");
+    folder
+        .run(&["plan", shop(), "--drills", "none.json"])
+        .fails("cannot read `none.json`", "drill primary --json");
+    folder
+        .run(&["plan", shop(), "-o", "none/plan.json"])
+        .fails("the plan was not written", "a folder that is there");
+}
+
+#[test]
 fn a_damaged_run_record_is_told_and_down_goes_on_without_it() {
     let folder = Folder::new("damaged");
     for record in ["", "{", "[1,2]", "{\"pid\":\"x\"}", "\u{0}\u{1}\u{2}"] {

@@ -554,7 +554,10 @@ impl Change {
     }
 
     fn without_part(&self, app: &mut App, name: &str) -> Result<(), ChangeError> {
-        let before = app.services.len() + app.databases.len();
+        let services = app.services.iter().map(|service| service.name.as_str());
+        let known: Vec<&str> =
+            services.chain(app.databases.iter().map(|database| database.name.as_str())).collect();
+        let (before, known) = (known.len(), known.join("`, `"));
         app.services.retain(|service| service.name.as_str() != name);
         app.databases.retain(|database| database.name.as_str() != name);
         app.ingress.retain(|entry| entry.to.as_str() != name);
@@ -563,7 +566,7 @@ impl Change {
         }
         if app.services.len() + app.databases.len() == before {
             let why = format!(
-                "there is no service or database `{name}` in the file; `zone` and `node` leave out what their loss asks for"
+                "there is no service or database `{name}` in the file; there are `{known}`, and `zone` and `node` leave out what their loss asks for"
             );
             return Err(self.nothing(why));
         }

@@ -457,7 +457,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
     let without =
         |name: &str| made(&shop_with_a_database(), &[Change::without(name)]).unwrap_err().to_string();
     expect![[r#"
-        `without www`: there is no service or database `www` in the file; `zone` and `node` leave out what their loss asks for
+        `without www`: there is no service or database `www` in the file; there are `web`, `api`, `db`, and `zone` and `node` leave out what their loss asks for
         `without node`: nothing in the file asks that the loss of a node is survived
     "#]].assert_eq(&format!("{}\n{}\n", without("www"), without("node")));
     assert!(

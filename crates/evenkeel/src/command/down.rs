@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::cli::DownArgs;
 use crate::exit::hinted;
 use crate::say;
+use crate::wire::hosts::Hosts;
 use crate::wire::place;
 use crate::wire::site::Site;
 use crate::wire::supervise;
@@ -23,6 +24,9 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
     if !site.root().exists() {
         let text = format!("there is no state folder `{}`", site.root().display());
         return Err(hinted(text, "name it with `--state DIR`"));
+    }
+    if !site.is_running()? && !supervise::left(site) {
+        elsewhere(site)?;
     }
     if !site.lock_path().exists() {
         let text = format!("nothing was ever started from `{}`", site.root().display());
@@ -47,6 +51,24 @@ pub fn run(args: &DownArgs, site: &Site) -> anyhow::Result<ExitCode> {
         delete(site)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses what `down` cannot end: agents are started and ended by whoever runs their hosts.
+fn elsewhere(site: &Site) -> anyhow::Result<()> {
+    let root = site.root().display();
+    if let Some(zone) = site.agent()? {
+        let text = format!("the agent of zone `{zone}` runs from `{root}`, as one of several hosts");
+        return Err(hinted(text, "end it with SIGTERM; what it runs ends with it"));
+    }
+    if Hosts::read(site)?.is_some() {
+        let text = format!("what is put up from `{root}` runs on other hosts, each under its own agent");
+        let hint = format!(
+            "end the agents there with SIGTERM; without `{}` this folder knows of them no more",
+            site.hosts_path().display()
+        );
+        return Err(hinted(text, hint));
+    }
+    Ok(())
 }
 
 /// Where the data stays.
@@ -101,6 +123,8 @@ fn delete(site: &Site) -> anyhow::Result<()> {
         // Last: a folder without it is not taken for ours, and what is left is found again.
         "lock",
     ];
+    // Whatever was cleared away: one that still runs is another's, and so is its data.
+    elsewhere(site)?;
     // Before the file that names it, so that it is found again when it cannot be deleted.
     if let Some(outside) = place::outside(site)? {
         remove(&outside)?;

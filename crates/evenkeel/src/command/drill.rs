@@ -29,6 +29,9 @@ use super::{block_on, drill_primary};
 /// The first picture comes at once, or the store is gone.
 const PICTURE_LIMIT: Duration = Duration::from_secs(5);
 
+/// See [`DrillArgs::abort_percent`].
+const ABORT_PERCENT: u32 = 20;
+
 /// Runs one drill and exits with what it found: 0, 4 (an objective was missed) or 5 (stopped by its limit).
 pub fn run(args: &DrillArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     block_on(async {
@@ -39,6 +42,10 @@ pub fn run(args: &DrillArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode
                 text,
                 "`evenkeel drill primary`; of zones, fronts and replicas on one machine: `evenkeel up` there",
             ));
+        }
+        if args.fault == Target::Primary && args.abort_percent.is_some() {
+            let text = "`drill primary` has no limit that stops it, so `--abort-percent` says nothing";
+            return Err(hinted(text, "leave it out; `--duration` says how long it measures"));
         }
         let store = hosts::connect(site)?;
         let tasks = Tasks::new();
@@ -58,7 +65,7 @@ async fn measure(
     let (out, mut mirror) = watch::channel(Arc::new(Mirror::default()));
     tasks.spawn("mirror", mirror::follow(store.clone(), out, tasks.stop()));
     let first = tokio::time::timeout(PICTURE_LIMIT, mirror.wait_for(|picture| picture.revision > 0)).await;
-    let picture = first.ok().and_then(Result::ok).context("the store does not answer")?.clone();
+    let picture = first.ok().and_then(Result::ok).with_context(|| hosts::silent(site))?.clone();
     let (status_out, status) = watch::channel(Arc::new(Status::default()));
     tasks.spawn("status", console::follow(mirror.clone(), status_out, Clock::real(), tasks.stop()));
 
@@ -83,7 +90,7 @@ async fn measure(
     options.rate_rps = f64::from(args.rate);
     options.seed = args.seed;
     options.event_ms = event_ms;
-    options.abort_share = f64::from(args.abort_percent) / 100.0;
+    options.abort_share = f64::from(args.abort_percent.unwrap_or(ABORT_PERCENT)) / 100.0;
     options.journals = vec![site.root().to_path_buf()];
     options.orders = target;
     options.objectives =

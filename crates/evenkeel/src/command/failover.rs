@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn run(args: &FailoverArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     block_on(async {
         let store = hosts::connect(site)?;
-        let mirror = Mirror::once(&store).await.context("the store does not answer")?;
+        let mirror = Mirror::once(&store).await.with_context(|| hosts::silent(site))?;
         let planned = handover::database(&mirror, &args.database).map_err(explained)?;
         let docs = mirror.databases.get(&planned.database.name).cloned().unwrap_or_default();
         let order = handover::order(planned, &docs, args.to.as_deref()).map_err(explained)?;

@@ -16,6 +16,7 @@ use model::ZoneName;
 use crate::cli::LogsArgs;
 use crate::exit::hinted;
 use crate::say;
+use crate::wire::hosts::Hosts;
 use crate::wire::place;
 use crate::wire::site::Site;
 
@@ -50,13 +51,19 @@ pub fn run(args: &LogsArgs, site: &Site) -> anyhow::Result<ExitCode> {
     let wanted = args.unit.as_deref();
     let mut at: BTreeMap<Source, u64> = BTreeMap::new();
     let found = sources(site, wanted)?;
+    let over_hosts = Hosts::read(site)?.is_some() && !site.is_running()?;
+    if over_hosts && !found.is_empty() {
+        say::talk("these are of this machine alone; `evenkeel logs` on the other hosts shows theirs");
+    }
     if found.is_empty() && !args.follow {
-        return Err(match wanted {
-            Some(unit) => {
-                hinted(format!("no unit `{unit}` has printed anything"), "`evenkeel status` lists the units")
-            }
-            None => hinted("no unit has printed anything", "start them with `evenkeel up`"),
-        });
+        let hint = match (over_hosts, wanted) {
+            (true, _) => "`evenkeel logs` on its host, from the folder in which the agent was started",
+            (false, Some(_)) => "`evenkeel status` lists the units",
+            (false, None) => "start them with `evenkeel up`",
+        };
+        let who = wanted.map_or_else(|| "no unit".to_owned(), |unit| format!("no unit `{unit}`"));
+        let place = if over_hosts { " on this machine" } else { "" };
+        return Err(hinted(format!("{who} has printed anything{place}"), hint));
     }
     let mut told = Vec::new();
     for source in found {

@@ -120,12 +120,19 @@ fn write(args: &PlanArgs, made: &Made, today: &str, solve_ms: f64) -> anyhow::Re
     if let Some(path) = &args.output {
         replaceable(path)?;
         let json = serde_json::to_vec_pretty(&made.json(solve_ms)?)?;
-        write_whole(path, &json).context("the plan was not written")?;
+        write_whole(path, &json).with_context(|| unwritten("plan"))?;
     }
     if let (Some(path), (_, Some(explained))) = (&args.html, made.parts()) {
-        write_whole(path, plan::html(explained, today).as_bytes()).context("the page was not written")?;
+        write_whole(path, plan::html(explained, today).as_bytes()).with_context(|| unwritten("page"))?;
     }
     Ok(())
+}
+
+fn unwritten(what: &str) -> Hinted {
+    Hinted::new(
+        format!("the {what} was not written"),
+        "name a file in a folder that is there, may be written to and has room",
+    )
 }
 
 /// No plan is longer, in bytes.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use model::{App, FaultTarget, Mode, Verdict};
 use serde_json::Value;
 
-use crate::exit::hinted;
+use crate::exit::{Hinted, hinted};
 
 /// A takeover that nobody noticed took no longer than what a drill would have called one, in milliseconds.
 const UNNOTICED_MS: f64 = 250.0;
@@ -20,8 +20,8 @@ const HINT: &str = "keep what `evenkeel drill primary --json` prints, one verdic
 /// A file that cannot be read, a line that is no JSON, and a file of which nothing counts.
 pub fn learn(app: &mut App, files: &[PathBuf]) -> anyhow::Result<()> {
     for path in files {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| Hinted::new(format!("cannot read `{}`", path.display()), HINT))?;
         add(app, path, &text)?;
     }
     Ok(())

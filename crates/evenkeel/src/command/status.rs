@@ -28,7 +28,7 @@ pub fn run(args: &StatusArgs, site: &Site, json: bool) -> anyhow::Result<ExitCod
         let store = hosts::connect(site)?;
         let mut look = Look::new(store);
         loop {
-            let status = look.once().await.context("the store does not answer")?;
+            let status = look.once().await.with_context(|| hosts::silent(site))?;
             let text = if json {
                 format!("{}\n", to_json(&status))
             } else {

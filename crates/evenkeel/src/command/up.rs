@@ -21,7 +21,7 @@ use crate::wire::rollout::{self, Applied};
 use crate::wire::site::Site;
 use crate::wire::slots::{self, Ground};
 use crate::wire::snapshot::Sabotage;
-use crate::wire::supervise::{Options, Supervisor};
+use crate::wire::supervise::{self, Options, Supervisor};
 use crate::wire::{identity, keepers, logs};
 
 use super::status::{Look, console_links, to_json};
@@ -160,7 +160,7 @@ fn check_postgres(app: &App) -> anyhow::Result<()> {
 
 /// Makes what the hosts share, and the plan the wanted one. Their agents were started there, or will be.
 async fn hand_out(site: &Site, plan: Plan, store: &StoreAddress, args: &UpArgs) -> anyhow::Result<ExitCode> {
-    if site.is_running()? {
+    if site.is_running()? || supervise::left(site) {
         let text = format!("a run on this machine goes on from `{}`", site.root().display());
         return Err(hinted(text, "stop it with `evenkeel down`, or name another folder with `--state DIR`"));
     }

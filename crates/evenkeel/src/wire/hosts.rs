@@ -14,7 +14,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
-use crate::exit::hinted;
+use crate::exit::{Hinted, hinted};
 
 use super::coordination::StoreAddress;
 use super::site::{Site, write_whole};
@@ -65,7 +65,12 @@ impl Hosts {
     /// # Errors
     /// When it is no etcd's address, or the login cannot be read.
     pub fn open(&self) -> anyhow::Result<Store> {
-        let address: StoreAddress = self.store.parse().map_err(anyhow::Error::msg)?;
+        let address: StoreAddress = self.store.parse().map_err(|error| {
+            hinted(
+                format!("`hosts.json`: {error}"),
+                "`evenkeel up --store etcd://HOST:PORT,..` writes it anew",
+            )
+        })?;
         if let StoreAddress::Embedded(_) = address {
             let text =
                 format!("`{}` is an embedded store's address, which ends with its machine", self.store);
@@ -73,6 +78,16 @@ impl Hosts {
         }
         address.access(self.token.as_deref(), self.tls.as_deref())?.patient().open()
     }
+}
+
+/// That the store which runs from this folder does not answer, for people.
+#[must_use]
+pub fn silent(site: &Site) -> Hinted {
+    let hint = match Hosts::read(site) {
+        Ok(Some(hosts)) => format!("most members of `{}` must run and be reached from here", hosts.store),
+        _ => "what is left of the run ends with `evenkeel down`; then `evenkeel up`".to_owned(),
+    };
+    Hinted::new("the store does not answer", hint)
 }
 
 /// The store of whatever runs from this folder: on several hosts, or on this machine.

@@ -250,6 +250,21 @@ impl Site {
         super::lock(&self.lock_path())
     }
 
+    /// The zone of an agent that runs from this folder now.
+    ///
+    /// # Errors
+    /// When its lock file cannot be opened.
+    pub fn agent(&self) -> anyhow::Result<Option<String>> {
+        let Ok(zones) = std::fs::read_dir(self.zones_dir()) else { return Ok(None) };
+        for zone in zones.flatten() {
+            let lock = zone.path().join("lock");
+            if lock.exists() && super::is_locked(&lock)? {
+                return Ok(Some(zone.file_name().to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether a supervisor holds the folder now.
     ///
     /// # Errors

@@ -80,6 +80,15 @@ impl Kept {
     }
 }
 
+/// Whether a run on this machine has left something to be cleared away.
+pub fn left(site: &Site) -> bool {
+    let zones = match LocalZones::load(site.root()) {
+        Err(EngineError::File { cause, .. }) => cause.kind() != std::io::ErrorKind::NotFound,
+        _ => true,
+    };
+    zones || site.store_process().is_some()
+}
+
 /// Clears away what a run left whose supervisor was killed: its processes, control groups, namespaces. `true` when
 /// there was something.
 ///
