@@ -791,6 +791,15 @@ fn files_that_a_plan_cannot_read_or_write_come_with_a_way_out() {
     folder
         .run(&["plan", shop(), "-o", "none/plan.json"])
         .fails("the plan was not written", "a folder that is there");
+    let verdict = r#"{"kind":"verdict","fault":"primary/kill","target":"db-1","at_ms":1,"unsavable_ids":[],"missed":[],"rto_ms":900.0}"#;
+    folder.file("drills.jsonl", verdict);
+    folder.run(&["plan", shop(), "--drills", "drills.jsonl", "-o", "plan.json"]).code(0);
+    let told = folder.run(&["plan", shop(), "--verify", "plan.json"]).code(4).data;
+    assert!(
+        told.contains("the assumption `takeover_quorum.seconds`") && told.contains("with the same files"),
+        "{told}"
+    );
+    folder.run(&["plan", shop(), "--verify", "plan.json", "--drills", "drills.jsonl"]).code(0);
 }
 
 #[test]

@@ -222,7 +222,11 @@ fn verify(
     } else {
         let text = match &outcome {
             Ok(shown) => verified_text(shown),
-            Err(refused) => format!("not verified: {refused}\n"),
+            Err(refused) => {
+                let assumed = app.seen.is_empty() && refused.place.starts_with("the assumption");
+                let hint = "hint: a plan that was made with `--drills` is verified with the same files\n";
+                format!("not verified: {refused}\n{}", if assumed { hint } else { "" })
+            }
         };
         say::data(text)?;
     }
