@@ -29,6 +29,8 @@ const LOOK_MS: u64 = 500;
 const AGAIN_MS: u64 = 1_000;
 /// The same for one that takes over from a keeper that was just let go: it is gone as soon as its tasks have ended.
 const REPLACE_MS: u64 = 100;
+/// For so long what such a one still holds is no news: the node's status stays what the one before has said.
+const ENDING_MS: u64 = 2_000;
 /// Time between two looks at the zone's certificate.
 const CERTIFICATE_MS: u64 = 3_600_000;
 /// An orderly stop of a server may take half a minute, when a checkpoint is large.
@@ -67,7 +69,37 @@ pub struct Options {
 struct Kept {
     wanted: Wanted,
     keeper: Option<KeeperHandle>,
+    due: Due,
+}
+
+/// When the next keeper of a node is tried.
+#[derive(Clone, Copy)]
+struct Due {
     again: Moment,
+    /// Until then the keeper before may still be ending, and hold the folder and the address of the next one.
+    ending: Moment,
+}
+
+impl Due {
+    fn at(again: Moment) -> Due {
+        Due { again, ending: Moment::default() }
+    }
+
+    /// As the one of now is let go, whose server goes on.
+    fn taking_over(now: Moment) -> Due {
+        Due { again: now.plus(REPLACE_MS), ending: now.plus(ENDING_MS) }
+    }
+
+    /// It could not be started: when it is tried again, and whether that is to be told.
+    fn put_off(self, now: Moment) -> (Due, bool) {
+        let told = now >= self.ending;
+        let again = now.plus(if told { AGAIN_MS } else { REPLACE_MS });
+        (Due { again, ..self }, told)
+    }
+
+    fn is_soon(self) -> bool {
+        self.again < self.ending
+    }
 }
 
 struct Keepers {
@@ -106,7 +138,7 @@ pub async fn run(
         certificate_due: Moment::default(),
     };
     loop {
-        let pause = Duration::from_millis(LOOK_MS);
+        let pause = Duration::from_millis(keepers.pause_ms());
         tokio::select! {
             biased;
             () = stop.requested() => break,
@@ -131,6 +163,12 @@ pub async fn run(
 }
 
 impl Keepers {
+    /// Until the next look: one that takes over is not left waiting.
+    fn pause_ms(&self) -> u64 {
+        let taking_over = self.kept.values().any(|kept| kept.keeper.is_none() && kept.due.is_soon());
+        if taking_over { REPLACE_MS } else { LOOK_MS }
+    }
+
     fn reconcile(&mut self, wanted: BTreeMap<DataNode, Option<Wanted>>) {
         let gone: Vec<DataNode> =
             self.kept.keys().filter(|node| !wanted.contains_key(node)).cloned().collect();
@@ -152,14 +190,14 @@ impl Keepers {
                 }
                 match change {
                     Change::Server => self.take_down(&node, now),
-                    Change::Keeper => self.let_go(&node, now),
-                    Change::Nothing if ended => self.set(&node, None, now.plus(AGAIN_MS)),
-                    Change::Nothing if renewed => self.let_go(&node, now),
+                    Change::Keeper => self.set(&node, None, Due::taking_over(now)),
+                    Change::Nothing if ended => self.set(&node, None, Due::at(now.plus(AGAIN_MS))),
+                    Change::Nothing if renewed => self.set(&node, None, Due::taking_over(now)),
                     Change::Nothing => {}
                 }
             } else {
                 self.board.send_modify(|board| drop(board.insert(node.clone(), Arc::default())));
-                self.kept.insert(node.clone(), Kept { wanted: next, keeper: None, again: now });
+                self.kept.insert(node.clone(), Kept { wanted: next, keeper: None, due: Due::at(now) });
             }
             self.start_if_due(&node, now);
         }
@@ -169,7 +207,7 @@ impl Keepers {
         let Some(kept) = self.kept.get(node) else { return };
         // One that still stops its server holds the node's folder.
         let ending = || self.ending.names().contains(&stop_of(node));
-        if kept.keeper.is_some() || now < kept.again || ending() {
+        if kept.keeper.is_some() || now < kept.due.again || ending() {
             return;
         }
         let started = self
@@ -180,9 +218,14 @@ impl Keepers {
                 tracing::info!(%node, "keeper started");
                 let follow = forward(node.clone(), keeper.status(), self.board.clone());
                 self.spawner.spawn(format!("status of {node}"), follow);
-                self.set(node, Some(keeper), now);
+                self.set(node, Some(keeper), Due::at(now));
             }
             Err(error) => {
+                let (due, told) = kept.due.put_off(now);
+                self.set(node, None, due);
+                if !told {
+                    return;
+                }
                 let text = format!("{error:#}");
                 let known = self.board.borrow().get(node).is_some_and(|status| status.detail == text);
                 if !known {
@@ -190,15 +233,14 @@ impl Keepers {
                     let status = KeeperStatus { detail: text, ..KeeperStatus::default() };
                     self.board.send_modify(|board| drop(board.insert(node.clone(), Arc::new(status))));
                 }
-                self.set(node, None, now.plus(AGAIN_MS));
             }
         }
     }
 
-    fn set(&mut self, node: &DataNode, keeper: Option<KeeperHandle>, again: Moment) {
+    fn set(&mut self, node: &DataNode, keeper: Option<KeeperHandle>, due: Due) {
         if let Some(kept) = self.kept.get_mut(node) {
             kept.keeper = keeper;
-            kept.again = again;
+            kept.due = due;
         }
     }
 
@@ -249,15 +291,10 @@ impl Keepers {
         }
     }
 
-    /// Ends the keeper and leaves the server to the next one.
-    fn let_go(&mut self, node: &DataNode, now: Moment) {
-        self.set(node, None, now.plus(REPLACE_MS));
-    }
-
     /// Ends the keeper and its server; another one follows.
     fn take_down(&mut self, node: &DataNode, now: Moment) {
         let Some(kept) = self.kept.get_mut(node) else { return };
-        kept.again = now;
+        kept.due = Due::at(now);
         if let Some(keeper) = kept.keeper.take() {
             self.ending.spawn(stop_of(node), keeper.stop());
         }
