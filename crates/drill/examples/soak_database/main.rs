@@ -31,7 +31,8 @@ soak_database [OPTIONS]   breaks a database again and again under load, and judg
   --long                  the store is away for 60 s, not for 6
   --strict                ends with 4 also when a figure was missed
   --calm SECONDS          breaks nothing: burners take every processor, whatever belongs to the database stands still for
-                          up to 0.5 s at random, and terms that begin are counted as false failovers
+                          up to 0.5 s at random, and terms that begin are counted as false failovers; on loopback the
+                          keepers together, with `--hosts` each agent alone
   --break-sync            breaks the product on purpose, to see the soak turn red
 
 Ends with 0; 4 when anything was lost or wrong, or the database did not become whole again; 1 on an error of the soak
@@ -203,8 +204,8 @@ fn parse(arguments: &[String]) -> Result<Asked> {
     if soak.place == Where::Hosts && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
-    if soak.place != Where::Loopback && calm.is_some() {
-        bail!("a calm is of three nodes on loopback\nhint: `--calm` without `--hosts` and `--witness`");
+    if soak.place == Where::Witness && calm.is_some() {
+        bail!("a calm is of three nodes with data\nhint: `--calm` without `--witness`");
     }
     Ok(Asked::Run(Box::new(Wanted { soak, table, calm, strict })))
 }

@@ -2,8 +2,8 @@
 //!
 //! As many burners as there are processors take them all; meanwhile whatever belongs to the database stands still for up
 //! to half a second, one after another, at random: a server with all its processes, one process of a server, a member of
-//! the store, and this process, in which the keepers, the fronts and the clients are. A term that begins is a false
-//! failover. Only seconds in which the processors were taken count.
+//! the store, and this process, in which the keepers, the fronts and the clients are; on hosts instead of it an agent, which
+//! has one keeper, and a front. A term that begins is a false failover. Only seconds in which the processors were taken count.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use drill::database::{Options, Workload, judge, read_final};
+use model::NodeId;
 use rustix::process::Signal;
 use world::{Chance, Stop, Stopper, Tasks};
 
+use super::ground::Ground;
 use super::journal::{CalmLine, Line};
 use super::process::Process;
-use super::site::Site;
 use super::{Ended, PATIENCE, Soak, front_gap_ms, load_average};
 
 /// Time between two judgements.
@@ -28,10 +29,14 @@ const PAUSE_MS: (u64, u64) = (50, 500);
 const BETWEEN_MS: (u64, u64) = (100, 900);
 /// Between two looks at the term.
 const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks at what there is to pause.
+const AIM: Duration = Duration::from_millis(500);
 /// A second counts when at most this share of the processors' time was idle.
 const IDLE_MAX: f64 = 0.05;
 /// And the whole counts when this share of its seconds did.
 const LOADED_MIN: f64 = 0.95;
+/// So much of a command line says which program it is.
+const TITLE: usize = 60;
 /// Pauses that a new term is told with.
 const TOLD: usize = 4;
 
@@ -116,7 +121,7 @@ impl Meter {
 pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     let mut ended = Ended::default();
     let mut journal = super::begin(soak, &mut ended)?;
-    let mut site = Site::start(soak.store, false, soak.standbys + 1, false).await?;
+    let mut site = Ground::start(soak, false).await?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut round = 0;
     let (mut wanted, mut loaded) = (seconds as f64, 0.0);
@@ -142,7 +147,7 @@ pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     Ok(ended)
 }
 
-async fn play(site: &mut Site, seed: u64, length: Duration, stop: &Stop) -> Result<CalmLine> {
+async fn play(site: &mut Ground, seed: u64, length: Duration, stop: &Stop) -> Result<CalmLine> {
     let options = Options { seed, spread: true, ..Options::new(site.target()) };
     Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
     let load = Workload::start(options)?;
@@ -150,7 +155,7 @@ async fn play(site: &mut Site, seed: u64, length: Duration, stop: &Stop) -> Resu
     let pauser = Pauser::start(site, seed);
     let (mut meter, mut events) = (Meter::start(), Vec::new());
     let mut term = site.record().map_or(0, |record| record.term);
-    let first = term;
+    let (first, mut aimed) = (term, Instant::now());
     while began.elapsed() < length && !stop.is_requested() {
         tokio::time::sleep(LOOK).await;
         meter.look();
@@ -167,7 +172,11 @@ async fn play(site: &mut Site, seed: u64, length: Duration, stop: &Stop) -> Resu
             events.push(event);
             term = now;
         }
-        pauser.aim(site);
+        // Looking for processes takes a processor from those that are measured.
+        if aimed.elapsed() >= AIM {
+            pauser.aim(site);
+            aimed = Instant::now();
+        }
     }
     meter.count();
     let seconds = began.elapsed().as_secs_f64();
@@ -203,6 +212,8 @@ struct Pauser {
 /// What the pauser and the loop tell each other.
 #[derive(Default)]
 struct Told {
+    /// In this process.
+    keepers_here: bool,
     aims: std::sync::Mutex<Vec<Aim>>,
     last: std::sync::Mutex<Vec<(Instant, String, u64)>>,
     count: AtomicU64,
@@ -213,7 +224,20 @@ struct Told {
 #[derive(Clone, Copy, Debug)]
 enum Aim {
     Server(u8, Process),
-    Member(Process),
+    Program(Process),
+}
+
+/// What can be paused now, beside this process.
+fn aims(ground: &Ground) -> Vec<Aim> {
+    let servers = |server: &dyn Fn(NodeId) -> Option<Process>| -> Vec<Aim> {
+        ground.nodes().into_iter().filter_map(|node| Some(Aim::Server(node.0, server(node)?))).collect()
+    };
+    let (mut all, others) = match ground {
+        Ground::Loopback(site) => (servers(&|node| site.server(node)), site.backing.processes()),
+        Ground::Hosts(hosts) => (servers(&|node| hosts.server(node)), hosts.programs()),
+    };
+    all.extend(others.into_iter().map(Aim::Program));
+    all
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -221,8 +245,9 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Pauser {
-    fn start(site: &Site, seed: u64) -> Pauser {
-        let (tasks, shared) = (Tasks::new(), Arc::new(Told::default()));
+    fn start(site: &Ground, seed: u64) -> Pauser {
+        let keepers_here = matches!(site, Ground::Loopback(_));
+        let (tasks, shared) = (Tasks::new(), Arc::new(Told { keepers_here, ..Told::default() }));
         let (stopper, stop) = Stop::pair();
         let pauser = Pauser { tasks, stopper, shared: shared.clone() };
         pauser.aim(site);
@@ -237,11 +262,8 @@ impl Pauser {
     }
 
     /// Says what is there now.
-    fn aim(&self, site: &Site) {
-        let servers =
-            site.nodes().into_iter().filter_map(|node| Some(Aim::Server(node.0, site.server(node)?)));
-        let members = site.backing.processes().into_iter().map(Aim::Member);
-        *lock(&self.shared.aims) = servers.chain(members).collect();
+    fn aim(&self, site: &Ground) {
+        *lock(&self.shared.aims) = aims(site);
     }
 
     /// The last pauses, for a person.
@@ -271,7 +293,7 @@ impl Told {
         let Some(aim) = aims.get((pick >> 8) as usize % aims.len().max(1)).copied() else { return };
         let began = Instant::now();
         let what = match (pick % 8, aim) {
-            (0, _) => pause_this(length).await,
+            (0, _) if self.keepers_here => pause_this(length).await,
             (1, Aim::Server(node, server)) => {
                 let children = server.children();
                 let one =
@@ -288,11 +310,12 @@ impl Told {
                 frozen.iter().rev().for_each(|process| process.signal(Signal::CONT));
                 format!("the server of node {node}")
             }
-            (_, Aim::Member(member)) => {
-                member.signal(Signal::STOP);
+            (_, Aim::Program(program)) => {
+                let title = program.title();
+                program.signal(Signal::STOP);
                 tokio::time::sleep(length).await;
-                member.signal(Signal::CONT);
-                "a member of the store".to_owned()
+                program.signal(Signal::CONT);
+                format!("`{}`", title.chars().take(TITLE).collect::<String>().trim())
             }
         };
         let ms = began.elapsed().as_millis() as u64;

@@ -70,6 +70,7 @@ pub struct Hosts {
     /// A way to each node's server that no cut closes.
     ways_in: BTreeMap<NodeId, SocketAddr>,
     members: BTreeMap<&'static str, u32>,
+    agents: BTreeMap<&'static str, u32>,
     password: String,
     picture: watch::Receiver<Arc<Picture>>,
     tasks: Tasks,
@@ -125,6 +126,7 @@ impl Hosts {
             places: BTreeMap::new(),
             ways_in: BTreeMap::new(),
             members: BTreeMap::new(),
+            agents: BTreeMap::new(),
             password: String::new(),
             picture,
             tasks: Tasks::new(),
@@ -218,7 +220,7 @@ impl Hosts {
         self.lab.home(host).join("databases")
     }
 
-    fn start_agent(&self, host: &str) -> Result<()> {
+    fn start_agent(&mut self, host: &'static str) -> Result<()> {
         let mut words =
             vec![self.program.clone().into_os_string(), "--state".into(), self.state(host).into()];
         words.extend(
@@ -227,7 +229,19 @@ impl Hosts {
         words.extend(["--databases".into(), self.databases(host).into()]);
         let log = std::env::var("EVENKEEL_LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
         let program = Program::new("agent", words).folder(self.lab.home(host)).variable("EVENKEEL_LOG", log);
-        self.lab.spawn(host, &program).map(drop)
+        let number = self.lab.spawn(host, &program)?;
+        self.agents.insert(host, number);
+        Ok(())
+    }
+
+    /// Whatever runs on the hosts beside servers of PostgreSQL: members of etcd, agents, and what agents run.
+    pub fn programs(&self) -> Vec<Process> {
+        let process = |number: &u32| Process::of(*number as i32);
+        let servers: Vec<Process> = NODES.iter().filter_map(|node| self.server(*node)).collect();
+        let agents: Vec<Process> = self.agents.values().filter_map(process).collect();
+        let below = agents.iter().flat_map(|agent| agent.children());
+        let below = below.filter(|child| !servers.contains(child)).collect::<Vec<_>>();
+        self.members.values().filter_map(process).chain(agents.iter().copied()).chain(below).collect()
     }
 
     /// A host that was killed comes back with what its disk has.
