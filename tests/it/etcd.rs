@@ -62,7 +62,8 @@ impl Drop for Running {
         if matches!(self.0.try_wait(), Ok(None)) {
             self.ask(Signal::TERM);
         }
-        let end = Instant::now() + Duration::from_secs(30);
+        // An agent stops its servers in order, which may take 35 s.
+        let end = Instant::now() + Duration::from_secs(60);
         while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -185,7 +185,7 @@ async fn a_keeper_that_crashes_leaves_its_watchdog_and_the_next_one_goes_on_unde
     let server = site.server_pid(first);
     let client = site.client(first).await.unwrap();
     site.crash_keeper(first);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(watchdogs(server), 1, "nobody would end it");
     site.start(first);
     // Longer than the lease that the first one had.

@@ -187,7 +187,7 @@ impl Site {
         let started = Instant::now();
         // The one before holds the folder until its tasks have ended.
         while let Err(error) = self.try_start(node) {
-            assert!(started.elapsed() < Duration::from_secs(5), "{error}");
+            assert!(started.elapsed() < PATIENCE, "{error}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -80,21 +80,24 @@ async fn a_host_is_cut_frozen_and_killed_as_a_whole_and_the_others_are_not() {
 
     for cut in [Cut::Both, Cut::In, Cut::Out] {
         lab.cut("a", cut).unwrap();
-        assert!(!answers(at("a")) && !hears(&lab, "b", "a") && answers(at("b")), "{cut:?}");
+        assert!(!answers(at("a")) && !hears(&lab, "b", "a"), "{cut:?}");
+        soon(|| answers(at("b")));
         // Whoever is inside of it is not cut off from it.
         let inside = lab.way_in("a", at("a")).unwrap();
-        assert!(answers(inside), "{cut:?}");
+        soon(|| answers(inside));
         lab.heal().unwrap();
         soon(|| answers(at("a")) && hears(&lab, "b", "a"));
     }
     lab.cut_between("a", "b", true).unwrap();
     assert!(!hears(&lab, "a", "b") && !hears(&lab, "b", "a"));
-    assert!(answers(at("a")) && answers(at("b")), "only the link between them is cut");
+    // Only the link between them is cut.
+    soon(|| answers(at("a")) && answers(at("b")));
     lab.heal().unwrap();
     soon(|| hears(&lab, "a", "b"));
 
     lab.freeze("a").unwrap();
-    assert!(!answers(at("a")) && answers(at("b")));
+    assert!(!answers(at("a")));
+    soon(|| answers(at("b")));
     lab.thaw("a").unwrap();
     soon(|| answers(at("a")));
     lab.kill("a").unwrap();
@@ -147,17 +150,17 @@ async fn packets_of_a_slow_host_come_late_or_never_and_those_of_others_do_not() 
     let slow = |jitter, lost| Slowness { hold, jitter, lost, seed: 1 };
 
     let link = lab.slow("a", slow(0.25, 0.0)).unwrap();
-    let other = round(at("b")).unwrap();
+    soon(|| round(at("b")).is_some_and(|took| took < hold));
     // Four ways: to connect there and back, and the same for a line and its answer.
     let took = round(at("a")).unwrap();
     assert!(took > hold.mul_f64(4.0 * 0.75), "{took:?}");
-    assert!(other < hold, "{other:?}");
     let passed = link.end().await.unwrap();
     assert!(passed.held >= 4 && passed.lost == 0, "{passed:?}");
     soon(|| round(at("a")).is_some_and(|took| took < hold));
 
     let link = lab.slow("a", slow(0.0, 1.0)).unwrap();
-    assert!(!answers(at("a")) && answers(at("b")));
+    assert!(!answers(at("a")));
+    soon(|| answers(at("b")));
     let passed = link.end().await.unwrap();
     assert!(passed.held == 0 && passed.lost > 0, "{passed:?}");
     soon(|| answers(at("a")));
