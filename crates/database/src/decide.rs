@@ -79,4 +79,4 @@ pub fn choose_with(view: &View, judgement: &Judgement, flaw: Flaw) -> Option<(&'
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-mod tests;
+pub(crate) mod tests;

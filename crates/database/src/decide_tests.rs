@@ -400,41 +400,55 @@ fn from_a_lease_to_a_quorum_nobody_is_named_first() {
     assert_eq!(step(&nobody, nodes(&[2]), Alone::Block), Some(Step { to: waits, record_first: false }));
 }
 
-/// An earlier keeper, of lease mode, may have sent that node 2 stands in from now on. Taken for relieved by the record before
-/// that, a primary would acknowledge alone, unwatched, and node 2 beside it.
-#[test]
-fn a_watchdog_goes_when_nothing_on_its_way_names_somebody_who_stands_in() {
-    use crate::decide_lease::{Relief, relief};
-    let mut view = World::new(2, Alone::Block, Budget::NOTHING, crate::Flaw::None).view_of(NodeId(1));
-    let quorum = |members: &[u8]| Quorum { primary: NodeId(1), term: 4, members: nodes(members), need: 0 };
-    let record = |members: &[u8]| {
-        let phase = ReignPhase::Serving { primary: NodeId(1), handover: None };
-        let quorums = vec![quorum(members)];
-        Record { term: 4, phase, quorums, history: Vec::new(), unrest: Default::default() }
-    };
-    let server = |unsure: bool| crate::Server::Primary {
-        sync: crate::Sync { set: Some(quorum(&[])), in_force: true, from: None, unsure },
+fn awaiting_nobody(members: &[u8]) -> Quorum {
+    Quorum { primary: NodeId(1), term: 4, members: nodes(members), need: 0 }
+}
+
+fn serving(quorum: Quorum) -> Record {
+    let phase = ReignPhase::Serving { primary: NodeId(1), handover: None };
+    Record { term: 4, phase, quorums: vec![quorum], history: Vec::new(), unrest: Default::default() }
+}
+
+fn open_primary(unsure: bool) -> crate::Server {
+    crate::Server::Primary {
+        sync: crate::Sync { set: Some(awaiting_nobody(&[])), in_force: true, from: None, unsure },
         open: true,
         flush: Lsn(10),
         fork: Lsn(1),
         senders: Default::default(),
         checkpointed: true,
-    };
+    }
+}
+
+/// A primary that nobody stands in for, and that knows what it wrote.
+pub(crate) fn relieved() -> crate::View {
+    let mut view = World::new(2, Alone::Block, Budget::NOTHING, crate::Flaw::None).view_of(NodeId(1));
     view.durable = crate::Durable { promised: 4, lineage: 4, reign: 4 };
-    view.record = Some(crate::Kept { value: record(&[]), revision: 8 });
-    view.server = server(true);
+    view.record = Some(crate::Kept { value: serving(awaiting_nobody(&[])), revision: 8 });
+    view.server = open_primary(false);
+    view
+}
+
+/// An earlier keeper, of lease mode, may have sent that node 2 stands in from now on. Taken for relieved by the record before
+/// that, a primary would acknowledge alone, unwatched, and node 2 beside it.
+#[test]
+fn a_watchdog_goes_when_nothing_on_its_way_names_somebody_who_stands_in() {
+    use crate::decide_lease::{Relief, relief};
+    let record = |members: &[u8]| serving(awaiting_nobody(members));
+    let mut view = relieved();
+    view.server = open_primary(true);
     let Relief::After(crate::Action::Write { record: written, revision, unchanged }) = relief(&view) else {
         panic!("{:?}", relief(&view));
     };
     assert_eq!((*written, revision, unchanged.len()), (record(&[]), 8, 0));
-    view.server = server(false);
+    view.server = open_primary(false);
     assert_eq!(relief(&view), Relief::Goes);
     view.record = Some(crate::Kept { value: record(&[2]), revision: 9 });
     assert_eq!(relief(&view), Relief::Stays);
     view.record = Some(crate::Kept { value: record(&[]), revision: 9 });
     view.server = crate::Server::Busy;
     assert_eq!(relief(&view), Relief::Stays, "what was sent is not known");
-    view.server = server(false);
+    view.server = open_primary(false);
     view.durable.promised = 5;
     assert_eq!(relief(&view), Relief::Stays, "the record is from the past");
 }

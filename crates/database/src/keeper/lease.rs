@@ -80,9 +80,11 @@ impl Tenancy {
         Tenure::default()
     }
 
-    /// Whether the watchdogs of an earlier keeper may go, as they may once nobody takes over by a lease.
-    pub fn relieve(&self, view: &View) -> Relief {
-        if self.inherited.is_empty() { Relief::Stays } else { relief(view) }
+    /// Whether the watchdogs of an earlier keeper may go, as they may once nobody takes over by a lease. Also where they are gone
+    /// and the node's file still says that it is `leased`: that could not be written, and a next keeper would go by it.
+    pub fn relieve(&self, view: &View, leased: bool) -> Relief {
+        let nothing_left = self.inherited.is_empty() && (self.mode == Mode::Lease || !leased);
+        if nothing_left { Relief::Stays } else { relief(view) }
     }
 
     /// Lets them go.
@@ -156,4 +158,19 @@ pub(super) async fn take_over(
         Compare::Modified { key: keys.lease(), revision: lease },
     ];
     shared::put(store, keys.record(), record, compare).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The watchdogs went, and the disk was full when that was to be written down.
+    #[test]
+    fn a_file_that_still_says_leased_is_written_once_nobody_takes_over_by_a_lease() {
+        let tenancy = Tenancy::new(Mode::Quorum, PathBuf::new());
+        let view = crate::decide::tests::relieved();
+        assert_eq!(tenancy.relieve(&view, true), Relief::Goes);
+        assert_eq!(tenancy.relieve(&view, false), Relief::Stays);
+        assert_eq!(Tenancy::new(Mode::Lease, PathBuf::new()).relieve(&view, true), Relief::Stays);
+    }
 }

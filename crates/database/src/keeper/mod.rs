@@ -6,6 +6,7 @@
 //! that still runs.
 
 mod carry;
+mod complaint;
 mod disk;
 mod error;
 mod file;

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use world::{Clock, Spawner, Stop, Tasks};
 
 use super::carry::{self, Finished, Work};
+use super::complaint::{Complaint, with_causes};
 use super::disk::Disk;
 use super::error::KeeperError;
 use super::file::Own;
@@ -129,7 +130,7 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
         warnings: Warnings::default(),
         status: status_out,
         rule: String::new(),
-        detail: String::new(),
+        complaint: Complaint::default(),
         in_vain: None,
         finished_out,
         finished,
@@ -172,7 +173,7 @@ struct Keeper {
     warnings: Warnings,
     status: watch::Sender<Arc<KeeperStatus>>,
     rule: String,
-    detail: String,
+    complaint: Complaint,
     /// What was last tried and has not come to anything: told of once.
     in_vain: Option<Action>,
     finished_out: mpsc::Sender<Finished>,
@@ -299,7 +300,7 @@ impl Keeper {
                 }
                 self.tell_failure(error);
             }
-            None => self.detail.clear(),
+            None => self.complaint.past(),
         }
     }
 
@@ -308,11 +309,9 @@ impl Keeper {
     }
 
     fn tell_failure(&mut self, error: &KeeperError) {
-        let text = with_causes(error);
-        if text != self.detail {
+        if self.complaint.tell(error) {
             warn!(node = %self.local.options.unit(), error = error as &dyn std::error::Error, "an effect failed; looking again");
         }
-        self.detail = text;
     }
 
     /// Before anything that may fail or wait: whoever ends what is left of a server may be waiting for the very disk.
@@ -373,8 +372,9 @@ impl Keeper {
         let chosen = known.then(|| relief.or_else(|| choose(&view, &judgement))).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
-            // Whatever is tried after this is news again.
+            // Whatever is tried after this is news again, and what the store did not do need not be done any more.
             self.in_vain = None;
+            self.complaint.store_answered();
             self.settle_log(&view).await?;
             let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
             let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
@@ -399,7 +399,7 @@ impl Keeper {
     /// Lets the watchdogs of lease mode go; `Some`: what must be done before. Them first: they are told of no renewal any more, and
     /// a disk may be slow. The file then, or the next keeper would end a server that nobody need watch.
     async fn relieve(&mut self, view: &View) -> Result<Option<Action>, KeeperError> {
-        match self.tenancy.relieve(view) {
+        match self.tenancy.relieve(view, self.local.own.leased) {
             Relief::Stays => Ok(None),
             Relief::After(action) => Ok(Some(action)),
             Relief::Goes => {
@@ -477,6 +477,7 @@ impl Keeper {
                 if !self.vigil.attend((&self.clock, &self.peers), renew).await? {
                     self.wait(URGENT_MS).await;
                 }
+                self.complaint.store_answered();
                 return Ok(Round::Acted);
             }
             Action::Report { doc, record, own } => {
@@ -498,12 +499,13 @@ impl Keeper {
                 match work {
                     Some(work) => self.begin(work).await?,
                     // What had failed before is past.
-                    None => self.detail.clear(),
+                    None => self.complaint.past(),
                 }
                 self.in_vain = None;
                 return Ok(Round::Acted);
             }
         };
+        self.complaint.store_answered();
         match written {
             Some(revision) => {
                 self.in_vain = None;
@@ -572,7 +574,7 @@ impl Keeper {
             record: shared.record.as_ref().map(|kept| kept.value.clone()),
             revision: shared.record.as_ref().map_or(0, |kept| kept.revision),
             rule: self.rule.clone(),
-            detail: shared.unread.clone().unwrap_or_else(|| self.detail.clone()),
+            detail: shared.unread.clone().unwrap_or_else(|| self.complaint.text().to_owned()),
             warnings,
             only_here_bytes: self.warnings.only_here(view),
             ..KeeperStatus::default()
@@ -630,20 +632,4 @@ impl Keeper {
         }
         self.tenancy.end().await;
     }
-}
-
-/// What failed and why, down to the first cause.
-fn with_causes(error: &KeeperError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some say their cause themselves.
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
