@@ -24,6 +24,8 @@ const TURN: Duration = Duration::from_millis(20);
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// The tables are made, and what survived is read, within this time, or the database is not well.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// So long a drill without a verdict tries to take its tables away.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// How a database is drilled.
 #[derive(Clone, Debug)]
@@ -71,7 +73,14 @@ pub async fn run_database(
     let outcome = watch.course(&mut fault).await;
     let whole_ms = watch.whole_ms;
     let history = handle.stop().await;
-    let course = outcome?;
+    let course = match outcome {
+        Ok(course) => course,
+        Err(error) => {
+            // It may be a database that answers nobody, and somebody who waits for the end.
+            let _ = Workload::remove(&drill.workload, LEAVING).await;
+            return Err(error);
+        }
+    };
     let survived = read_final(&drill.workload.target, PATIENCE).await?;
     Workload::remove(&drill.workload, PATIENCE).await?;
     let judgement = judge_within(&history, &survived, drill.rpo_ms);
