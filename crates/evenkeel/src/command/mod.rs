@@ -21,6 +21,7 @@ mod what_if;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -58,5 +59,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// Runs `work` on this thread alone: commands and agents wait, they do not compute.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A thread that waits for a disk that hangs, or for a name, holds up nobody's end.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
 }
+
+/// So long what runs aside may go on at the end.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);

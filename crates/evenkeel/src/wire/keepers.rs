@@ -97,8 +97,8 @@ impl Due {
         (Due { again, ..self }, told)
     }
 
-    fn is_soon(self) -> bool {
-        self.again < self.ending
+    fn is_soon(self, now: Moment) -> bool {
+        self.again < self.ending && now < self.ending
     }
 }
 
@@ -165,7 +165,8 @@ pub async fn run(
 impl Keepers {
     /// Until the next look: one that takes over is not left waiting.
     fn pause_ms(&self) -> u64 {
-        let taking_over = self.kept.values().any(|kept| kept.keeper.is_none() && kept.due.is_soon());
+        let now = self.clock.now();
+        let taking_over = self.kept.values().any(|kept| kept.keeper.is_none() && kept.due.is_soon(now));
         if taking_over { REPLACE_MS } else { LOOK_MS }
     }
 

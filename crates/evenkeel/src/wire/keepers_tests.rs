@@ -21,11 +21,11 @@ async fn what_a_keeper_says_is_on_the_board_until_its_node_is_no_longer_planned(
 fn what_the_keeper_before_still_holds_is_waited_for_and_told_only_when_it_lasts() {
     let now = Moment::default().plus(10_000);
     let (first, told) = Due::at(now).put_off(now);
-    assert!(told && first.again == now.plus(AGAIN_MS) && !first.is_soon(), "nobody was there before");
+    assert!(told && first.again == now.plus(AGAIN_MS) && !first.is_soon(now), "nobody was there before");
     let next = Due::taking_over(now);
-    assert!(next.again == now.plus(REPLACE_MS) && next.is_soon());
+    assert!(next.again == now.plus(REPLACE_MS) && next.is_soon(now) && !next.is_soon(now.plus(ENDING_MS)));
     let (later, told) = next.put_off(next.again);
-    assert!(!told && later.again == next.again.plus(REPLACE_MS) && later.is_soon());
+    assert!(!told && later.again == next.again.plus(REPLACE_MS) && later.is_soon(next.again));
     let (last, told) = later.put_off(now.plus(ENDING_MS));
-    assert!(told && !last.is_soon(), "somebody else holds it");
+    assert!(told && !last.is_soon(now), "somebody else holds it");
 }
