@@ -43,6 +43,7 @@ impl Odds {
         let bare = Application {
             zones: u8::try_from(zones).unwrap_or(u8::MAX),
             zone: assumptions.outage("zone_outage", level)?,
+            host: None,
             groups: groups.collect::<Result<_, ChanceError>>()?,
             fleets: Vec::new(),
             pools: Vec::new(),

@@ -298,6 +298,7 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
     Application {
         zones: zones as u8,
         zone: outage("zone_outage"),
+        host: None,
         groups: groups.collect(),
         fleets: vec![],
         pools: vec![],

@@ -182,6 +182,7 @@ impl<'a> Rules<'a> {
         let mut app = Application {
             zones: u8::try_from(zones).unwrap_or(u8::MAX),
             zone: self.assumptions.outage("zone_outage", level)?,
+            host: None,
             groups: Vec::new(),
             fleets: Vec::new(),
             pools: Vec::new(),
