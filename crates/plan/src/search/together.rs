@@ -35,6 +35,11 @@ pub(crate) fn disk_gb(app: &App, zones: u32) -> f64 {
     DISK_GB * f64::from(zones) + data.sum::<f64>()
 }
 
+/// Whether so many vCPUs and GiB are in the room that there is. Rounding must not decide.
+fn fits((cpus, gib): (f64, f64), room: (f64, f64)) -> bool {
+    cpus <= room.0 + FULL && gib <= room.1 + FULL
+}
+
 /// Sizes of all services with what they take of the time.
 pub(super) struct Pick {
     fleets: f64,
@@ -67,6 +72,8 @@ struct Site<'a> {
     zones: u32,
     survive: Survive,
     uses: Rc<[Use]>,
+    /// What replicas of the fullest zone take at least: vCPUs, and GiB of memory.
+    least: (f64, f64),
     /// What is paid whichever type it is.
     fixed: Money,
 }
@@ -82,6 +89,13 @@ impl<'a> Site<'a> {
     /// What it costs on machines of `kind`.
     fn cost(&self, kind: &Machine) -> Money {
         self.fixed + Money::from_usd(machine_month(kind) * f64::from(self.zones))
+    }
+
+    /// How many types cost less than `cost`.
+    fn cheaper(&self, cost: Option<Money>) -> u32 {
+        let Market::Cloud(offer) = self.market else { return 0 };
+        let is_cheaper = |kind: &&Machine| cost.is_none_or(|cost| self.cost(kind) < cost);
+        offer.usable().filter(is_cheaper).count() as u32
     }
 
     /// Types that are sold there and cost at most `most`, the cheapest first.
@@ -114,7 +128,8 @@ impl<'a> Space<'a> {
         let fixed = market.fixed(&uses) + ways_out + disks;
         // The machine that holds most is the only one of its zone.
         let survive = if limits.survive == Survive::Nothing { Survive::Nothing } else { Survive::Zone };
-        Some(Site { market, zones, survive, uses, fixed })
+        let least = self.taken(zones, self.app.services.iter().map(|service| service.scale.min));
+        Some(Site { market, zones, survive, uses, least, fixed })
     }
 
     /// Goes on from what was found with machines of their own for each service and database; that stays where it costs no more.
@@ -145,10 +160,7 @@ impl<'a> Space<'a> {
         for (market, zones, site) in sites {
             let closed = match site {
                 None => Closed::Zones,
-                Some(site) => {
-                    let cheaper = cost.map(|cost| Money(cost.0 - 1));
-                    Closed::Types { tried: site.kinds(cheaper).len() as u32 }
-                }
+                Some(site) => Closed::Types { tried: site.cheaper(cost) },
             };
             let (provider, region) = (market.provider().to_owned(), market.region().to_owned());
             let nat = nat::least(market, zones, zones);
@@ -181,8 +193,15 @@ impl<'a> Space<'a> {
     fn on(&self, site: &Site<'a>, kind: &'a Machine, cost: Money) -> Option<Candidate<'a>> {
         let (zones, layout) = (site.zones, Layout::Together);
         let room = self.room(site, kind);
+        // Most types that are cheaper are too small for anything: no need to size it for them.
+        if !fits(site.least, room) {
+            return None;
+        }
         let picks = self.picks(site, kind)?;
-        let pick = picks.iter().find(|pick| self.holds(room, zones, &pick.sizes))?;
+        let pick = picks.iter().find(|pick| {
+            let replicas = pick.sizes.iter().map(|size| size.replicas);
+            fits(self.taken(zones, replicas), room)
+        })?;
         let choices = pick.sizes.iter().map(|&size| Choice::shared(kind, size));
         Some(Candidate {
             market: site.market,
@@ -208,17 +227,15 @@ impl<'a> Space<'a> {
         room
     }
 
-    /// Whether replicas of the fullest zone fit there.
-    fn holds(&self, room: (f64, f64), zones: u32, sizes: &[Size]) -> bool {
+    /// What the fullest zone takes with so many replicas of each service: vCPUs, and GiB of memory.
+    fn taken(&self, zones: u32, replicas: impl Iterator<Item = u32>) -> (f64, f64) {
         let (mut milli, mut bytes) = (0, 0);
-        for (service, size) in self.app.services.iter().zip(sizes) {
-            let on = u64::from(size.replicas.div_ceil(zones));
+        for (service, replicas) in self.app.services.iter().zip(replicas) {
+            let on = u64::from(replicas.div_ceil(zones));
             milli += on * u64::from(service.resources.cpus.0);
             bytes += on.saturating_mul(service.resources.memory.0);
         }
-        // Rounding must not decide.
-        let (cpus, gib) = (milli as f64 / 1e3, bytes as f64 / f64::from(1_u32 << 30));
-        cpus <= room.0 + FULL && gib <= room.1 + FULL
+        (milli as f64 / 1e3, bytes as f64 / f64::from(1_u32 << 30))
     }
 
     /// Sizes that may be the best of a type, the best first; `None`: it is too slow for a service at any size that is allowed.
