@@ -22,6 +22,7 @@ fn modelled(simulation: &Simulation, seconds: f64) -> f64 {
     let app = Application {
         zones: simulation.zones,
         zone: outage(simulation.zone),
+        host: None,
         groups: vec![Group::quorum("db", nodes, witnesses, outage(simulation.node), takeover)],
         fleets: Vec::new(),
         pools: Vec::new(),

@@ -248,7 +248,12 @@ fn a_plan_becomes_a_folder_for_terraform_and_secrets_that_are_in_none_of_its_fil
 
     let stdout = folder.run(&["export", "terraform", cloud(), "--provider", "aws"]).code(0);
     let document: serde_json::Value = serde_json::from_str(&stdout.data).unwrap();
-    assert!(document["resource"]["aws_vpc"].is_object() && stdout.talk.contains("not applied by evenkeel"));
+    // One machine a zone holds everything, and is used whole; of machines of their own all but one a zone are not.
+    assert!(document["resource"]["aws_vpc"].is_object() && !stdout.talk.contains("not applied by evenkeel"));
+    let apart = fs::read_to_string(cloud()).unwrap().replace("zones: 3", "zones: 3, machines: apart");
+    fs::write(folder.0.join("apart.yaml"), apart).unwrap();
+    let stdout = folder.run(&["export", "terraform", "apart.yaml", "--provider", "aws"]).code(0);
+    assert!(stdout.talk.contains("not applied by evenkeel"), "{}", stdout.talk);
     let template = folder.run(&["export", "cloudformation", cloud(), "--provider", "aws"]).code(0);
     let template: serde_json::Value = serde_json::from_str(&template.data).unwrap();
     assert_eq!(template["Resources"]["Vpc"]["Type"], "AWS::EC2::VPC");

@@ -100,6 +100,9 @@ pub struct Placement {
     pub regions: Vec<Region>,
     /// How many zones to spread over, 1 to 9.
     pub zones: u8,
+    /// `machines: apart`: no service or database shares a machine with another. Absent in what was stored before any did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     /// Whose law data may be kept under, as ISO 3166 codes of countries, or `EU`. Empty: anyone's. Absent in what was stored
     /// before it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -10,6 +10,25 @@ use crate::{
 #[serde(transparent)]
 pub struct PlanNumber(pub u64);
 
+/// Which machines hold what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Each service and each database has machines of its own.
+    #[default]
+    Apart,
+    /// One machine in each zone, all of one type, holds every replica and node of its zone.
+    Together,
+}
+
+impl Layout {
+    /// Whether it is [`Layout::Apart`].
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        *self == Layout::Apart
+    }
+}
+
 /// What evenkeel decided: immutable, with every choice in it, so that an engine needs nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -27,6 +46,9 @@ pub struct Plan {
     pub region: String,
     /// The zones that are used, in order.
     pub zones: Vec<ZoneName>,
+    /// Which machines hold what. Absent in plans that were stored before there was a choice.
+    #[serde(default)]
+    pub layout: Layout,
     /// What runs.
     pub services: Vec<PlannedService>,
     /// Databases that run. Absent in plans that were stored before there were any.

@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Application {
         zones: 3,
         zone: Outage { per_year: 0.2, hours: 4.0 },
+        host: None,
         groups: vec![
             Group::copies("db", 2, node(0.5), takeover(35.0)),
             Group::copies("cache", 2, node(1.0 / 6.0), takeover(15.0)),

@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Service(usize),
     /// Machines of a database, by its place in the file.
     Database(usize),
+    /// The one machine of each zone.
+    Shared,
     /// Disks of machines.
     Disks,
     /// The balancer at the entry.
@@ -34,6 +36,7 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::Here, "`up`", "never", ""),
     (Kind::Service(0), "`export`", "another machine of its zone has the agent", IDLE),
     (Kind::Database(0), "`export`", "another machine of its zone has the agent", IDLE),
+    (Kind::Shared, "`export`", "never", ""),
     (Kind::Disks, "`export`, with their machines", "never", ""),
     (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
     (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
@@ -52,7 +55,7 @@ const ONE_ZONE: &str =
 pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());
     match kind {
-        Kind::Here | Kind::Disks | Kind::WaysOut | Kind::Traffic => None,
+        Kind::Here | Kind::Shared | Kind::Disks | Kind::WaysOut | Kind::Traffic => None,
         Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
         Kind::Balancer | Kind::BalancerUse if app.ingress.is_empty() => said(NO_INGRESS),
         Kind::Balancer if chosen.market.provider() == "alicloud" && chosen.zones == 1 => said(ONE_ZONE),
@@ -79,9 +82,8 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
         machines += match kind {
             Kind::Database(database) => nodes(database),
             Kind::Service(service) => services[service],
-            Kind::Here | Kind::Disks | Kind::Balancer | Kind::BalancerUse | Kind::WaysOut | Kind::Traffic => {
-                0
-            }
+            Kind::Here | Kind::Shared | Kind::Disks => 0,
+            Kind::Balancer | Kind::BalancerUse | Kind::WaysOut | Kind::Traffic => 0,
         };
         agents += usize::from(first == Some(kind));
     }

@@ -7,7 +7,7 @@ use crate::near;
 use crate::search::{Candidate, Market, Space, speed};
 use crate::search_space::REFERENCE_COREMARK;
 use crate::terms::Terms;
-use model::{App, Mode};
+use model::{App, Layout, Mode};
 
 /// Every prior and every default.
 pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) -> Vec<String> {
@@ -46,7 +46,7 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
                 }),
             );
         }
-        all.extend(exactness(space.odds(chosen.zones).exactness()));
+        all.extend(exactness(space.odds(chosen.spread()).exactness()));
     }
     all.push("no automatic replacement of machines is counted".to_owned());
     all.push("a year has 8,766 h, a month on a bill 730 h".to_owned());
@@ -111,7 +111,7 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer, assumptions: &
             offer.zones,
             offer.zones_source.document
         ),
-        "each service has machines of its own; only x86-64 types without burst credits are used".to_owned(),
+        machines(app, chosen),
     ];
     let loads = chosen.choices.iter().zip(&app.services).filter(|(_, service)| service.load.is_some());
     let mut speeds: Vec<String> = loads
@@ -133,6 +133,19 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer, assumptions: &
     all.extend(traffic(app, assumptions));
     all.push("the provider's load balancer is taken as never down".to_owned());
     all
+}
+
+/// Which machines hold what.
+fn machines(app: &App, chosen: &Candidate<'_>) -> String {
+    let held = match chosen.layout {
+        Layout::Apart if app.databases.is_empty() => "each service has machines of its own",
+        Layout::Apart => "each service and each database has machines of its own",
+        Layout::Together => {
+            "one machine a zone holds everything there, and with it all of that is gone at once; what a node of a database does \
+             alone is counted on top"
+        }
+    };
+    format!("{held}; only x86-64 types without burst credits are used")
 }
 
 /// What the ways of the users rest on.

@@ -6,7 +6,16 @@ use crate::Terms;
 use crate::applied::{Kind, not_applied};
 use crate::catalog::{Price, RegionOffer, Source, Unit};
 use crate::database;
-use crate::search::{Candidate, DISK_GB, Market, Paid, Use, machine_month, ways_out};
+use crate::search::{Candidate, DISK_GB, Market, Paid, Use, machine_month, shared_disk_gb, ways_out};
+
+/// Everything that one machine a zone holds, as it stands on the bill: `web, api and db`.
+pub(crate) fn everything(app: &App) -> String {
+    let services = app.services.iter().map(|service| service.name.as_str());
+    let mut names: Vec<&str> =
+        services.chain(app.databases.iter().map(|database| database.name.as_str())).collect();
+    let last = names.pop().unwrap_or_default();
+    if names.is_empty() { last.to_owned() } else { format!("{} and {last}", names.join(", ")) }
+}
 
 /// What a candidate is billed for, on the terms that its prices were raised by.
 struct Bill<'b, 'a> {
@@ -40,6 +49,11 @@ impl Bill<'_, '_> {
 
     fn machines(&mut self) {
         let (app, chosen) = (self.app, self.chosen);
+        if let Some(kind) = chosen.shared() {
+            let item = format!("{} for {}", kind.price.item, everything(app));
+            let amount = (f64::from(chosen.machines), machine_month(kind));
+            return self.add(Kind::Shared, item, amount, Some(&kind.price));
+        }
         for (at, (choice, service)) in chosen.choices.iter().zip(&app.services).enumerate() {
             match choice.machine {
                 Some(kind) => {
@@ -71,6 +85,11 @@ impl Bill<'_, '_> {
     fn disks(&mut self, offer: &RegionOffer) {
         let Some(disk) = offer.unit(Unit::DiskGbMonth) else { return };
         let (app, chosen) = (self.app, self.chosen);
+        if chosen.shared().is_some() {
+            let item = format!("GB of {} for {}", disk.item, everything(app));
+            let gb = shared_disk_gb(app, chosen.zones);
+            return self.add(Kind::Disks, item, (gb, disk.usd), Some(disk));
+        }
         for (choice, service) in chosen.choices.iter().zip(&app.services) {
             let item = format!("GB of {} for {}", disk.item, service.name);
             self.add(Kind::Disks, item, (DISK_GB * f64::from(choice.machines), disk.usd), Some(disk));

@@ -96,23 +96,31 @@ fn a_change_shows_what_starts_ends_and_costs() {
     check(
         &what_if("prices gcp +50%"),
         expect![[r#"
-            ~ 2003 x GB between zones for db: 20.03 -> 30.05 USD/month (+10.02)
-            ~ 40 x GB of disk for api: 3.81 -> 5.71 USD/month (+1.90)
-            ~ 210 x GB of disk for db: 19.99 -> 29.99 USD/month (+10.00)
-            ~ 60 x GB of disk for web: 5.71 -> 8.57 USD/month (+2.86)
-            ~ 350 x GB of forwarding rule traffic: 2.80 -> 4.20 USD/month (+1.40)
-            ~ 350 x GB of traffic to the internet: 42.05 -> 63.07 USD/month (+21.02)
-            ~ 1 x forwarding rule: 7.30 -> 10.95 USD/month (+3.65)
-            ~ 8 x machine behind the NAT gateway: 8.18 -> 12.26 USD/month (+4.09)
-            ~ 2 x n4-standard-2 for api: 156.26 -> 234.39 USD/month (+78.13)
-            ~ 3 x n4-standard-2 for db: 234.39 -> 351.58 USD/month (+117.19)
-            ~ 3 x n4-standard-2 for web: 234.39 -> 351.58 USD/month (+117.19)
-            ~ 1 x public address: 3.65 -> 5.47 USD/month (+1.82)
-              USD/month: 738.55 -> 1107.83 (+369.28)
+            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> aws eu-central-1, zones eu-central-1a eu-central-1b eu-central-1c
+            ~ machines: each service and database has its own -> one a zone holds everything
+            ~ db: nodes stand elsewhere
+            ~ 2003 x GB between zones for db: 20.03 -> 40.06 USD/month (+20.03)
+            - 40 x GB of disk for api: 3.81 USD/month
+            - 210 x GB of disk for db: 19.99 USD/month
+            - 60 x GB of disk for web: 5.71 USD/month
+            + 210 x GB of disk for web, api and db: 19.99 USD/month
+            - 350 x GB of forwarding rule traffic: 2.80 USD/month
+            ~ 350 x GB of traffic to the internet: 42.05 -> 31.54 USD/month (-10.51)
+            + 3 x NAT gateway: 98.55 USD/month
+            + 1 x application load balancer: 16.43 USD/month
+            + 3 x c6i.2xlarge for web, api and db: 849.72 USD/month
+            - 1 x forwarding rule: 7.30 USD/month
+            + 1 x load balancer capacity unit: 5.84 USD/month
+            - 8 x machine behind the NAT gateway: 8.18 USD/month
+            - 2 x n4-standard-2 for api: 156.26 USD/month
+            - 3 x n4-standard-2 for db: 234.39 USD/month
+            - 3 x n4-standard-2 for web: 234.39 USD/month
+            ~ 1 -> 6 x public address: 3.65 -> 21.90 USD/month (+18.25)
+              USD/month: 738.55 -> 1084.03 (+345.48)
               availability: 99.983% -> 99.983%
-              downtime min/year: 86.1 -> 86.1
+              downtime min/year: 86.1 -> 86.3
               objectives: met -> missed
-                - the budget is 900.00 USD/month, and this costs 1107.83, 207.83 more
+                - the budget is 900.00 USD/month, and this costs 1084.03, 184.03 more
         "#]],
     );
     check(
@@ -189,41 +197,42 @@ fn a_change_shows_what_starts_ends_and_costs() {
     check(
         &[Change::without("api")],
         expect![[r#"
+            ~ machines: each service and database has its own -> one a zone holds everything
             - api: 2 replicas
             ~ 2003 -> 1916 x GB between zones for db: 20.03 -> 19.16 USD/month (-0.88)
             - 40 x GB of disk for api: 3.81 USD/month
-            ~ 8 -> 6 x machine behind the NAT gateway: 8.18 -> 6.13 USD/month (-2.04)
+            - 210 x GB of disk for db: 19.99 USD/month
+            - 60 x GB of disk for web: 5.71 USD/month
+            + 210 x GB of disk for web and db: 19.99 USD/month
+            ~ 8 -> 3 x machine behind the NAT gateway: 8.18 -> 3.07 USD/month (-5.11)
             - 2 x n4-standard-2 for api: 156.26 USD/month
-              USD/month: 738.55 -> 575.57 (-162.99)
+            - 3 x n4-standard-2 for db: 234.39 USD/month
+            - 3 x n4-standard-2 for web: 234.39 USD/month
+            + 3 x n4-standard-4 for web and db: 468.77 USD/month
+              USD/month: 738.55 -> 566.79 (-171.76)
               availability: 99.983% -> 99.983%
-              downtime min/year: 86.1 -> 86.1
+              downtime min/year: 86.1 -> 86.3
               objectives: met -> met
         "#]],
     );
     check(
         &[Change::without("db")],
         expect![[r#"
-            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> alicloud eu-central-1, zones eu-central-1a eu-central-1b
-            ~ api: 2 -> 4 replicas, 1 -> 2 needed at peak
+            ~ place: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c -> gcp europe-west3, zones europe-west3-a europe-west3-b
+            ~ machines: each service and database has its own -> one a zone holds everything
             ~ web: 5 -> 6 replicas
             - db: postgres:15, 3 nodes, quorum
             - 2003 x GB between zones for db: 20.03 USD/month
+            - 40 x GB of disk for api: 3.81 USD/month
             - 210 x GB of disk for db: 19.99 USD/month
-            ~ 60 -> 40 x GB of disk for web: 5.71 -> 3.81 USD/month (-1.90)
-            - 350 x GB of forwarding rule traffic: 2.80 USD/month
-            ~ 350 x GB of traffic to the internet: 42.05 -> 43.10 USD/month (+1.05)
-            + 1 x NAT gateway: 32.85 USD/month
-            + 1 x application load balancer: 16.43 USD/month
-            + 2 x ecs.c7.large for api: 111.27 USD/month
-            + 2 x ecs.c7.xlarge for web: 222.73 USD/month
-            - 1 x forwarding rule: 7.30 USD/month
-            + 1 x load balancer capacity unit: 5.84 USD/month
-            - 8 x machine behind the NAT gateway: 8.18 USD/month
+            - 60 x GB of disk for web: 5.71 USD/month
+            + 40 x GB of disk for web and api: 3.81 USD/month
+            ~ 8 -> 2 x machine behind the NAT gateway: 8.18 -> 2.04 USD/month (-6.13)
             - 2 x n4-standard-2 for api: 156.26 USD/month
             - 3 x n4-standard-2 for db: 234.39 USD/month
             - 3 x n4-standard-2 for web: 234.39 USD/month
-            ~ 1 -> 3 x public address: 3.65 -> 10.95 USD/month (+7.30)
-              USD/month: 738.55 -> 450.79 (-287.77)
+            + 2 x n4-standard-4 for web and api: 312.52 USD/month
+              USD/month: 738.55 -> 374.17 (-364.38)
               availability: 99.983% -> 99.983%
               downtime min/year: 86.1 -> 85.7
               objectives: met -> met
@@ -370,6 +379,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one
           zones 2                      `placement.zones`
+          machines apart               `placement.machines`: `apart` or `any`
           residency EU CH              `placement.residency`: laws or countries, or `residency any`
           users Paris 70% Oslo 30%     `placement.users`: places with their shares, or `users none`
           assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));

@@ -67,6 +67,7 @@ pub(crate) fn best<'a>(
         model: None,
         topologies: found.topologies,
     };
+    let apart = found.apart;
     let chosen = match found.best {
         Some(chosen) => chosen,
         None => nearest(space, limits, &mut effort).ok_or_else(|| too_large(space))?,
@@ -76,12 +77,13 @@ pub(crate) fn best<'a>(
         .filter(|_| chosen.cost.0 > 0)
         .map_or(0.0, |open| ((chosen.cost.0 - open.0) as f64 / chosen.cost.0 as f64).max(0.0));
     let certificate = Certificate { gap, evaluated: effort.evaluated, pruned: effort.pruned };
-    proof.model = modelled(app, space.odds(chosen.zones), &chosen);
+    proof.model = modelled(app, space.odds(chosen.spread()), &chosen);
     let mut plan = compose(space, &chosen, (&ground.terms, proof.model.as_ref()), certificate)?;
     plan.missed = missed(space, &chosen, &plan, limits.survive);
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(space, &chosen, limits);
     plan.why = why(space, &chosen, &plan);
+    plan.why.extend(shared(app, &chosen, apart));
     plan.certain = Certain {
         found: proof.incumbent.is_some(),
         // Without a plan there is no price that a gap could be a share of.
@@ -109,6 +111,7 @@ pub(crate) fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
         provider: chosen.market.provider().to_owned(),
         region: chosen.market.region().to_owned(),
         zones: chosen.zones,
+        layout: chosen.layout,
         micro_usd: chosen.cost.0,
         unavailability: chosen.down,
         services: services.collect(),
@@ -181,6 +184,7 @@ pub(crate) fn resold<'b>(candidate: &Candidate<'_>, catalog: &'b Catalog) -> Opt
     Some(Candidate {
         market,
         zones: candidate.zones,
+        layout: candidate.layout,
         choices: choices.collect::<Option<_>>()?,
         databases: candidate.databases.iter().map(|&machine| find(machine)).collect::<Option<_>>()?,
         machines: candidate.machines,
@@ -234,7 +238,7 @@ fn compose(
     let services = chosen.choices.iter().zip(&app.services).map(|(choice, service)| choice.planned(service));
     let (down, causes, risks) = match model {
         Some(whole) => {
-            let answer = space.odds(chosen.zones).answer(whole)?;
+            let answer = space.odds(chosen.spread()).answer(whole)?;
             let risks = risks(app, whole, &space.assumptions)?;
             (answer.total.get(), causes(whole, &answer), risks)
         }
@@ -251,6 +255,7 @@ fn compose(
         app: app.name.clone(),
         objectives: app.objectives.clone(),
         zones,
+        layout: chosen.layout,
         provider,
         region,
         services: services.collect(),
@@ -333,7 +338,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
             ));
         }
     }
-    missed.extend(database::missed(space.app, chosen.zones, &space.assumptions));
+    missed.extend(database::missed(space.app, chosen.spread(), &space.assumptions));
     missed.extend(missed::by_price(space.app, plan.usd_month));
     missed
 }
@@ -343,17 +348,26 @@ pub(crate) fn name(app: &App, candidate: &Candidate<'_>) -> String {
         Market::Local => "this machine".to_owned(),
         Market::Cloud(offer) => format!("{} {}", offer.provider, offer.region),
     };
+    let shared = candidate.shared();
+    let own = |machine: Option<&Machine>| shared.is_none() && machine.is_some();
     let services = candidate.choices.iter().zip(&app.services).map(|(choice, service)| {
-        let on = choice.machine.map(|kind| format!(" on {} {}", choice.machines, kind.price.item));
+        let on = choice
+            .machine
+            .filter(|_| own(choice.machine))
+            .map(|kind| format!(" on {} {}", choice.machines, kind.price.item));
         format!("{} x{}{}", service.name, choice.size.replicas, on.unwrap_or_default())
     });
     let databases = candidate.databases.iter().zip(&app.databases).map(|(holding, database)| {
-        let on = holding.map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
+        let on = holding
+            .filter(|_| own(*holding))
+            .map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
         format!("{} x{}{}", database.name, database.nodes(), on.unwrap_or_default())
     });
     let services = services.chain(databases);
     let zones = if candidate.zones == 1 { "1 zone".to_owned() } else { format!("{} zones", candidate.zones) };
-    format!("{place}, {zones}: {}", services.collect::<Vec<_>>().join(", "))
+    let on = shared.map(|kind| format!(", {} {}, one a zone", candidate.machines, kind.price.item));
+    let on = on.unwrap_or_default();
+    format!("{place}, {zones}{on}: {}", services.collect::<Vec<_>>().join(", "))
 }
 
 /// The next cheaper plan and what it breaks; the next safer one and what it costs.
@@ -434,6 +448,21 @@ fn reject(
     }
 }
 
+/// Why one machine a zone holds everything, and what `apart` costs, the cheapest that does not.
+fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<String> {
+    let kind = chosen.shared()?;
+    let apart = match apart {
+        Some(cost) => format!("the cheapest with machines of their own for each costs {cost} USD/month"),
+        None => "nothing with machines of their own for each keeps every objective".to_owned(),
+    };
+    Some(format!(
+        "one machine a zone, {} x {}, holds all replicas{} of its zone: {apart} (`machines: apart` in `placement` asks for that)",
+        chosen.machines,
+        kind.price.item,
+        if app.databases.is_empty() { "" } else { " and nodes" }
+    ))
+}
+
 fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
     let mut why = Vec::new();
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
@@ -443,7 +472,7 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
             size.needed, size.replicas, service.name
         ));
     }
-    why.extend(space.app.databases.iter().map(|database| database::why(database, chosen.zones)));
+    why.extend(space.app.databases.iter().map(|database| database::why(database, chosen.spread())));
     if let Some(first) = plan.causes.first() {
         let all = plan.availability.downtime_min_year();
         why.push(format!(

@@ -4,7 +4,7 @@
 //! that is large enough is part of every cheapest plan.
 
 use model::{
-    App, Database, Duration, Mode, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
+    App, Database, Duration, Layout, Mode, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
 };
 
 use crate::PlanError;
@@ -28,9 +28,40 @@ const CPUS_MIN: f64 = 2.0;
 /// Memory of a node for each CPU, in GiB: the shape of the general-purpose types of every provider.
 const GIB_PER_CPU: f64 = 4.0;
 
+/// Over how many zones nodes are spread, and whether what shares a zone shares its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spread {
+    pub(crate) zones: u32,
+    pub(crate) layout: Layout,
+}
+
+impl Spread {
+    /// Nodes of `database` that are gone with a scope, in the zone that has most of them.
+    fn lost(self, database: &Database, scope: Scope) -> u32 {
+        let most = || per_zone(database.nodes(), self.zones).into_iter().max().unwrap_or(0);
+        match (scope, self.layout) {
+            (Scope::Node, Layout::Apart) => 1,
+            // The machine of a zone is lost with all nodes of the zone.
+            (Scope::Node, Layout::Together) | (Scope::Zone, _) => most(),
+            (Scope::Region, _) => u32::from(database.nodes()),
+        }
+    }
+}
+
 /// Disk of one node in GB as providers count them, which is GiB: its data, and what every machine has.
 pub(crate) fn disk_gb(database: &Database) -> f64 {
-    database.storage.0 as f64 / f64::from(1u32 << 30) + DISK_GB
+    data_gb(database) + DISK_GB
+}
+
+/// The data of one node in GB as providers count them.
+pub(crate) fn data_gb(database: &Database) -> f64 {
+    database.storage.0 as f64 / f64::from(1u32 << 30)
+}
+
+/// What a node takes of a machine whose vCPUs have this speed beside the reference: vCPUs, and GiB of memory.
+pub(crate) fn takes_of(database: &Database, speed: f64) -> (f64, f64) {
+    let writes = database.writes.map_or(0.0, |writes| writes.0);
+    ((writes / WRITES_PER_CPU / speed).max(CPUS_MIN), cpus(database) * GIB_PER_CPU)
 }
 
 fn cpus(database: &Database) -> f64 {
@@ -76,17 +107,23 @@ fn failover_s(database: &Database, assumptions: &Assumptions) -> Option<f64> {
     assumptions.at(prior, Level::Mid).ok()
 }
 
-/// How long a node or a zone is gone that nothing takes over for, in seconds.
-fn repair_s(scope: Scope, assumptions: &Assumptions) -> f64 {
+/// How long a node or a zone is gone that nothing takes over for, in seconds. A node is gone with its machine, where that holds all of
+/// its zone, for as long as another machine takes.
+fn repair_s(scope: Scope, layout: Layout, assumptions: &Assumptions) -> f64 {
     // The names are those of the table, which a test reads.
-    let name = if scope == Scope::Node { "database_node.hours" } else { "zone_outage.hours" };
-    assumptions.at(name, Level::Mid).unwrap_or(0.0) * 3_600.0
+    let names: &[&str] = match (scope, layout) {
+        (Scope::Node, Layout::Apart) => &["database_node.hours"],
+        (Scope::Node, Layout::Together) => &["database_node.hours", "machine_failure.hours"],
+        (Scope::Zone | Scope::Region, _) => &["zone_outage.hours"],
+    };
+    let hours = names.iter().map(|name| assumptions.at(name, Level::Mid).unwrap_or(0.0));
+    hours.fold(0.0, f64::max) * 3_600.0
 }
 
 /// How long databases may be without service when a node or a zone is lost: of each the takeover and the repair.
 pub(crate) fn recoveries(app: &App, scope: Scope, assumptions: &Assumptions) -> Vec<Duration> {
     let taken_over = app.databases.iter().filter_map(|database| failover_s(database, assumptions));
-    let repaired = app.databases.iter().map(|_| repair_s(scope, assumptions));
+    let repaired = app.databases.iter().map(|_| repair_s(scope, Layout::Apart, assumptions));
     taken_over.chain(repaired).map(|seconds| Duration((seconds * 1e3).ceil() as u64)).collect()
 }
 
@@ -100,50 +137,39 @@ fn seconds(ms: Option<u64>) -> Option<f64> {
 }
 
 /// Whether enough nodes are left for writes when `scope` is lost.
-fn goes_on(database: &Database, scope: Scope, zones: u32) -> bool {
-    let nodes = u32::from(database.nodes());
-    let lost = match scope {
-        Scope::Node => 1,
-        Scope::Zone => per_zone(database.nodes(), zones).into_iter().max().unwrap_or(0),
-        Scope::Region => nodes,
-    };
-    nodes - lost >= needed(database)
+fn goes_on(database: &Database, scope: Scope, spread: Spread) -> bool {
+    u32::from(database.nodes()) - spread.lost(database, scope) >= needed(database)
 }
 
 /// Whether every database that has a majority keeps it when any zone is lost.
-fn outlives_zone(databases: &[Database], zones: u32) -> bool {
-    databases.iter().all(|database| database.mode() != Mode::Quorum || goes_on(database, Scope::Zone, zones))
+fn outlives_zone(databases: &[Database], spread: Spread) -> bool {
+    databases.iter().all(|database| database.mode() != Mode::Quorum || goes_on(database, Scope::Zone, spread))
 }
 
 /// How many objectives databases miss over so many zones, the reserve for a zone by default among them: places where more
 /// are missed are not planned while there are others.
-pub(crate) fn misses(app: &App, request: &Request, zones: u32, assumptions: &Assumptions) -> usize {
-    let by_default = request.survive_zone && !outlives_zone(&app.databases, zones);
+pub(crate) fn misses(app: &App, request: &Request, spread: Spread, assumptions: &Assumptions) -> usize {
+    let by_default = request.survive_zone && !outlives_zone(&app.databases, spread);
     // Of the sentences about one zone none is about a database.
-    let one_zone = zones == 1 && app.objectives.survive.contains(&Scope::Zone);
+    let one_zone = spread.zones == 1 && app.objectives.survive.contains(&Scope::Zone);
     let with_it = if one_zone { app.databases.len() } else { 0 };
-    missed(app, zones, assumptions).len() + with_it + usize::from(by_default)
+    missed(app, spread, assumptions).len() + with_it + usize::from(by_default)
 }
 
 /// Whether every acknowledged write is on a node that is left when `scope` is lost: it is on a majority, and what is
 /// lost is none.
-fn loses_nothing(database: &Database, scope: Scope, zones: u32) -> bool {
-    let most = match scope {
-        Scope::Node => 1,
-        Scope::Zone => per_zone(database.nodes(), zones).into_iter().max().unwrap_or(0),
-        Scope::Region => u32::from(database.nodes()),
-    };
-    database.mode() == Mode::Quorum && most < needed(database)
+fn loses_nothing(database: &Database, scope: Scope, spread: Spread) -> bool {
+    database.mode() == Mode::Quorum && spread.lost(database, scope) < needed(database)
 }
 
 /// Whether at most the last `asked` of writes are lost with `scope`.
-fn keeps(database: &Database, scope: Scope, zones: u32, asked: Duration) -> bool {
+fn keeps(database: &Database, scope: Scope, spread: Spread, asked: Duration) -> bool {
     match database.mode() {
         Mode::Lease => {
             let bound = database.mode().rpo_ms().is_some_and(|lost| lost <= asked.0);
-            bound && goes_on(database, scope, zones)
+            bound && goes_on(database, scope, spread)
         }
-        Mode::Quorum | Mode::Single => loses_nothing(database, scope, zones),
+        Mode::Quorum | Mode::Single => loses_nothing(database, scope, spread),
     }
 }
 
@@ -216,11 +242,11 @@ pub(crate) fn planned(database: &Database, zones: &[ZoneName]) -> PlannedDatabas
 }
 
 /// Why it is as it is, and what that means, one sentence.
-pub(crate) fn why(database: &Database, zones: u32) -> String {
+pub(crate) fn why(database: &Database, spread: Spread) -> String {
     let name = &database.name;
     match database.mode() {
         Mode::Quorum if database.witness => {
-            let zone = match goes_on(database, Scope::Zone, zones) {
+            let zone = match goes_on(database, Scope::Zone, spread) {
                 true => "",
                 false => ", and so does losing the zone with two of them",
             };
@@ -234,7 +260,7 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
         Mode::Quorum => {
             let (nodes, needed) = (database.nodes(), needed(database));
             let lost = u32::from(nodes) - needed;
-            let zone = match goes_on(database, Scope::Zone, zones) {
+            let zone = match goes_on(database, Scope::Zone, spread) {
                 true => "",
                 false => ", and so does losing the zone with most of them",
             };
@@ -260,13 +286,14 @@ pub(crate) fn why(database: &Database, zones: u32) -> String {
 }
 
 /// Every objective that a database misses, one sentence each.
-pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<String> {
+pub(crate) fn missed(app: &App, spread: Spread, assumptions: &Assumptions) -> Vec<String> {
+    let zones = spread.zones;
     let mut missed = Vec::new();
     let objectives = &app.objectives;
     for database in &app.databases {
         let name = &database.name;
         for (scope, word) in [(Scope::Node, "node"), (Scope::Zone, "zone")] {
-            let goes_on = goes_on(database, scope, zones);
+            let goes_on = goes_on(database, scope, spread);
             // With one zone this is said of the whole.
             if objectives.survive.contains(&scope) && !goes_on && (scope == Scope::Node || zones > 1) {
                 missed.push(format!(
@@ -277,7 +304,7 @@ pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<St
             let of = |per: &model::PerScope| if scope == Scope::Node { per.node } else { per.zone };
             if let Some(asked) = of(&objectives.rto) {
                 let seconds = failover_s(database, assumptions).filter(|_| goes_on);
-                let seconds = seconds.unwrap_or_else(|| repair_s(scope, assumptions));
+                let seconds = seconds.unwrap_or_else(|| repair_s(scope, spread.layout, assumptions));
                 if seconds * 1e3 > asked.0 as f64 {
                     let takes = Duration((seconds * 1e3) as u64);
                     let how =
@@ -287,9 +314,15 @@ pub(crate) fn missed(app: &App, zones: u32, assumptions: &Assumptions) -> Vec<St
                     ));
                 }
             }
-            if let Some(asked) = of(&objectives.rpo).filter(|asked| !keeps(database, scope, zones, *asked)) {
+            if let Some(asked) = of(&objectives.rpo).filter(|asked| !keeps(database, scope, spread, *asked)) {
                 let why = match database.mode() {
+                    Mode::Quorum if scope == Scope::Node => {
+                        "a majority of its nodes is on one machine".to_owned()
+                    }
                     Mode::Quorum => "a majority of its nodes is in one zone".to_owned(),
+                    Mode::Lease if !goes_on && scope == Scope::Node => {
+                        "both of its nodes are on one machine".to_owned()
+                    }
                     Mode::Lease if !goes_on => "both of its nodes are in one zone".to_owned(),
                     Mode::Lease => format!(
                         "no write waits for its one standby, so up to {} of them are lost with the primary (write \

@@ -41,7 +41,7 @@ fn a_plan_for_this_machine_shows_the_database_with_nodes_and_zones() {
               availability           99.983%     99.950%
               downtime min/year         86.0       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 3): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 4): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -119,13 +119,11 @@ fn a_plan_for_a_cloud_pays_for_the_machines_and_disks_of_the_database() {
         .iter()
         .map(|line| format!("{} x {} at {:.2}: {}", line.quantity, line.item, line.unit_usd, line.usd_month));
     expect![[r#"
-        3 x n4-standard-2 for web at 78.13: 234.39
-        3 x n4-standard-2 for db at 78.13: 234.39
-        60 x GB of disk for web at 0.10: 5.71
-        360 x GB of disk for db at 0.10: 34.27
+        3 x n4-standard-4 for web and db at 156.26: 468.77
+        360 x GB of disk for web and db at 0.10: 34.27
         1 x forwarding rule at 7.30: 7.30
         350.4 x GB of forwarding rule traffic at 0.01: 2.80
-        6 x machine behind the NAT gateway at 1.02: 6.13
+        3 x machine behind the NAT gateway at 1.02: 3.07
         1 x public address at 3.65: 3.65
         350.4 x GB of traffic to the internet at 0.12: 42.05
         1284.8 x GB between zones for db at 0.01: 12.85"#]]

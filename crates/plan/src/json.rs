@@ -66,6 +66,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "provider": plan.provider,
         "region": plan.region,
         "zones": plan.zones,
+        "layout": plan.layout,
         "usd_month": plan.usd_month.usd(),
         "unavailability": plan.availability.unavailability,
         "downtime_min_year": plan.availability.downtime_min_year(),

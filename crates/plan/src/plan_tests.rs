@@ -40,6 +40,7 @@ pub(crate) fn shop() -> App {
             providers: vec![],
             regions: vec![],
             zones: 3,
+            apart: false,
             residency: vec![],
             users: vec![],
         },
@@ -56,6 +57,24 @@ pub(crate) fn cloud() -> App {
     app.placement.providers = vec!["aws".into(), "gcp".into(), "alicloud".into()];
     app.placement.regions = vec![Region("eu-central".into())];
     app.objectives.budget = Some(Money::from_usd(900.0));
+    app
+}
+
+/// Two services and a database that fit on one machine a zone.
+pub(crate) fn small_shop() -> App {
+    let mut app = cloud();
+    app.services = vec![service("web", 120.0), service("api", 60.0)];
+    app.services.iter_mut().for_each(|one| one.resources.cpus = MilliCpu(500));
+    app.objectives.survive = vec![Scope::Zone];
+    app.databases = vec![model::Database {
+        name: model::DatabaseName::new("db").unwrap(),
+        postgres: 15,
+        storage: "50G".parse().unwrap(),
+        standbys: 2,
+        witness: false,
+        writes: Some(Rate(80.0)),
+        when_alone: model::WhenAlone::Block,
+    }];
     app
 }
 
@@ -118,7 +137,7 @@ fn a_plan_for_this_machine_reads_well() {
               availability           99.983%     99.950%
               downtime min/year         85.7       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 3): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 4): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -180,7 +199,7 @@ fn a_plan_for_a_cloud_reads_well() {
               downtime min/year         85.8       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 3): gap 0
+                assumptions (26 of them) and this space (version 4): gap 0
 
             services
               web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)

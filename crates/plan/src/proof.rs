@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use model::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
@@ -10,7 +11,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 3;
+pub const SPACE: u32 = 4;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct Incumbent {
     pub region: String,
     /// How many zones.
     pub zones: u32,
+    /// Whether its services and databases share machines; absent in certificates of spaces before version 4.
+    #[serde(default, skip_serializing_if = "Layout::is_apart")]
+    pub layout: Layout,
     /// Millionths of a dollar a month; on this machine replicas.
     pub micro_usd: i64,
     /// Computed unavailability, in 0..1.
@@ -82,7 +86,7 @@ pub enum Nat {
     Machine,
 }
 
-/// One region and number of zones, with one way to pay for its NAT gateways.
+/// One region, number of zones and layout, with one way to pay for its NAT gateways.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topology {
     /// `aws`, or `local`.
@@ -91,6 +95,9 @@ pub struct Topology {
     pub region: String,
     /// How many zones.
     pub zones: u32,
+    /// Whether services and databases share machines; absent in certificates of spaces before version 4.
+    #[serde(default, skip_serializing_if = "Layout::is_apart")]
+    pub layout: Layout,
     /// How its NAT gateways are paid for; absent in certificates of spaces before version 3.
     #[serde(default)]
     pub nat: Nat,
@@ -117,6 +124,12 @@ pub enum Closed {
     ScaleMax {
         /// The service.
         service: String,
+    },
+    /// Of the types of its one machine a zone those that would be cheaper than the plan do not hold everything, or are down more than
+    /// was asked however many spare replicas they hold.
+    Types {
+        /// So many types would be cheaper; without a plan so many there are.
+        tried: u32,
     },
     /// Even its safest choices are down more than was asked.
     Unavailable {
@@ -163,7 +176,7 @@ pub enum Leaf {
 }
 
 impl Proof {
-    /// Regions and numbers of zones, each once whatever its NAT gateways are paid by.
+    /// Regions and numbers of zones, each once whatever its layouts are and its NAT gateways are paid by.
     pub(crate) fn places(&self) -> usize {
         let places = self.topologies.iter().map(|one| (&one.provider, &one.region, one.zones));
         places.collect::<BTreeSet<_>>().len()
@@ -172,8 +185,8 @@ impl Proof {
 
 impl Topology {
     /// For sorting and finding.
-    pub(crate) fn place(&self) -> (&str, &str, u32, Nat) {
-        (&self.provider, &self.region, self.zones, self.nat)
+    pub(crate) fn place(&self) -> (&str, &str, u32, Layout, Nat) {
+        (&self.provider, &self.region, self.zones, self.layout, self.nat)
     }
 }
 

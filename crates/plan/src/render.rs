@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use model::{Availability, Duration, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
+use model::{Availability, Duration, Layout, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
 
 use crate::explain::{Relaxed, ways};
 use crate::size::shares;
@@ -87,6 +87,9 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
         format!("{} {}", plan.provider, plan.region)
     };
     page.line(&format!("{title}: {place}, zones {}", zones.join(" ")));
+    if plan.layout == Layout::Together {
+        page.line("one machine in each zone holds everything of its zone");
+    }
     summary(&mut page, plan);
     if !plan.certain.is_empty() {
         page.item(&plan.certain);
@@ -347,6 +350,13 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
     };
     if place(old) != place(new) {
         let _ = writeln!(text, "~ place: {} -> {}", place(old), place(new));
+    }
+    if old.layout != new.layout {
+        let held = |plan: &Plan| match plan.layout {
+            Layout::Apart => "each service and database has its own",
+            Layout::Together => "one a zone holds everything",
+        };
+        let _ = writeln!(text, "~ machines: {} -> {}", held(old), held(new));
     }
     let names: BTreeSet<_> =
         old.services.iter().chain(&new.services).map(|planned| &planned.service.name).collect();

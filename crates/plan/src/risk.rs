@@ -71,34 +71,54 @@ pub(crate) fn risks(app: &App, whole: &Application, assumptions: &Assumptions) -
     for (scope, word, _) in SCOPES {
         let Some(asked) = of(&objectives.rpo, scope).filter(|_| !app.databases.is_empty()) else { continue };
         let losses: Result<Vec<Loss>, PlanError> =
-            app.databases.iter().map(|database| loss(database, scope, assumptions)).collect();
+            app.databases.iter().map(|database| loss(database, whole, scope, assumptions)).collect();
         let lost = lost(&losses?, asked.0 as f64 / 1e3)?;
         let objective = format!("rpo: {{ {word}: {asked} }}");
         risks.push(Risk { objective, per_year: lost.per_year, in_a_year: lost.in_a_year, bound: true });
     }
     let losses: Result<Vec<Vec<DataLoss>>, PlanError> =
-        app.databases.iter().map(|database| data_losses(database, assumptions)).collect();
+        app.databases.iter().map(|database| data_losses(database, whole, assumptions)).collect();
     Ok(Risks { missed: risks, outages: told, losses: losses?.concat() })
 }
 
+/// Disks that hold copies of `database`: one each, or where one machine of a zone holds all of it, one a zone.
+fn disks(database: &Database, whole: &Application) -> u8 {
+    let copies = database.copies();
+    if whole.host.is_some() { copies.min(whole.zones) } else { copies }
+}
+
+/// How often a primary is lost without its zone.
+fn primary_per_year(whole: &Application, assumptions: &Assumptions) -> Result<f64, PlanError> {
+    let machine = whole.host.map_or(0.0, |host| host.per_year);
+    Ok(assumptions.at("database_node.per_year", Level::Mid)? + machine)
+}
+
 /// Every way in which `database` loses what it acknowledged, as far as the model knows of any.
-fn data_losses(database: &Database, assumptions: &Assumptions) -> Result<Vec<DataLoss>, PlanError> {
+fn data_losses(
+    database: &Database,
+    whole: &Application,
+    assumptions: &Assumptions,
+) -> Result<Vec<DataLoss>, PlanError> {
     let level = Level::Mid;
     let way = |what: String, per_year: f64| {
         let (database, in_a_year) = (database.name.clone(), in_a_year(per_year));
         DataLoss { database, what, per_year, in_a_year }
     };
-    let copies = database.copies();
-    let all = all_copies_lost_per_year(copies, assumptions.outage("disk_loss", level)?)?;
+    let (copies, disks) = (database.copies(), disks(database, whole));
+    let all = all_copies_lost_per_year(disks, assumptions.outage("disk_loss", level)?)?;
     let mut ways = vec![way(
         match copies {
             1 => "everything, with the disk of its one copy".to_owned(),
+            _ if disks == 1 => format!("everything, with the one disk of its {copies} copies"),
+            _ if disks < copies => {
+                format!("everything, with the {disks} disks of its {copies} copies before one is copied anew")
+            }
             _ => format!("everything, with the disks of all {copies} copies before one is copied anew"),
         },
         all,
     )];
     if database.mode() == Mode::Lease {
-        let primary = assumptions.at("database_node.per_year", level)?;
+        let primary = primary_per_year(whole, assumptions)?;
         let zone = assumptions.at("zone_outage.per_year", level)?;
         let last = Duration(Mode::Lease.rpo_ms().unwrap_or(0));
         ways.push(way(
@@ -113,16 +133,21 @@ fn data_losses(database: &Database, assumptions: &Assumptions) -> Result<Vec<Dat
 ///
 /// A node takes its disk with it as often as disks are lost, and a zone comes back with its disks. What a lease has
 /// acknowledged and its standby does not have is lost whenever the primary is: the bound of the lease.
-fn loss(database: &Database, scope: Scope, assumptions: &Assumptions) -> Result<Loss, PlanError> {
+fn loss(
+    database: &Database,
+    whole: &Application,
+    scope: Scope,
+    assumptions: &Assumptions,
+) -> Result<Loss, PlanError> {
     let name = database.name.to_string();
     let level = Level::Mid;
     let disk = assumptions.outage("disk_loss", level)?;
     let (per_year, behind) = match (database.mode(), scope) {
-        (Mode::Lease, Scope::Node) => (assumptions.at("database_node.per_year", level)?, lease()),
+        (Mode::Lease, Scope::Node) => (primary_per_year(whole, assumptions)?, lease()),
         (Mode::Lease, _) => (assumptions.at("zone_outage.per_year", level)?, lease()),
         (Mode::Single, Scope::Node) => (disk.per_year, Behind::Everything),
         (Mode::Quorum, Scope::Node) => {
-            (all_copies_lost_per_year(database.copies(), disk)?, Behind::Everything)
+            (all_copies_lost_per_year(disks(database, whole), disk)?, Behind::Everything)
         }
         (Mode::Single | Mode::Quorum, _) => (0.0, Behind::Nothing),
     };

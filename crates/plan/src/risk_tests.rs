@@ -1,11 +1,13 @@
 use model::{DataLoss, PerScope};
 
+use super::Application;
 use crate::change::tests::shop_with_a_database;
-use crate::tests::{made, options};
+use crate::tests::{made, options, small_shop};
 use crate::{Relaxed, Terms, explain, html, render, to_json};
 
 fn losses(standbys: u8, witness: bool) -> Vec<DataLoss> {
     let mut app = shop_with_a_database();
+    app.placement.apart = true;
     app.objectives.rto = PerScope::default();
     app.objectives.rpo = PerScope::default();
     app.objectives.budget = None;
@@ -36,6 +38,31 @@ fn how_often_data_is_lost_is_told_though_no_rpo_is_asked() {
     close(&quorum[0], 3.0 * 0.0157 * gone * gone * (1.0 - gone), "the disks of all 3 copies");
     // A witness holds no copy.
     close(&losses(1, true)[0], lease[0].per_year, "the disks of all 2 copies");
+}
+
+/// One machine a zone has one disk for data: nodes of a zone are lost with it, and a primary with the machine, too.
+#[test]
+fn what_shares_a_machine_shares_its_disk() {
+    let planned = crate::certified(&small_shop(), &options()).unwrap();
+    let assumptions = Terms::default().assumptions(&small_shop()).unwrap();
+    let losses = |zones: u8, standbys: u8| {
+        let mut database = small_shop().databases[0].clone();
+        database.standbys = standbys;
+        let whole = Application { zones, ..planned.proof.model.clone().unwrap() };
+        assert!(whole.host.is_some());
+        super::data_losses(&database, &whole, &assumptions).unwrap()
+    };
+    let close = |seen: f64, own: f64| assert!((seen / own - 1.0).abs() < 1e-3, "{seen} {own}");
+    let quorum = losses(1, 2);
+    close(quorum[0].per_year, 0.0157);
+    assert_eq!(quorum[0].what, "everything, with the one disk of its 3 copies");
+    assert_eq!(
+        losses(2, 2)[0].what,
+        "everything, with the 2 disks of its 3 copies before one is copied anew"
+    );
+    assert_eq!(losses(3, 2)[0].what, "everything, with the disks of all 3 copies before one is copied anew");
+    // Four nodes, a fifth of a zone and more than half a machine.
+    close(losses(3, 1)[1].per_year, 4.76);
 }
 
 #[test]

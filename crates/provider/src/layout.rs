@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use model::{Ingress, Plan, Probe};
+use model::{Ingress, Layout as Held, Plan, Probe};
 
 use crate::bill::{self, Item, Layer};
 use crate::error::ExportError;
@@ -247,7 +247,11 @@ fn machines(plan: &Plan, items: &[Item]) -> Result<Vec<Machine>, ExportError> {
             _ => ROOT_GB_MIN,
         };
         let data_gb = data_gb(plan, parts);
-        let root_gb = each.saturating_sub(data_gb.unwrap_or(0)).max(ROOT_GB_MIN);
+        let root_gb = match plan.layout {
+            Held::Apart => each.saturating_sub(data_gb.unwrap_or(0)).max(ROOT_GB_MIN),
+            // Its zones hold unequal numbers of nodes; what is left beside these is the same everywhere.
+            Held::Together => ROOT_GB_MIN,
+        };
         let mut seen = vec![0u32; plan.zones.len().max(1)];
         for zone in placed(plan, parts, *count) {
             seen[zone] += 1;
@@ -261,7 +265,10 @@ fn machines(plan: &Plan, items: &[Item]) -> Result<Vec<Machine>, ExportError> {
                 zone,
                 kind: kind.clone(),
                 root_gb,
-                data_gb,
+                data_gb: match plan.layout {
+                    Held::Apart => data_gb,
+                    Held::Together => data_gb_in(plan, zone),
+                },
                 address,
                 agent: false,
                 store: false,
@@ -282,6 +289,15 @@ fn data_gb(plan: &Plan, parts: &[String]) -> Option<u32> {
         .filter(|planned| parts.iter().any(|part| part == planned.database.name.as_str()));
     let gib = mine.map(|planned| planned.database.storage.0.div_ceil(1 << 30)).sum::<u64>();
     u32::try_from(gib).ok().filter(|gib| *gib > 0)
+}
+
+/// Room for the data of every node in a zone, in GB as providers count them.
+fn data_gb_in(plan: &Plan, zone: usize) -> Option<u32> {
+    let here = |node: &&model::PlannedNode| plan.zones.get(zone) == Some(&node.zone);
+    let nodes = |planned: &model::PlannedDatabase| planned.nodes.iter().filter(here).count() as u64;
+    let bytes =
+        plan.databases.iter().map(|planned| planned.database.storage.0.saturating_mul(nodes(planned)));
+    u32::try_from(bytes.sum::<u64>().div_ceil(1 << 30)).ok().filter(|gib| *gib > 0)
 }
 
 /// One agent a zone, on the machine with the database's disk if there is one; a member of the store beside it, on an odd

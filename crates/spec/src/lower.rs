@@ -158,10 +158,11 @@ impl<'c> Lower<'c, '_> {
             })
             .collect();
         let zones = table.integer("zones").and_then(|zones| u8::try_from(zones).ok()).unwrap_or(1);
+        let apart = table.item("machines").is_some_and(|item| matches!(item.typed, Typed::Word("apart")));
         let residency = residency::allowed(table).map(|(_, code)| code.to_owned()).collect();
         self.used_defaults("placement", &table::PLACEMENT, table);
         let users = self.users(table);
-        Placement { providers, regions, zones, residency, users }
+        Placement { providers, regions, zones, apart, residency, users }
     }
 
     /// Losing a zone can be survived only where there is another.

@@ -175,6 +175,22 @@ pub(crate) static PLACEMENT: Shape = Shape {
         )
         .aliases(&["zone", "azs", "availability_zones"]),
         Field::optional(
+            "machines",
+            Kind::Word(&Words {
+                words: &["any", "apart"],
+                meant: &[
+                    ("shared", "any"),
+                    ("together", "any"),
+                    ("cheapest", "any"),
+                    ("own", "apart"),
+                    ("separate", "apart"),
+                    ("dedicated", "apart"),
+                ],
+            }),
+            "`apart`: each service and each database has machines of its own. Left out, or `any`: in a cloud one machine a zone holds \
+             all of it where that is cheaper.",
+        ),
+        Field::optional(
             "residency",
             Kind::List(&RESIDENCY),
             "Whose law data may be kept under, as countries or `EU`; the plan leaves out every region elsewhere. Left out: anyone's.",

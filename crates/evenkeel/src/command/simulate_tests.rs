@@ -8,6 +8,7 @@ fn app(per_year: f64) -> Application {
     Application {
         zones: 3,
         zone: Outage { per_year: 0.2, hours: 4.0 },
+        host: None,
         groups: vec![Group::quorum("db", 3, 0, node, Takeover { seconds: 2.0, stages: 3 })],
         fleets: Vec::new(),
         pools: Vec::new(),

@@ -64,6 +64,7 @@ pub fn plan(number: u64) -> Plan {
         provider: "local".to_owned(),
         region: "local".to_owned(),
         zones: ["a", "b", "c"].map(zone).to_vec(),
+        layout: model::Layout::Apart,
         services: vec![planned],
         databases: Vec::new(),
         round_trips: Vec::new(),

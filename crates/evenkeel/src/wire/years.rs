@@ -179,6 +179,7 @@ fn longest(model: &Application, cause: &Cause) -> f64 {
     match *cause {
         Cause::Shared(index) => model.shared.get(index).map_or(0.0, |shared| shared.outage.hours),
         Cause::Zones => model.zone.hours,
+        Cause::Hosts => model.host.map_or(0.0, |host| host.hours),
         Cause::Pools => model.pools.iter().map(|pool| pool.outage.hours).fold(0.0, f64::max),
         Cause::Nodes(index) => group(index).map_or(0.0, |group| group.node.hours),
         Cause::Machines(index) => model.fleets.get(index).map_or(0.0, |fleet| fleet.machine.hours),
@@ -195,7 +196,8 @@ pub fn events(model: &Application) -> f64 {
         |fleet: &plan::chance::Fleet| fleet.machines.iter().map(|kind| f64::from(kind.count)).sum::<f64>();
     let fleets = model.fleets.iter().map(|fleet| machines(fleet) * fleet.machine.per_year);
     let common = model.pools.iter().chain(&model.shared).map(|common| common.outage.per_year);
-    let zones = f64::from(model.zones) * model.zone.per_year;
+    let hosts = model.host.map_or(0.0, |host| host.per_year);
+    let zones = f64::from(model.zones) * (model.zone.per_year + hosts);
     2.0 * (zones + groups.chain(fleets).chain(common).sum::<f64>())
 }
 
@@ -221,7 +223,8 @@ pub fn beyond(model: &Application) -> Option<String> {
     }
     let shared = model.shared.iter().map(|common| common.name.clone());
     let fleets = model.fleets.iter().map(|fleet| format!("replicas of `{}`", fleet.name));
-    let all: Vec<String> = shared.chain(fleets).collect();
+    let hosts = model.host.map(|_| "machines that hold a whole zone".to_owned());
+    let all: Vec<String> = shared.chain(hosts).chain(fleets).collect();
     let all = all.join(", ");
     (!all.is_empty()).then(|| format!("what no keeper decides about: {all}; the model alone has them"))
 }
@@ -258,6 +261,7 @@ fn lower(model: &Application, group: &Group) -> Result<Case, String> {
     let model = Application {
         zones,
         zone: model.zone,
+        host: None,
         groups: vec![group.clone()],
         fleets: Vec::new(),
         pools: Vec::new(),

@@ -15,6 +15,7 @@ fn harsh(groups: Vec<Group>) -> Application {
     Application {
         zones: 3,
         zone: outage(4.0, 6.0),
+        host: None,
         groups,
         fleets: vec![Fleet::spread("web", 2, &[1, 1, 1], outage(12.0, 3.0))],
         pools: Vec::new(),

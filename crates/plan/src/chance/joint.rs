@@ -30,7 +30,7 @@ pub(crate) enum Step {
     Zone,
     /// A spot pool is lost.
     Pool,
-    /// A node of a group, or a machine of a fleet, is lost.
+    /// A node of a group, a machine of a fleet, or the one machine of a zone is lost.
     Node,
     /// Another node of this group, by its place, has become primary.
     Taken(usize),
@@ -79,6 +79,9 @@ pub(crate) struct Parts<'a> {
     zones: u8,
     zone: Rates,
     zone_field: Field,
+    /// The one machine of each zone; `None`: there is none.
+    host: Option<Rates>,
+    host_field: Field,
     pools: Vec<Rates>,
     pool_field: Field,
     group_places: Vec<GroupPlace>,
@@ -105,12 +108,15 @@ impl<'a> Parts<'a> {
         let used_by_groups = groups.iter().map(|group| group.nodes.min(app.zones)).max().unwrap_or(0);
         let of_fleets = fleets.iter().flat_map(|fleet| &fleet.machines).map(|kind| kind.zone + 1);
         let zones = used_by_groups.max(of_fleets.max().unwrap_or(0));
+        let host = app.host_rates()?;
         let mut parts = Parts {
             groups,
             fleets,
             zones,
             zone: Rates::of(app.zone, "a zone")?,
             zone_field: Field { shift: 0, bits: u32::from(zones) },
+            host,
+            host_field: Field { shift: 0, bits: 0 },
             pools: pools.iter().map(|pool| Rates::of(pool.outage, &pool.name)).collect::<Result<_, _>>()?,
             pool_field: Field { shift: u32::from(zones), bits: pools.len() as u32 },
             group_places: Vec::new(),
@@ -118,6 +124,10 @@ impl<'a> Parts<'a> {
             size: f64::from(zones).exp2() * (pools.len() as f64).exp2(),
             bits: u32::from(zones) + pools.len() as u32,
         };
+        if host.is_some() {
+            parts.host_field = parts.field(u32::from(zones));
+            parts.size *= f64::from(zones).exp2();
+        }
         for index in 0..parts.groups.len() {
             let place = parts.place_group(parts.groups[index], app.zones)?;
             parts.group_places.push(place);
@@ -178,7 +188,8 @@ impl<'a> Parts<'a> {
         let rates = Rates::of(fleet.machine, &fleet.name)?;
         let mut kinds = Vec::new();
         for kind in &fleet.machines {
-            let mut least = 0;
+            // What never fails by itself has no state of its own.
+            let mut least = if rates.fails == PerHour::NEVER { kind.count } else { 0 };
             while kind.count - least > 4 && binomial(kind.count, least, rates) < NEGLECTED {
                 least += 1;
             }
@@ -193,6 +204,7 @@ impl<'a> Parts<'a> {
         let all = |field: Field| (1_u32 << field.bits) - 1;
         let mut code = self.zone_field.set(0, all(self.zone_field));
         code = self.pool_field.set(code, all(self.pool_field));
+        code = self.host_field.set(code, all(self.host_field));
         for place in &self.group_places {
             code = place.nodes.set(code, all(place.nodes));
         }
@@ -204,14 +216,25 @@ impl<'a> Parts<'a> {
         code
     }
 
-    /// Which of the modelled zones live, a bit each.
+    /// Which of the modelled zones live, and which of their one machines, as [`Application::width`] says.
     pub(crate) fn living(&self, code: Code) -> usize {
-        self.zone_field.get(code) as usize
+        let (zones, hosts) = (self.zone_field.get(code) as usize, self.host_field.get(code) as usize);
+        if self.host.is_none() {
+            return zones;
+        }
+        let of = |zone: u32| (zones >> zone & 1 | (hosts >> zone & 1) << 1) << (2 * zone);
+        (0..self.zone_field.bits).map(of).sum()
     }
 
-    /// How many zones are modelled.
-    pub(crate) fn zones(&self) -> u8 {
-        self.zones
+    /// How many sets of living zones, and of their one machines, there are.
+    pub(crate) fn sets(&self) -> usize {
+        1 << (self.zone_field.bits + self.host_field.bits)
+    }
+
+    /// The zones in which something can run.
+    fn reached(&self, code: Code) -> u32 {
+        let zones = self.zone_field.get(code);
+        if self.host.is_some() { zones & self.host_field.get(code) } else { zones }
     }
 
     /// How many groups and fleets there are.
@@ -240,7 +263,7 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn health(&self, code: Code, index: usize) -> Health {
         let (group, place) = (self.groups[index], &self.group_places[index]);
-        let zones = self.zone_field.get(code);
+        let zones = self.reached(code);
         let reached = place.in_zone.iter().enumerate().filter(|(zone, _)| zones >> zone & 1 == 1);
         let usable = place.nodes.get(code) & reached.fold(0, |all, (_, nodes)| all | nodes);
         if usable.count_ones() < u32::from(group.needed) {
@@ -259,7 +282,7 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn fleet_up(&self, code: Code, index: usize) -> bool {
         let (fleet, place) = (self.fleets[index], &self.fleet_places[index]);
-        let (zones, pools) = (self.zone_field.get(code), self.pool_field.get(code));
+        let (zones, pools) = (self.reached(code), self.pool_field.get(code));
         let lives = |kind: &super::part::Machines| {
             let pool = kind.pool.filter(|_| self.pool_field.bits > 0);
             zones >> kind.zone & 1 == 1 && pool.is_none_or(|pool| pools >> pool & 1 == 1)
@@ -301,6 +324,9 @@ impl<'a> Parts<'a> {
         };
         flips(self.zone_field, Step::Zone, &|_| self.zone, go);
         flips(self.pool_field, Step::Pool, &|pool| self.pools[pool as usize], go);
+        if let Some(host) = self.host {
+            flips(self.host_field, Step::Node, &|_| host, go);
+        }
         for (index, place) in self.group_places.iter().enumerate() {
             flips(place.nodes, Step::Node, &|_| place.rates, go);
             if let Health::Taking(heir) = self.health(code, index) {
@@ -337,6 +363,7 @@ impl<'a> Parts<'a> {
         };
         let mut weight = bits(self.zone_field, &|_| self.zone);
         weight *= bits(self.pool_field, &|pool| self.pools[pool as usize]);
+        weight *= self.host.map_or(1.0, |host| bits(self.host_field, &|_| host));
         for (index, place) in self.group_places.iter().enumerate() {
             weight *= bits(place.nodes, &|_| place.rates);
             weight *= if matches!(self.health(code, index), Health::Taking(_)) { 1e-2 } else { 1.0 };

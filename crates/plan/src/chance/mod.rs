@@ -8,8 +8,9 @@
 //!
 //! The model: zones fail independently and alike; a node or machine is usable while it and its zone are up. A group serves
 //! while its primary is usable and enough nodes are; else the first usable node becomes primary after a time of several
-//! exponential stages, or a repair is waited for. A fleet serves while `k` of its `n` replicas are usable. Repairs do not
-//! wait for each other. Everything must serve.
+//! exponential stages, or a repair is waited for. A fleet serves while `k` of its `n` replicas are usable. Where one machine of
+//! each zone holds everything ([`Application::host`]), a zone is of use while its machine is up, too. Repairs do not wait for each
+//! other. Everything must serve.
 //!
 //! Deliberately absent: partial failures (slow, but up), which a model of up and down cannot see; time to copy a lost
 //! node anew, unless it is counted into its repair; load that depends on the time of day.
@@ -58,5 +59,7 @@ pub(crate) use unit::Rates;
 pub use unit::{Outage, PerHour, Unavailability};
 pub use whole::{Answer, Cause};
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod property_tests;

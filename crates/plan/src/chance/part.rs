@@ -14,6 +14,8 @@ pub(crate) const STAGES_MAX: u8 = 64;
 const TAKEOVER_MAX: f64 = 7.0 * 86_400.0;
 /// Most groups and most fleets.
 const PARTS_MAX: usize = 64;
+/// Most zones with a machine each that holds everything there: every set of zones and machines is looked at, 2^12 of them.
+const HOSTED_ZONES_MAX: u8 = 6;
 /// Most replicas of a fleet.
 const REPLICAS_MAX: u64 = 10_000;
 /// Most spot pools: every set of them is looked at.
@@ -92,6 +94,11 @@ pub struct Application {
     pub zones: u8,
     /// One zone.
     pub zone: Outage,
+    /// The one machine of each zone that holds everything there: with it every node and replica of its zone is gone, whatever else
+    /// may happen to them. `None`: nodes and replicas have machines of their own. Absent in models that were stored before there
+    /// were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Outage>,
     /// Parts with state.
     pub groups: Vec<Group>,
     /// Parts without.
@@ -234,6 +241,29 @@ impl Fleet {
 }
 
 impl Application {
+    /// The rates of the one machine of a zone, if there is one.
+    pub(crate) fn host_rates(&self) -> Result<Option<Rates>, ChanceError> {
+        self.host.map(|host| Rates::of(host, "the machine of a zone")).transpose()
+    }
+
+    /// Bits that a set of what lives has for each zone: one for the zone, and one above it for its one machine if it has one.
+    pub(crate) fn width(&self) -> u32 {
+        if self.host.is_some() { 2 } else { 1 }
+    }
+
+    /// The zones of such a set in which something can run, a bit each: with one machine a zone where that lives, too.
+    pub(crate) fn reached(&self, set: usize) -> usize {
+        let width = self.width();
+        let all = (1 << width) - 1;
+        let runs = |zone: &u32| set >> (zone * width) & all == all;
+        (0..u32::from(self.zones)).filter(runs).fold(0, |zones, zone| zones | 1 << zone)
+    }
+
+    /// Whether every zone lives in such a set, its machine or not.
+    pub(crate) fn all_zones(&self, set: usize) -> bool {
+        (0..u32::from(self.zones)).all(|zone| set >> (zone * self.width()) & 1 == 1)
+    }
+
     /// Refuses what no answer can be given for.
     ///
     /// # Errors
@@ -243,6 +273,14 @@ impl Application {
             return Err(ChanceError::absurd("the number of zones", self.zones, "from 1 to 9"));
         }
         Rates::of(self.zone, "a zone")?;
+        self.host_rates()?;
+        if self.host.is_some() && self.zones > HOSTED_ZONES_MAX {
+            return Err(ChanceError::absurd(
+                "the number of zones with one machine each",
+                self.zones,
+                "from 1 to 6",
+            ));
+        }
         let sizes = [
             ("groups", self.groups.len(), PARTS_MAX, "at most 64"),
             ("fleets", self.fleets.len(), PARTS_MAX, "at most 64"),

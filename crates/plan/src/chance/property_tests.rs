@@ -203,6 +203,7 @@ fn the_largest_that_is_accepted_is_answered() {
     let app = Application {
         zones: 9,
         zone: Outage { per_year: 0.2, hours: 4.0 },
+        host: None,
         groups: (0..20).map(group).collect(),
         fleets: vec![Fleet::spread("web", 9_000, &[1_100; 9], node)],
         pools: vec![],

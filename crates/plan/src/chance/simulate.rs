@@ -16,6 +16,8 @@ const COMPONENTS_MAX: usize = 1 << 14;
 #[derive(Clone, Copy)]
 enum What {
     Zone(u8),
+    /// The one machine of a zone.
+    Host(u8),
     Pool(u8),
     Node {
         group: u16,
@@ -33,7 +35,7 @@ enum What {
 /// Everything that can be blamed, in the order of [`Play::cause`].
 fn blamable(app: &Application) -> Vec<Cause> {
     let mut all: Vec<Cause> = (0..app.shared.len()).map(Cause::Shared).collect();
-    all.extend([Cause::Zones, Cause::Pools]);
+    all.extend([Cause::Zones, Cause::Hosts, Cause::Pools]);
     all.extend((0..app.groups.len()).map(Cause::Nodes));
     all.extend((0..app.groups.len()).map(Cause::Takeover));
     all.extend((0..app.fleets.len()).map(Cause::Machines));
@@ -61,6 +63,8 @@ pub(super) struct Play<'a> {
     components: Vec<Component>,
     next: Tournament,
     zones: u32,
+    /// Zones whose one machine lives; all of them where there is none.
+    hosts: u32,
     pools: u32,
     /// By group: nodes that are up, primary, how it is.
     nodes: Vec<u32>,
@@ -101,6 +105,7 @@ impl<'a> Play<'a> {
             components: Vec::new(),
             next: Tournament::new(&[]),
             zones: (1 << app.zones) - 1,
+            hosts: (1 << app.zones) - 1,
             pools: (1 << app.pools.len()) - 1,
             nodes: app.groups.iter().map(|group| (1 << group.nodes) - 1).collect(),
             primary: vec![0; app.groups.len()],
@@ -137,6 +142,9 @@ impl<'a> Play<'a> {
         let app = self.app;
         let zone = Rates::of(app.zone, "a zone")?;
         (0..app.zones).try_for_each(|index| self.add(What::Zone(index), zone))?;
+        if let Some(host) = app.host_rates()? {
+            (0..app.zones).try_for_each(|index| self.add(What::Host(index), host))?;
+        }
         for (index, pool) in (0..).zip(&app.pools) {
             self.add(What::Pool(index), Rates::of(pool.outage, &pool.name)?)?;
         }
@@ -225,6 +233,10 @@ impl<'a> Play<'a> {
                     self.zones ^= 1 << zone;
                     self.look_at_all(at);
                 }
+                What::Host(zone) => {
+                    self.hosts ^= 1 << zone;
+                    self.look_at_all(at);
+                }
                 What::Pool(pool) => {
                     self.pools ^= 1 << pool;
                     self.look_at_all(at);
@@ -249,17 +261,23 @@ impl<'a> Play<'a> {
     }
 
     /// What is blamed while the whole is down, by the rules of [`super::whole`]: a common cause first, then a group that waits,
-    /// one that is being taken over, a fleet; and zones instead of nodes and machines while one is down.
+    /// one that is being taken over, a fleet; and zones, or else the one machine of a zone, instead of nodes and machines while one
+    /// is down.
     fn cause(&self) -> usize {
         let (shared, groups) = (self.app.shared.len(), self.app.groups.len());
         let first = |state| self.state.iter().position(|other| *other == state);
-        let (zones, nodes) = (shared, shared + 2);
-        let all_zones = self.zones == (1 << self.app.zones) - 1;
+        let (zones, hosts, pools, nodes) = (shared, shared + 1, shared + 2, shared + 3);
+        let all = (1 << self.app.zones) - 1;
+        let (all_zones, all_hosts) = (self.zones == all, self.hosts == all);
         if let Some(down) = self.components[self.shared..].iter().position(|component| !component.up) {
             return down;
         }
         if let Some(group) = first(State::Waiting) {
-            return if all_zones { nodes + group } else { zones };
+            return match all_zones {
+                true if all_hosts => nodes + group,
+                true => hosts,
+                false => zones,
+            };
         }
         if let Some(group) = first(State::Taking) {
             return nodes + groups + group;
@@ -269,7 +287,8 @@ impl<'a> Play<'a> {
         let pooled = |kind: &Machines| kind.pool.is_some_and(|pool| self.pools >> pool & 1 == 0);
         match self.app.fleets.get(fleet) {
             _ if !all_zones => zones,
-            Some(fleet) if fleet.machines.iter().any(pooled) => zones + 1,
+            _ if !all_hosts => hosts,
+            Some(fleet) if fleet.machines.iter().any(pooled) => pools,
             _ => nodes + 2 * groups + fleet,
         }
     }
@@ -291,11 +310,16 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// The zones in which something can run.
+    fn reached(&self) -> u32 {
+        self.zones & self.hosts
+    }
+
     fn machine(&mut self, fleet: usize, kind: usize, up: bool) {
         let machines = self.app.fleets[fleet].machines[kind];
         let count = &mut self.machines[fleet][kind];
         *count = if up { *count + 1 } else { *count - 1 };
-        if self.zones >> machines.zone & 1 == 1
+        if self.reached() >> machines.zone & 1 == 1
             && machines.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
         {
             let now = self.replicas[fleet];
@@ -315,7 +339,8 @@ impl<'a> Play<'a> {
         for (fleet, described) in self.app.fleets.iter().enumerate() {
             let kinds = described.machines.iter().zip(&self.machines[fleet]);
             let lives = |kind: &Machines| {
-                self.zones >> kind.zone & 1 == 1 && kind.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
+                self.reached() >> kind.zone & 1 == 1
+                    && kind.pool.is_none_or(|pool| self.pools >> pool & 1 == 1)
             };
             let replicas = kinds.filter(|(kind, _)| lives(kind)).map(|(kind, up)| kind.carries * up).sum();
             self.serve(fleet, replicas);
@@ -324,7 +349,7 @@ impl<'a> Play<'a> {
 
     fn usable(&self, group: usize) -> u32 {
         let described: &Group = &self.app.groups[group];
-        let reached = |node: &u8| self.zones >> (node % self.app.zones) & 1 == 1;
+        let reached = |node: &u8| self.reached() >> (node % self.app.zones) & 1 == 1;
         self.nodes[group] & (0..described.nodes).filter(reached).fold(0, |set, node| set | 1 << node)
     }
 

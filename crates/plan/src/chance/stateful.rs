@@ -3,7 +3,8 @@
 //! Groups are coupled in two ways: they stand in the same zones now, and they have lived through the same losses of
 //! zones. A joint chain counts both exactly. Where it would be too large the second is left out: given the living zones,
 //! groups are taken to be independent. That can only make the answer worse, as what is well goes together (association
-//! of monotone systems; Esary, Proschan and Walkup, 1967): by 0.3 to 0.5 % where both were computed.
+//! of monotone systems; Esary, Proschan and Walkup, 1967): by 0.3 to 0.5 % where both were computed. Where one machine of each zone
+//! holds everything, it is given which of these live, too.
 
 use super::joint::{Health, Joint, Parts};
 use super::part::{Application, Group};
@@ -27,7 +28,8 @@ pub enum Exactness {
     },
 }
 
-/// Shares of time of the parts with state. Each list is indexed by the set of living zones, bit `i` = zone `i`.
+/// Shares of time of the parts with state. Each list is indexed by the set of living zones, bit `i` = zone `i`; with one machine a
+/// zone by the set of living zones and machines, bit `2 i` = zone `i`, bit `2 i + 1` = its machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stateful {
     /// Zones live as in the index, and every group serves.
@@ -40,8 +42,20 @@ pub struct Stateful {
     pub exactness: Exactness,
 }
 
-/// Probability of each set of `zones` living zones.
-pub(crate) fn sets(zones: u8, zone: Rates) -> Vec<f64> {
+/// Probability of each set of `zones` living zones, and of their one machines.
+pub(crate) fn sets(zones: u8, zone: Rates, host: Option<Rates>) -> Vec<f64> {
+    if let Some(host) = host {
+        let each = [
+            zone.down() * host.down(),
+            zone.up() * host.down(),
+            zone.down() * host.up(),
+            zone.up() * host.up(),
+        ];
+        let more = |all: Vec<f64>| -> Vec<f64> {
+            each.iter().flat_map(|one| all.iter().map(move |share| share * one)).collect()
+        };
+        return (0..zones).fold(vec![1.0], |all, _| more(all));
+    }
     let one = |set: usize| {
         let up = set.count_ones() as i32;
         zone.up().powi(up) * zone.down().powi(i32::from(zones) - up)
@@ -91,7 +105,7 @@ impl Stateful {
             Stateful::of(&joint).widened(app)
         };
         let parts = app.groups.iter().map(alone).collect::<Result<Vec<_>, _>>()?;
-        let sets = sets(app.zones, Rates::of(app.zone, "a zone")?);
+        let sets = sets(app.zones, Rates::of(app.zone, "a zone")?, app.host_rates()?);
         let largest = parts.iter().map(|part| match part.exactness {
             Exactness::Exact { states } | Exactness::SafeBound { states } => states,
         });
@@ -112,7 +126,7 @@ impl Stateful {
     }
 
     fn of(joint: &Joint<'_>) -> Stateful {
-        let (sets, groups) = (1 << joint.parts.zones(), joint.parts.groups());
+        let (sets, groups) = (joint.parts.sets(), joint.parts.groups());
         let none = vec![vec![0.0; sets]; groups];
         let exactness = Exactness::Exact { states: joint.time.len() };
         let mut all = Stateful { up: vec![0.0; sets], waiting: none.clone(), taking: none, exactness };
@@ -130,8 +144,8 @@ impl Stateful {
     /// From the zones that groups are in to all of `app`: the others are independent of everything here.
     fn widened(self, app: &Application) -> Result<Stateful, ChanceError> {
         let inner = self.up.len();
-        let others = app.zones - inner.trailing_zeros() as u8;
-        let sets = sets(others, Rates::of(app.zone, "a zone")?);
+        let others = app.zones - (inner.trailing_zeros() / app.width()) as u8;
+        let sets = sets(others, Rates::of(app.zone, "a zone")?, app.host_rates()?);
         let wide = |share: Vec<f64>| -> Vec<f64> {
             sets.iter().flat_map(|set| share.iter().map(move |share| share * set)).collect()
         };

@@ -101,8 +101,15 @@ fn modelled(tiers: &[Tier], zones: usize, world: &World) -> f64 {
     };
     let shared: Vec<Common> = vec![];
     let fleets = tiers.iter().map(fleet).collect();
-    let app =
-        Application { zones: zones as u8, zone: world.zone, groups: vec![], fleets, pools: vec![], shared };
+    let app = Application {
+        zones: zones as u8,
+        zone: world.zone,
+        host: None,
+        groups: vec![],
+        fleets,
+        pools: vec![],
+        shared,
+    };
     app.availability().unwrap().total.get()
 }
 

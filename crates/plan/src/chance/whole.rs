@@ -12,6 +12,8 @@ pub enum Cause {
     Shared(usize),
     /// Something is too little while at least one zone is down.
     Zones,
+    /// The one machine of a zone is gone while all zones live.
+    Hosts,
     /// A fleet has too few machines while all zones live and a spot pool is gone.
     Pools,
     /// A group waits for the repair of a node, all zones alive.
@@ -39,6 +41,7 @@ pub struct Answer {
 struct Blame<'a> {
     app: &'a Application,
     zones: f64,
+    hosts: f64,
     pools: f64,
     nodes: Vec<f64>,
     takeovers: Vec<f64>,
@@ -55,6 +58,7 @@ impl Application {
                 self.shared.get(index).map_or_else(String::new, |shared| shared.name.clone())
             }
             Cause::Zones => "loss of zones".to_owned(),
+            Cause::Hosts => "loss of machines".to_owned(),
             Cause::Pools => "loss of spot pools".to_owned(),
             Cause::Nodes(index) => format!("loss of nodes of `{}`", group(index)),
             Cause::Takeover(index) => format!("failovers of `{}`", group(index)),
@@ -82,7 +86,9 @@ impl Application {
     pub fn given(&self, stateful: &Stateful) -> Result<Answer, ChanceError> {
         self.check()?;
         let groups = self.groups.len();
-        if stateful.up.len() != 1 << self.zones || stateful.waiting.len() != groups {
+        if stateful.up.len() != 1 << (u32::from(self.zones) * self.width())
+            || stateful.waiting.len() != groups
+        {
             let value = format!("{} sets of zones, {} groups", stateful.up.len(), stateful.waiting.len());
             return Err(ChanceError::absurd(
                 "the shares of the parts with state",
@@ -103,6 +109,7 @@ impl<'a> Blame<'a> {
         Blame {
             app,
             zones: 0.0,
+            hosts: 0.0,
             pools: 0.0,
             nodes: vec![0.0; groups],
             takeovers: vec![0.0; groups],
@@ -114,7 +121,9 @@ impl<'a> Blame<'a> {
         for (group, waiting) in stateful.waiting.iter().enumerate() {
             let (all, fewer) = waiting.split_last().unwrap_or((&0.0, &[]));
             self.nodes[group] += all;
-            self.zones += fewer.iter().sum::<f64>();
+            for (set, share) in fewer.iter().enumerate() {
+                *(if self.app.all_zones(set) { &mut self.hosts } else { &mut self.zones }) += share;
+            }
         }
         for (group, taking) in stateful.taking.iter().enumerate() {
             self.takeovers[group] += taking.iter().sum::<f64>();
@@ -124,7 +133,7 @@ impl<'a> Blame<'a> {
     fn fleets(&mut self, stateful: &Stateful) -> Result<(), ChanceError> {
         let pools = self.app.pools.iter().map(|pool| Rates::of(pool.outage, &pool.name));
         let pools = pools.collect::<Result<Vec<_>, _>>()?;
-        let all_zones = stateful.up.len() - 1;
+        let everything = stateful.up.len() - 1;
         for living in 0..1_usize << pools.len() {
             let up = |pool: usize| living >> pool & 1 == 1;
             let shares =
@@ -137,11 +146,13 @@ impl<'a> Blame<'a> {
             let fails = fails.collect::<Result<Vec<_>, _>>()?;
             for (set, serves) in stateful.up.iter().enumerate() {
                 let mut left = share * serves;
+                let (reached, all_zones) = (self.app.reached(set), self.app.all_zones(set));
                 for (fleet, fails) in fails.iter().enumerate() {
-                    let part = left * fails[set];
+                    let part = left * fails[reached];
                     left -= part;
                     let pooled = || self.app.fleets[fleet].machines.iter().filter_map(|kind| kind.pool);
-                    match set == all_zones {
+                    match set == everything {
+                        false if all_zones => self.hosts += part,
                         false => self.zones += part,
                         true if pooled().any(|pool| !up(pool)) => self.pools += part,
                         true => self.machines[fleet] += part,
@@ -156,7 +167,8 @@ impl<'a> Blame<'a> {
         let numbered = |make: fn(usize) -> Cause, shares: Vec<f64>| {
             shares.into_iter().enumerate().map(move |(index, share)| (make(index), share))
         };
-        let mut own = vec![(Cause::Zones, self.zones), (Cause::Pools, self.pools)];
+        let mut own =
+            vec![(Cause::Zones, self.zones), (Cause::Hosts, self.hosts), (Cause::Pools, self.pools)];
         own.extend(numbered(Cause::Nodes, self.nodes));
         own.extend(numbered(Cause::Takeover, self.takeovers));
         own.extend(numbered(Cause::Machines, self.machines));

@@ -20,6 +20,7 @@ pub(crate) fn golden(zones: u8, db: u8, cache: u8, web: &[u32], k: u32) -> Appli
     Application {
         zones,
         zone: Outage { per_year: 0.2, hours: 4.0 },
+        host: None,
         groups: vec![
             Group::copies("db", db, every(2_160.0, 0.5), takeover(35.0)),
             Group::copies("cache", cache, every(2_160.0, 1.0 / 6.0), takeover(15.0)),
@@ -88,8 +89,15 @@ pub(crate) fn random(seed: u64) -> Application {
     let pools = (0..dice.below(2))
         .map(|index| Common { name: format!("pool-{index}"), outage: outage(&mut dice, 9.0) });
     let pools: Vec<Common> = pools.collect();
-    let mut app =
-        Application { zones, zone: outage(&mut dice, 5.0), groups, fleets: vec![], pools, shared: vec![] };
+    let mut app = Application {
+        zones,
+        zone: outage(&mut dice, 5.0),
+        host: None,
+        groups,
+        fleets: vec![],
+        pools,
+        shared: vec![],
+    };
     for index in 0..1 + u64::from(dice.below(3) == 0) {
         let kinds = (0..zones).map(|zone| Machines {
             zone,

@@ -11,9 +11,11 @@ pub struct Placed {
     pub zone: String,
     /// What stands in it: services in the order of the file, then databases.
     pub machines: Vec<Part>,
+    /// All of it is on one machine; else each part is one.
+    pub shared: bool,
 }
 
-/// One machine.
+/// One machine, or what is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The provider's type; `None`: a process on this machine.
@@ -30,8 +32,9 @@ pub struct Part {
 
 pub(super) fn places(app: &App, best: &Best<'_>) -> Vec<Placed> {
     let (plan, chosen) = (&best.planned.plan, &best.chosen);
-    let mut all: Vec<Placed> =
-        plan.zones.iter().map(|zone| Placed { zone: zone.to_string(), machines: Vec::new() }).collect();
+    let shared = chosen.shared().is_some();
+    let empty = |zone: &model::ZoneName| Placed { zone: zone.to_string(), machines: Vec::new(), shared };
+    let mut all: Vec<Placed> = plan.zones.iter().map(empty).collect();
     for (choice, service) in chosen.choices.iter().zip(&app.services) {
         for (zone, on) in all.iter_mut().zip(choice.spread(chosen.zones)) {
             zone.machines.extend(on.into_iter().map(|replicas| Part {

@@ -171,7 +171,7 @@ impl<'g> Trials<'g> {
         let whole = effort.open.is_none_or(|open| is_billed && budget.is_some_and(|budget| open > budget));
         let Some(best) = found else { return Ok(Verdict::Not { sure: whole }) };
         let mut missed = missed::by_zones(app, limits.survive == Survive::Zone, best.zones);
-        missed.extend(database::missed(app, best.zones, &ground.assumptions));
+        missed.extend(database::missed(app, best.spread(), &ground.assumptions));
         let usd_month = bill(app, &best);
         if !missed.is_empty() || budget.is_some_and(|budget| usd_month > budget) {
             return Ok(Verdict::Not { sure: whole });

@@ -213,7 +213,7 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do, each alone
-              - `rpo: { node: 8s }` instead of 0s (617.71 USD/month, 99.983%)
+              - `rpo: { node: 8s }` instead of 0s (589.59 USD/month, 99.983%)
               - `standbys: 2` of `db` instead of 1 (738.55 USD/month, 99.983%)
               - `--what-if "rpo node 8s"` shows what changes with the first of these
         "#]],
@@ -240,11 +240,11 @@ fn what_would_do_reads_well() {
         expect![[r#"
 
             what would do together, as nothing does alone
-              - `budget: 914 USD/month` instead of 50.00 USD/month, and `scale.max: 3` of `web` instead of 1,
-                and `scale.max: 2` of `api` instead of 1 (913.12 USD/month, 99.983%)
-              - `availability: 99.89%` instead of 99.950%, and `budget: 389 USD/month` instead of 50.00
-                USD/month, and `scale.max: 2` of `web` instead of 1 (388.08 USD/month, 99.923%)
-              - `--what-if "budget 914, scale.max web 3, scale.max api 2"` shows what changes with the first of
+              - `budget: 627 USD/month` instead of 50.00 USD/month, and `scale.max: 3` of `web` instead of 1,
+                and `scale.max: 2` of `api` instead of 1 (626.07 USD/month, 99.983%)
+              - `availability: 99.89%` instead of 99.950%, and `budget: 245 USD/month` instead of 50.00
+                USD/month, and `scale.max: 2` of `web` instead of 1 (244.56 USD/month, 99.949%)
+              - `--what-if "budget 627, scale.max web 3, scale.max api 2"` shows what changes with the first of
                 these
         "#]],
     );

@@ -105,7 +105,7 @@ pub(super) fn assumptions(ground: &Ground<'_>, best: &Best<'_>) -> Result<Vec<Se
                 return detoured(&ground, best, value);
             }
             let space = ground.space()?;
-            let odds = space.odds(best.chosen.zones);
+            let odds = space.odds(best.chosen.spread());
             let down = match compose::modelled(ground.app, odds, &best.chosen) {
                 Some(whole) => odds.answer(&whole)?.total.get(),
                 None => 1.0,

@@ -65,6 +65,10 @@ fn entry(plan: &Plan) -> String {
 
 fn zone(zone: &Placed, colours: &BTreeMap<&str, usize>) -> String {
     let mut html = format!("<div class=\"zone\"><p class=\"label\">{}</p>", escaped(&zone.zone));
+    if zone.shared {
+        html.push_str(&shared(&zone.machines, colours));
+        return html + "</div>";
+    }
     let mut rest = zone.machines.as_slice();
     while let Some(first) = rest.first() {
         let alike = rest.iter().take_while(|part| is_alike(part, first)).count().max(1);
@@ -87,9 +91,28 @@ fn is_alike(one: &Part, other: &Part) -> bool {
     one.node.is_none() && (&one.machine, &one.of, one.replicas) == (&other.machine, &other.of, other.replicas)
 }
 
+/// The one machine of a zone with all that it holds.
+fn shared(parts: &[Part], colours: &BTreeMap<&str, usize>) -> String {
+    let on = parts.first().and_then(|part| part.machine.as_deref()).unwrap_or("nothing");
+    let held = |part: &Part| {
+        let colour = colours[part.of.as_str()];
+        format!("<p class=\"holds c{colour}\">{}</p>", inside(part))
+    };
+    let held: String = parts.iter().map(held).collect();
+    format!("<div class=\"machine\">{held}<p class=\"on\">{}</p></div>", escaped(on))
+}
+
 fn machine(part: &Part, colour: usize) -> String {
     let on = part.machine.as_deref().unwrap_or("a process");
-    let inside = match &part.node {
+    format!(
+        "<div class=\"machine c{colour}\"><p class=\"holds\">{}</p><p class=\"on\">{}</p></div>",
+        inside(part),
+        escaped(on)
+    )
+}
+
+fn inside(part: &Part) -> String {
+    match &part.node {
         Some(node) => {
             let witness = if part.witness { " <span class=\"quiet\">witness</span>" } else { "" };
             format!("{CYLINDER}<b>{}</b>{witness}", escaped(node))
@@ -99,9 +122,5 @@ fn machine(part: &Part, colour: usize) -> String {
             let count = if part.replicas > 1 { format!(" ×{}", part.replicas) } else { String::new() };
             format!("<b>{}</b>{count}<span class=\"dots\">{drawn}</span>", escaped(&part.of))
         }
-    };
-    format!(
-        "<div class=\"machine c{colour}\"><p class=\"holds\">{inside}</p><p class=\"on\">{}</p></div>",
-        escaped(on)
-    )
+    }
 }

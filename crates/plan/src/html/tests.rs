@@ -2,7 +2,7 @@ use model::{Ingress, Money, ServiceName};
 
 use super::*;
 use crate::change::tests::shop_with_a_database;
-use crate::tests::{cloud, options, service, shop};
+use crate::tests::{cloud, options, service, shop, small_shop};
 use crate::{Given, Relaxation, Relaxed, Terms, explain};
 
 const TODAY: &str = "2026-11-29";
@@ -31,7 +31,7 @@ fn whole(page: &str) -> usize {
 
 #[test]
 fn the_page_is_whole_and_asks_nobody_for_anything() {
-    for app in [shop(), cloud(), shop_with_a_database()] {
+    for app in [shop(), cloud(), shop_with_a_database(), small_shop()] {
         let page = page(&app);
         assert!(whole(&page) > 150, "{}", page.len());
         for foreign in ["http:", "src=", "url(", "@import", "<script", "javascript:", "NaN", "inf%"] {
@@ -39,6 +39,16 @@ fn the_page_is_whole_and_asks_nobody_for_anything() {
         }
         assert!(page.len() < 200_000, "{}", page.len());
     }
+}
+
+#[test]
+fn one_machine_a_zone_is_drawn_with_all_that_it_holds() {
+    let explained = explain(&small_shop(), &options(), &Terms::default(), TODAY).unwrap();
+    assert!(explained.places.iter().all(|zone| zone.shared && zone.machines.len() >= 2));
+    let page = html(&explained, TODAY);
+    assert_eq!(page.matches("<div class=\"machine\">").count(), explained.places.len());
+    assert!(page.contains("<b>web</b>") && page.contains("<b>db-3</b>"));
+    assert!(page.contains("one machine a zone, 3 x "), "{page}");
 }
 
 #[test]

@@ -245,6 +245,12 @@ pub(crate) fn keep_undominated(all: &mut Vec<Choice<'_>>) {
 }
 
 impl<'a> Choice<'a> {
+    /// A share of the one machine of each zone, which is paid for once for all that it holds.
+    pub(super) fn shared(machine: &'a Machine, size: Size) -> Choice<'a> {
+        let slots = size.replicas.max(1);
+        Choice { machine: Some(machine), machines: 0, size, slots, cost: Money(0), fails: Rc::default() }
+    }
+
     /// Replicas on each machine of each zone.
     pub(crate) fn spread(&self, zones: u32) -> Vec<Vec<u32>> {
         layout(self.size, zones, self.slots).zones

@@ -20,7 +20,7 @@
 
 use std::rc::Rc;
 
-use model::Money;
+use model::{Layout, Money};
 
 use super::choice::Choice;
 use super::market::Market;
@@ -277,7 +277,8 @@ impl<'a, 's> Frame<'a, 's> {
         let paid = |nat| nat::cost(market, zones, nat, machines).0;
         let less = paid(nat).saturating_sub(paid(nat::least(market, zones, machines)));
         let cost = Money(cost.0.saturating_sub(less));
-        Candidate { market, zones, choices, databases, machines, uses, cost, down }
+        let layout = Layout::Apart;
+        Candidate { market, zones, layout, choices, databases, machines, uses, cost, down }
     }
 
     /// `fails` with one more service.

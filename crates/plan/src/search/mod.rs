@@ -3,7 +3,8 @@
 //! The space is `docs/reference/plan-space.md`: a region and a number of zones (a topology), for each service a machine
 //! type and a number of spare replicas, for each database a machine type. A topology is searched for each way to pay for its
 //! ways out ([`nat`]), and left when its bound of cost is not below the best plan so far or when even its safest choices are
-//! not available enough; else it is branched and bounded. All bounds are optimistic, so nothing cheaper is overlooked.
+//! not available enough; else it is branched and bounded. All bounds are optimistic, so nothing cheaper is overlooked. Then
+//! [`together`] looks whether one machine a zone that holds everything is cheaper.
 
 mod branch;
 mod choice;
@@ -11,17 +12,18 @@ mod frame;
 mod market;
 mod nat;
 mod rival;
+mod together;
 mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use model::{App, Money, Service};
+use model::{App, Layout, Money, Service};
 
 use crate::PlanError;
 use crate::catalog::Machine;
 use crate::chance::Assumptions;
-use crate::database;
+use crate::database::{self, Spread};
 use crate::odds::Odds;
 use crate::proof::{Closed, Nat, Topology};
 use crate::size::{Need, Request, Survive};
@@ -30,6 +32,7 @@ pub(crate) use choice::Choice;
 pub(crate) use market::{DISK_GB, Market, machine_month, slots, speed};
 pub(crate) use nat::used as ways_out;
 pub use rival::{Rivals, rivals};
+pub(crate) use together::disk_gb as shared_disk_gb;
 pub(crate) use traffic::{Paid, Use};
 
 use branch::EQUAL;
@@ -44,6 +47,7 @@ const WORK_MAX: u64 = 300_000_000;
 pub(crate) struct Candidate<'a> {
     pub(crate) market: Market<'a>,
     pub(crate) zones: u32,
+    pub(crate) layout: Layout,
     /// In the order of the file.
     pub(crate) choices: Vec<Choice<'a>>,
     /// Machines of the databases in the order of the file; `None`: this machine.
@@ -55,6 +59,18 @@ pub(crate) struct Candidate<'a> {
     pub(crate) cost: Money,
     /// Unavailability.
     pub(crate) down: f64,
+}
+
+impl Candidate<'_> {
+    /// How its replicas and nodes are spread.
+    pub(crate) fn spread(&self) -> Spread {
+        Spread { zones: self.zones, layout: self.layout }
+    }
+
+    /// The one machine type that holds everything, where one machine a zone does.
+    pub(crate) fn shared(&self) -> Option<&Machine> {
+        self.choices.first().and_then(|choice| choice.machine).filter(|_| !self.layout.is_apart())
+    }
 }
 
 /// What a candidate must keep.
@@ -110,19 +126,22 @@ pub(crate) struct Space<'a> {
     pub(crate) request: &'a Request,
     pub(crate) markets: Vec<Market<'a>>,
     pub(crate) assumptions: Assumptions,
-    odds: Rc<BTreeMap<u32, Odds>>,
+    odds: Rc<BTreeMap<Spread, Odds>>,
     /// Services in the order of branching: by name, so that the order of the file changes nothing.
     pub(crate) order: Vec<usize>,
     /// By market, by service in the order of branching.
     kinds: Vec<Vec<Rc<[Kind<'a>]>>>,
     layouts: Rc<Layouts>,
-    /// Numbers of zones in which the databases miss fewest objectives: none, if that can be had.
-    fitting: Vec<u32>,
+    /// Where the databases miss fewest objectives: none, if that can be had.
+    fitting: Vec<Spread>,
+    picks: together::Picks,
 }
 
 /// What a search found.
 pub(crate) struct Found<'a> {
     pub(crate) best: Option<Candidate<'a>>,
+    /// What the cheapest costs whose services and databases have machines of their own.
+    pub(crate) apart: Option<Money>,
     /// Every topology, and why nothing in it is cheaper.
     pub(crate) topologies: Vec<Topology>,
 }
@@ -154,12 +173,9 @@ impl<'a> Space<'a> {
         markets: Vec<Market<'a>>,
         assumptions: Assumptions,
     ) -> Result<Space<'a>, PlanError> {
-        let mut all: Vec<u32> = markets.iter().flat_map(|market| market.zones(app.placement.zones)).collect();
-        all.sort_unstable();
-        all.dedup();
         let mut odds = BTreeMap::new();
-        for &zones in &all {
-            odds.insert(zones, Odds::new(app, &assumptions, zones)?);
+        for spread in spreads(app, &markets) {
+            odds.insert(spread, Odds::new(app, &assumptions, spread)?);
         }
         let mut order: Vec<usize> = (0..app.services.len()).collect();
         order.sort_by(|&a, &b| app.services[a].name.cmp(&app.services[b].name));
@@ -169,8 +185,9 @@ impl<'a> Space<'a> {
         };
         let kinds = markets.iter().map(|&market| of(market)).collect();
         let (odds, layouts) = (Rc::new(odds), Rc::new(Layouts::default()));
-        let fitting = fitting(app, request, all, &assumptions);
-        Ok(Space { app, request, markets, assumptions, odds, order, kinds, layouts, fitting })
+        let fitting = fitting(app, request, odds.keys().copied().collect(), &assumptions);
+        let picks = together::Picks::default();
+        Ok(Space { app, request, markets, assumptions, odds, order, kinds, layouts, fitting, picks })
     }
 
     /// The same for a file with other objectives, or another `scale.max`, without computing again what these do not change;
@@ -206,17 +223,18 @@ impl<'a> Space<'a> {
             kinds: self.markets.iter().zip(&self.kinds).map(of).collect(),
             layouts: Rc::clone(&self.layouts),
             fitting: fitting(app, request, self.odds.keys().copied().collect(), &self.assumptions),
+            picks: together::Picks::default(),
         })
     }
 
     /// The model for so many zones of one of the markets.
-    pub(crate) fn odds(&self, zones: u32) -> &Odds {
-        &self.odds[&zones]
+    pub(crate) fn odds(&self, spread: Spread) -> &Odds {
+        &self.odds[&spread]
     }
 
     /// The cheapest candidate within `limits`; the safest of equally cheap topologies.
     pub(crate) fn cheapest(&self, limits: Limits, effort: &mut Effort) -> Found<'a> {
-        let mut found = Found { best: None, topologies: Vec::new() };
+        let mut found = Found { best: None, apart: None, topologies: Vec::new() };
         let mut drafts = Vec::new();
         for (market, zones) in self.topologies() {
             for (nat, draft) in self.drafts((market, zones), limits) {
@@ -240,6 +258,7 @@ impl<'a> Space<'a> {
                 Ok(frame) => found.search(&frame, &self.app.services, effort),
             }
         }
+        self.together(limits, &mut found, effort);
         found.topologies.sort_by(|a, b| a.place().cmp(&b.place()));
         found
     }
@@ -268,6 +287,7 @@ impl<'a> Space<'a> {
                 found.push(frame.candidate(picks.into_iter().cloned().collect(), cost, total));
             }
         }
+        self.shared_corners(any, effort, &mut found);
         found
     }
 
@@ -300,7 +320,7 @@ impl<'a> Space<'a> {
     }
 
     fn place(&self, market: Market<'a>, zones: u32, nat: Nat) -> Place<'a, '_> {
-        let (machine, way_out) = (self.odds(zones).machine, nat::each(market, zones, nat));
+        let (machine, way_out) = (self.odds(apart(zones)).machine, nat::each(market, zones, nat));
         Place { market, zones, machine, way_out, layouts: &self.layouts }
     }
 
@@ -332,7 +352,7 @@ impl<'a> Space<'a> {
     fn common(&self, at: usize, zones: u32, limits: Limits) -> Result<Common<'a>, Closed> {
         let market = self.markets[at];
         let no_zone = zones == 1 && limits.survive == Survive::Zone && !limits.forbidden;
-        if no_zone || !self.fitting.contains(&zones) {
+        if no_zone || !self.fitting.contains(&apart(zones)) {
             return Err(Closed::Zones);
         }
         let uses = market.uses(self.app, zones, &self.assumptions);
@@ -363,7 +383,7 @@ impl<'a> Space<'a> {
     /// Prepares a topology, or says why nothing in it is available enough.
     fn frame(&self, draft: Draft<'a>, limits: Limits, effort: &mut Effort) -> Result<Frame<'a, '_>, Closed> {
         let Base { market, zones, nat, .. } = draft.base;
-        let odds = self.odds(zones);
+        let odds = self.odds(apart(zones));
         let room = limits.down.map(|down| odds.room(down));
         let mut options = Vec::new();
         for (kinds, &index) in self.kinds[draft.market].iter().zip(&self.order) {
@@ -381,18 +401,34 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Those of `zones` in which the databases miss fewest objectives.
-fn fitting(app: &App, request: &Request, mut zones: Vec<u32>, assumptions: &Assumptions) -> Vec<u32> {
-    let misses = |zones: u32| database::misses(app, request, zones, assumptions);
-    let fewest = zones.iter().map(|&zones| misses(zones)).min();
-    zones.retain(|&zones| Some(misses(zones)) == fewest);
-    zones
+/// Machines of their own for each service and database.
+fn apart(zones: u32) -> Spread {
+    Spread { zones, layout: Layout::Apart }
+}
+
+/// Every number of zones with every layout that is planned for.
+fn spreads(app: &App, markets: &[Market<'_>]) -> BTreeSet<Spread> {
+    let zones = |market: &Market<'_>| market.zones(app.placement.zones);
+    let each = markets.iter().flat_map(|market| zones(market).map(move |zones| (*market, zones)));
+    let together = |(market, zones): (Market<'_>, u32)| {
+        let is_open = together::is_open(app, market, zones);
+        is_open.then_some(Spread { zones, layout: Layout::Together })
+    };
+    each.flat_map(|place| [Some(apart(place.1)), together(place)]).flatten().collect()
+}
+
+/// Those of `all` in which the databases miss fewest objectives.
+fn fitting(app: &App, request: &Request, mut all: Vec<Spread>, assumptions: &Assumptions) -> Vec<Spread> {
+    let misses = |spread: Spread| database::misses(app, request, spread, assumptions);
+    let fewest = all.iter().map(|&spread| misses(spread)).min();
+    all.retain(|&spread| Some(misses(spread)) == fewest);
+    all
 }
 
 impl<'a> Found<'a> {
     fn close(&mut self, (market, zones, nat): (Market<'_>, u32, Nat), closed: Closed) {
         let (provider, region) = (market.provider().to_owned(), market.region().to_owned());
-        self.topologies.push(Topology { provider, region, zones, nat, closed });
+        self.topologies.push(Topology { provider, region, zones, layout: Layout::Apart, nat, closed });
     }
 
     /// Searches one topology, unless its bound shows that nothing in it is cheaper, or as cheap and safer.

@@ -29,7 +29,10 @@ pub struct Rivals {
 /// # Errors
 /// As [`crate::plan`].
 pub fn rivals(app: &App, options: &Options) -> Result<Rivals, PlanError> {
-    let ground = Ground::new(app, options, &Terms::default())?;
+    // The other two know of no machines that services share.
+    let mut app = app.clone();
+    app.placement.apart = true;
+    let ground = Ground::new(&app, options, &Terms::default())?;
     let space = ground.space()?;
     let down = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + SLACK));
     let limits = Limits { down, survive: ground.request.survive(), forbidden: false };

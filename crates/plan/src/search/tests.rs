@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::{
-    App, Availability, Bytes, Database, DatabaseName, Duration, Latency, Load, MilliCpu, Money, Placement,
-    Rate, Region, Scope, Service, Users, WhenAlone,
+    App, Availability, Bytes, Database, DatabaseName, Duration, Latency, Layout, Load, MilliCpu, Money,
+    Placement, Rate, Region, Scope, Service, Users, WhenAlone,
 };
 
+use super::together::tests as together;
 use super::{Effort, Limits};
 use crate::catalog::{Catalog, Coordinates, Machine, Price, RegionOffer, Unit};
 use crate::chance::{Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful};
@@ -23,7 +24,7 @@ pub(crate) struct Case {
     pub(crate) catalog: Catalog,
 }
 
-fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
+pub(super) fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
     of[dice.below(of.len() as u64) as usize]
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn case(seed: u64) -> Case {
         providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
         regions: if dice.below(2) == 0 { vec![] } else { vec![Region("eu-central".into())] },
         zones: 1 + dice.below(3) as u8,
+        apart: false,
         residency: vec![],
         users: vec![],
     };
@@ -124,7 +126,7 @@ fn random_service(dice: &mut Dice, index: u64) -> Service {
     one
 }
 
-fn random_database(dice: &mut Dice) -> Database {
+pub(super) fn random_database(dice: &mut Dice) -> Database {
     let standbys = dice.below(4) as u8;
     Database {
         name: DatabaseName::new("db").unwrap(),
@@ -138,7 +140,7 @@ fn random_database(dice: &mut Dice) -> Database {
 }
 
 /// Replicas on each machine of each zone.
-fn spread(replicas: u32, zones: u32, room: u32) -> Vec<Vec<u32>> {
+pub(super) fn spread(replicas: u32, zones: u32, room: u32) -> Vec<Vec<u32>> {
     let share = |zone: u32| replicas / zones + u32::from(zone < replicas % zones);
     let machines = |share: u32| {
         let count = share.div_ceil(room);
@@ -148,7 +150,7 @@ fn spread(replicas: u32, zones: u32, room: u32) -> Vec<Vec<u32>> {
 }
 
 /// Whether the peak is carried after the loss of any zone or any machine.
-fn outlives(layout: &[Vec<u32>], needed: u32, zone: bool, node: bool) -> bool {
+pub(super) fn outlives(layout: &[Vec<u32>], needed: u32, zone: bool, node: bool) -> bool {
     let all: u32 = layout.iter().flatten().sum();
     let zones = layout.iter().all(|zone| all - zone.iter().sum::<u32>() >= needed);
     let machines = layout.iter().flatten().all(|machine| all - machine >= needed);
@@ -202,7 +204,7 @@ fn ways(app: &App, offer: &RegionOffer, service: &Service, zones: u32) -> Vec<(M
     all
 }
 
-fn disk(offer: &RegionOffer, gb: f64) -> Money {
+pub(super) fn disk(offer: &RegionOffer, gb: f64) -> Money {
     Money::from_usd(gb * offer.unit(Unit::DiskGbMonth).unwrap().usd)
 }
 
@@ -218,7 +220,7 @@ fn answers(app: &App, counts: impl Fn(&Service) -> bool) -> f64 {
 }
 
 /// What is paid for the ways out of so many machines: of a gateway that can be paid for in two ways the lesser price.
-fn ways_out(offer: &RegionOffer, zones: u32, machines: usize) -> Money {
+pub(super) fn ways_out(offer: &RegionOffer, zones: u32, machines: usize) -> Money {
     let gateways = if offer.provider == "aws" { i64::from(zones) } else { 1 };
     let price = |unit| offer.unit(unit).map(|price| Money::from_usd(price.usd).0);
     let by_gateway = offer.unit(Unit::NatMonth).map(|price| Money::from_usd(price.usd * gateways as f64).0);
@@ -228,7 +230,7 @@ fn ways_out(offer: &RegionOffer, zones: u32, machines: usize) -> Money {
 }
 
 /// What is paid for the network over so many zones, without the ways out.
-fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
+pub(super) fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
     let mean = app.services.iter().find(|service| service.name == app.ingress[0].to).unwrap().load;
     let mean = mean.map_or(0.0, |load| load.mean.map_or(load.peak.0 / 3.0, |mean| mean.0));
     let out = answers(app, |service| service.name == app.ingress[0].to);
@@ -289,7 +291,7 @@ fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
 }
 
 /// The model of the databases alone.
-fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
+pub(super) fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
     let outage = |kind| assumptions.outage(kind, Level::Mid).unwrap();
     let shared = ["deploy_failures", "region_outage", "human_error"]
         .map(|kind| Common { name: kind.into(), outage: outage(kind) });
@@ -298,6 +300,7 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
     Application {
         zones: zones as u8,
         zone: outage("zone_outage"),
+        host: None,
         groups: groups.collect(),
         fleets: vec![],
         pools: vec![],
@@ -306,7 +309,7 @@ fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Application {
 }
 
 /// Whether the laws of the file, and the distance of its users, let an app be there.
-fn is_allowed(app: &App, offer: &RegionOffer) -> bool {
+pub(super) fn is_allowed(app: &App, offer: &RegionOffer) -> bool {
     let residency = &app.placement.residency;
     let lawful =
         residency.is_empty() || residency.contains(&offer.residency) || residency.contains(&offer.country);
@@ -334,10 +337,14 @@ fn try_everything(case: &Case) -> Option<Money> {
             (1..=app.placement.zones.min(offer.zones)).map(move |zones| (offer, u32::from(zones)))
         })
         .collect();
-    let misses = |zones| crate::database::misses(app, &request, zones, &assumptions);
-    let fewest = places.iter().map(|(_, zones)| misses(*zones)).min()?;
-    let mut cheapest: Option<Money> = None;
-    for (offer, zones) in places.into_iter().filter(|(_, zones)| misses(*zones) == fewest) {
+    let misses = |zones, layout| {
+        crate::database::misses(app, &request, crate::database::Spread { zones, layout }, &assumptions)
+    };
+    let fewest = places.iter().map(|(_, zones)| misses(*zones, Layout::Apart)).min()?;
+    let shared = places.iter().filter(|(_, zones)| misses(*zones, Layout::Together) == fewest);
+    let mut cheapest: Option<Money> =
+        shared.filter_map(|(offer, zones)| together::cheapest(app, offer, *zones, &assumptions)).min();
+    for (offer, zones) in places.into_iter().filter(|(_, zones)| misses(*zones, Layout::Apart) == fewest) {
         let mut whole = bare(app, &assumptions, zones);
         let stateful = Stateful::new(&whole).unwrap();
         let Some(fixed) = fixed(app, offer, zones) else { continue };

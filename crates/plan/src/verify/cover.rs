@@ -3,9 +3,12 @@
 //! The bounds are those that `docs/reference/plan-space.md` defines, computed from choices listed anew. A claim is refused
 //! when its own figures do not follow, even if it could be shown in another way.
 
+use model::{Layout, Scope};
+
 use super::network::{ways_out, ways_to_pay};
 use super::rules::Rules;
 use super::space::{Shapes, Way, fixed, holds, holds_node, ways};
+use super::together::Counted;
 use super::{ALMOST_ONE, Place, ROUNDING};
 use crate::chance::{Stateful, series};
 use crate::proof::{Closed, Leaf, Nat, Step};
@@ -21,6 +24,7 @@ pub(super) struct Cover<'r, 'a> {
     /// Fewest objectives that databases miss in any topology.
     fewest: usize,
     shapes: Shapes,
+    counted: Counted,
     /// Branches that were bounded.
     pub(super) branches: usize,
     /// Least bound of what nobody looked at, in millionths of a dollar.
@@ -47,13 +51,26 @@ fn together(one: f64, other: f64) -> f64 {
 
 impl<'r, 'a> Cover<'r, 'a> {
     pub(super) fn new(rules: &'r Rules<'a>, cost: Option<i64>, fewest: usize) -> Cover<'r, 'a> {
-        Cover { rules, cost, fewest, shapes: Shapes::default(), branches: 0, open: None }
+        let (shapes, counted) = (Shapes::default(), Counted::default());
+        Cover { rules, cost, fewest, shapes, counted, branches: 0, open: None }
     }
 
     /// Checks one topology.
     pub(super) fn check(&mut self, place: &Place<'_>, closed: &Closed) -> Result<(), String> {
+        if place.layout == Layout::Together {
+            return match closed {
+                Closed::Zones => self.zones(place),
+                Closed::Types { tried } => {
+                    self.allowed(place)?;
+                    self.branches += self.counted.check(self.rules, place, self.cost, *tried)?;
+                    Ok(())
+                }
+                _ => Err("one machine a zone is closed by the types that were tried".to_owned()),
+            };
+        }
         match closed {
-            Closed::Zones => self.zones(place.zones),
+            Closed::Types { .. } => Err("no type is tried for everything there".to_owned()),
+            Closed::Zones => self.zones(place),
             Closed::NoMachine { part } => self.no_machine(place, part),
             Closed::ScaleMax { service } => self.scale_max(place, service),
             Closed::OtherWay => self.other_way(place),
@@ -65,16 +82,19 @@ impl<'r, 'a> Cover<'r, 'a> {
         }
     }
 
-    fn zones(&self, zones: u32) -> Result<(), String> {
-        if (zones == 1 && self.rules.zone) || self.rules.misses(zones) > self.fewest {
+    fn zones(&self, place: &Place<'_>) -> Result<(), String> {
+        let (zones, layout) = (place.zones, place.layout);
+        let machine = layout == Layout::Together && self.rules.survives(Scope::Node);
+        let one = zones == 1 && (self.rules.zone || machine);
+        if one || self.rules.misses(zones, layout) > self.fewest {
             return Ok(());
         }
         Err("so many zones keep what was asked of the loss of one".to_owned())
     }
 
     /// A topology that is closed for another reason must at least be one with this many zones.
-    fn allowed(&self, zones: u32) -> Result<(), String> {
-        match self.zones(zones) {
+    fn allowed(&self, place: &Place<'_>) -> Result<(), String> {
+        match self.zones(place) {
             Err(_) => Ok(()),
             Ok(()) => Err("it does not keep what was asked of the loss of a zone".to_owned()),
         }
@@ -145,7 +165,7 @@ impl<'r, 'a> Cover<'r, 'a> {
     /// That a bound of cost holds and is not below the plan.
     fn bound(&mut self, place: &Place<'_>, usd_month: f64, multiplier: f64) -> Result<(), String> {
         let own = if multiplier == 0.0 {
-            self.allowed(place.zones)?;
+            self.allowed(place)?;
             self.least_cost(place)?
         } else {
             price_of_time(multiplier)?;
@@ -204,11 +224,11 @@ impl<'r, 'a> Cover<'r, 'a> {
 
     /// Lists a topology anew, its services in this order.
     fn frame_in<'p>(&mut self, place: &Place<'p>, order: &[String]) -> Result<Frame<'p>, String> {
-        self.allowed(place.zones)?;
+        self.allowed(place)?;
         let (app, zones) = (self.rules.app, place.zones);
         let broken = |error: crate::chance::ChanceError| error.to_string();
-        let stateful: Stateful = self.rules.stateful(zones).map_err(broken)?;
-        let bare = self.rules.bare(zones).map_err(broken)?;
+        let stateful: Stateful = self.rules.stateful(zones, Layout::Apart).map_err(broken)?;
+        let bare = self.rules.bare(zones, Layout::Apart).map_err(broken)?;
         let shared: Vec<f64> = bare.shared.iter().map(|common| common.outage.unavailability()).collect();
         let (shared, groups) = (series(&shared), stateful.unavailability());
         let asked = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + ROUNDING));

@@ -77,7 +77,7 @@ fn missed(rules: &Rules<'_>, best: Option<&Best<'_>>, stored: &Value) -> Result<
     let (place, said) = ("`missed`", &stored["missed"]);
     if let Some(best) = best {
         let usd = stored["usd_month"].as_f64().ok_or_else(|| refuse("`usd_month`", "it is missing"))?;
-        return same(place, said, &json!(rules.missed(best.zones(), Money::from_usd(usd))));
+        return same(place, said, &json!(rules.missed(best.zones(), best.layout(), Money::from_usd(usd))));
     }
     let sentences = said.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string));
     if sentences {

@@ -15,10 +15,11 @@ mod network;
 mod plan;
 mod rules;
 mod space;
+mod together;
 
 use std::borrow::Cow;
 
-use model::App;
+use model::{App, Layout};
 use serde_json::Value;
 
 use crate::catalog::{Catalog, RegionOffer, is_date};
@@ -69,6 +70,7 @@ struct Place<'a> {
     /// `None`: this machine.
     offer: Option<&'a RegionOffer>,
     zones: u32,
+    layout: Layout,
     /// How its NAT gateways are paid for.
     nat: Nat,
 }
@@ -97,7 +99,7 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     plan::stored(&rules, &proof, best.as_ref(), stored)?;
     derived::derived(&rules, &proof, best.as_ref(), stored)?;
     near::told(app, offered(&places, stored), detour, stored)?;
-    let fewest = places.iter().map(|place| rules.misses(place.zones)).min().unwrap_or(0);
+    let fewest = places.iter().map(|place| rules.misses(place.zones, place.layout)).min().unwrap_or(0);
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
     let mut cover = Cover::new(&rules, cost, fewest);
     for place in &places {
@@ -180,7 +182,7 @@ fn priced<'c>(catalog: &'c Catalog, today: Option<&str>) -> Result<Cow<'c, Catal
     Ok(Cow::Owned(dear))
 }
 
-/// Every topology of the space: each allowed region with each number of zones, and each way to pay for its NAT gateways.
+/// Every topology of the space: each allowed region with each number of zones, each layout, and each way to pay for its NAT gateways.
 fn places<'a>(
     app: &App,
     options: &Options,
@@ -193,7 +195,8 @@ fn places<'a>(
         None => app.placement.providers.iter().map(String::as_str).collect(),
     };
     if names.is_empty() || names == ["local"] {
-        return Ok(vec![Place { offer: None, zones: u32::from(asked), nat: Nat::Gateway }]);
+        let (zones, layout) = (u32::from(asked), Layout::Apart);
+        return Ok(vec![Place { offer: None, zones, layout, nat: Nat::Gateway }]);
     }
     let home = app.placement.regions.first();
     let mut places = Vec::new();
@@ -206,7 +209,10 @@ fn places<'a>(
         if here && fit && names.contains(&offer.provider.as_str()) {
             for zones in (1..=asked.min(offer.zones)).map(u32::from) {
                 let ways = network::ways_to_pay(offer, zones).into_iter();
-                places.extend(ways.map(|nat| Place { offer: Some(offer), zones, nat }));
+                let of = |layout: Layout, nat: Nat| Place { offer: Some(offer), zones, layout, nat };
+                places.extend(ways.map(|nat| of(Layout::Apart, nat)));
+                let shared = together::is_open(app, zones);
+                places.extend(shared.then(|| of(Layout::Together, together::pays(offer, zones))));
             }
         }
     }
@@ -234,6 +240,17 @@ fn stands(places: &[Place<'_>], proof: &Proof, stored: &Value) -> Result<(), Ref
     };
     let cheapest = proof.incumbent.as_ref();
     let (theirs, own) = (|field: &str| stored[field].as_str(), |one: &str| one.to_owned());
+    if let Some(one) = cheapest {
+        let of = |place: &Place<'_>| {
+            let (provider, region, zones, layout, _) = named(place);
+            (provider, region, zones, layout) == (&*one.provider, &*one.region, one.zones, one.layout)
+        };
+        let here = is(Some(&one.provider), Some(&one.region));
+        if here && !places.iter().any(of) {
+            let why = "the file does not allow so many zones, or that what is in one shares its machine";
+            return Err(refuse("the plan", why));
+        }
+    }
     let elsewhere = cheapest.filter(|one| !is(Some(&one.provider), Some(&one.region)));
     let elsewhere = elsewhere.map(|one| (own(&one.provider), own(&one.region)));
     let wrong = elsewhere.or_else(|| {
@@ -257,12 +274,12 @@ fn offered<'a>(places: &[Place<'a>], stored: &Value) -> Option<&'a RegionOffer> 
 }
 
 /// As a certificate names a place.
-type Named<'n> = (&'n str, &'n str, u32, Nat);
+type Named<'n> = (&'n str, &'n str, u32, Layout, Nat);
 
 fn named<'a>(place: &Place<'a>) -> Named<'a> {
     match place.offer {
-        None => ("local", "local", place.zones, place.nat),
-        Some(offer) => (&offer.provider, &offer.region, place.zones, place.nat),
+        None => ("local", "local", place.zones, place.layout, place.nat),
+        Some(offer) => (&offer.provider, &offer.region, place.zones, place.layout, place.nat),
     }
 }
 
@@ -270,13 +287,17 @@ fn label(place: &Place<'_>) -> String {
     spelt(&named(place))
 }
 
-fn spelt((provider, region, zones, nat): &Named<'_>) -> String {
+fn spelt((provider, region, zones, layout, nat): &Named<'_>) -> String {
     let counted = if *zones == 1 { "zone" } else { "zones" };
     let paid = match nat {
         Nat::Gateway => "",
         Nat::Machine => ", NAT paid by the machine",
     };
-    format!("{provider} {region} with {zones} {counted}{paid}")
+    let held = match layout {
+        Layout::Apart => "",
+        Layout::Together => ", one machine each",
+    };
+    format!("{provider} {region} with {zones} {counted}{held}{paid}")
 }
 
 /// That the certificate lists each topology once, and nothing else.

@@ -1,6 +1,6 @@
 //! What the network of a topology costs, computed anew: the entry, ways out, addresses, traffic.
 
-use model::Money;
+use model::{Layout, Money};
 
 use super::Place;
 use super::rules::Rules;
@@ -51,7 +51,7 @@ pub(super) fn ways_out(place: &Place<'_>) -> (i64, i64) {
 /// The line of a bill for so many machines: by the machine only where that costs less.
 pub(super) fn way_out(rules: &Rules<'_>, offer: &RegionOffer, zones: u32, machines: u32) -> Option<Line> {
     let costs = |nat: Nat| {
-        let (whole, each) = ways_out(&Place { offer: Some(offer), zones, nat });
+        let (whole, each) = ways_out(&Place { offer: Some(offer), zones, layout: Layout::Apart, nat });
         whole.saturating_add(each.saturating_mul(i64::from(machines)))
     };
     let ways = ways_to_pay(offer, zones);

@@ -1,13 +1,16 @@
 //! Whether the plan itself is what the certificate says: in the space, at that price, that available, with that bill.
 
-use model::Money;
+use model::{Layout, Money};
 use serde_json::Value;
 
 use super::network::{network, way_out, ways_to_pay};
 use super::rules::Rules;
-use super::space::{Way, fixed, holds_node, ways};
+use super::space::{Way, disk_usd, fixed, holds_node, ways};
+use super::together::{self, Shared};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
-use crate::catalog::{Catalog, Machine, RegionOffer};
+use crate::bill::everything;
+use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
+use crate::chance::Outage;
 use crate::proof::{Incumbent, Nat, Proof};
 
 /// Cents may be rounded away in a sum of lines that were each rounded.
@@ -18,6 +21,8 @@ pub(super) struct Best<'a> {
     place: Place<'a>,
     services: Vec<Way<'a>>,
     databases: Vec<Option<&'a Machine>>,
+    /// The one machine of each zone, where it holds everything.
+    shared: Option<&'a Machine>,
     /// Millionths of a dollar.
     cost: i64,
     unavailability: f64,
@@ -37,18 +42,31 @@ pub(super) fn incumbent<'a>(
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
     }
-    let (cost, services) = priced(rules, place, claimed)?;
-    let mut fleets = Vec::new();
-    for (service, way) in app.services.iter().zip(&services) {
-        let fleet = rules.fleet(service, way.size, place.zones, way.room);
-        fleets.push(fleet.map_err(|error| wrong(error.to_string()))?);
-    }
-    let databases = databases(rules, &place, claimed)?;
-    let mut whole = rules.bare(place.zones).map_err(|error| wrong(error.to_string()))?;
-    whole.fleets = fleets;
-    let stateful = rules.stateful(place.zones).map_err(|error| wrong(error.to_string()))?;
-    let answer = whole.given(&stateful).map_err(|error| wrong(error.to_string()))?;
-    let best = Best { place, services, databases, cost, unavailability: answer.total.get() };
+    let broken = |error: crate::chance::ChanceError| wrong(error.to_string());
+    let (cost, services, databases, shared) = match place.layout {
+        Layout::Apart => {
+            let (cost, services) = priced(rules, place, claimed)?;
+            (cost, services, databases(rules, &place, claimed)?, None)
+        }
+        Layout::Together => {
+            let Shared { machine, services, cost } = together::incumbent(rules, &place, claimed)?;
+            (cost, services, vec![Some(machine); app.databases.len()], Some(machine))
+        }
+    };
+    let machine = match shared {
+        // It fails as the machine of its zone.
+        Some(_) => Outage { per_year: 0.0, hours: 0.0 },
+        None => rules.machine().map_err(broken)?,
+    };
+    let mut whole = rules.bare(place.zones, place.layout).map_err(broken)?;
+    let fleets = app.services.iter().zip(&services);
+    let fleets =
+        fleets.map(|(service, way)| rules.fleet(service, way.size, (place.zones, way.room), machine));
+    whole.fleets = fleets.collect();
+    let stateful = rules.stateful(place.zones, place.layout).map_err(broken)?;
+    let answer = whole.given(&stateful).map_err(broken)?;
+    let unavailability = answer.total.get();
+    let best = Best { place, services, databases, shared, cost, unavailability };
     best.is_as(claimed)?;
     if let Some(asked) = app.objectives.availability
         && best.unavailability > asked.unavailability * (1.0 + 2.0 * ROUNDING)
@@ -94,12 +112,15 @@ fn priced<'a>(
 }
 
 fn place<'a>(catalog: &'a Catalog, claimed: &Incumbent) -> Option<Place<'a>> {
-    let (zones, nat) = (claimed.zones, Nat::Gateway);
+    let (zones, layout, nat) = (claimed.zones, claimed.layout, Nat::Gateway);
     if claimed.provider == "local" {
-        return Some(Place { offer: None, zones, nat });
+        return Some(Place { offer: None, zones, layout, nat });
     }
     let is = |offer: &&RegionOffer| offer.provider == claimed.provider && offer.region == claimed.region;
-    catalog.regions.iter().find(is).map(|offer| Place { offer: Some(offer), zones, nat })
+    catalog.regions.iter().find(is).map(|offer| {
+        let nat = if layout == Layout::Together { together::pays(offer, zones) } else { nat };
+        Place { offer: Some(offer), zones, layout, nat }
+    })
 }
 
 /// The machines of the databases: each must be large enough, and none cheaper.
@@ -133,6 +154,10 @@ impl<'a> Best<'a> {
 
     pub(super) fn zones(&self) -> u32 {
         self.place.zones
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.place.layout
     }
 
     fn is_as(&self, claimed: &Incumbent) -> Result<(), Refused> {
@@ -172,6 +197,10 @@ pub(super) fn stored(
     if stored["zones"].as_array().map(Vec::len) != Some(claimed.zones as usize) {
         return Err(refuse("`zones`", format!("the certificate is about {} of them", claimed.zones)));
     }
+    let layout = serde_json::from_value::<Layout>(stored["layout"].clone());
+    if layout.ok() != Some(claimed.layout) {
+        return Err(refuse("`layout`", "it is another than in the certificate"));
+    }
     sized(rules, best, stored)?;
     let usd = if best.place.offer.is_some() { best.cost as f64 / 1e6 } else { 0.0 };
     near("`usd_month`", stored["usd_month"].as_f64(), usd, ROUNDED_USD)?;
@@ -180,7 +209,7 @@ pub(super) fn stored(
     billed(rules, best, stored, usd)?;
     let budget = rules.app.objectives.budget;
     let dear = budget.is_some_and(|budget| usd > budget.usd() + ROUNDED_USD);
-    let missed = rules.misses_asked(best.place.zones) > 0;
+    let missed = rules.misses_asked(best.place.zones, best.place.layout) > 0;
     let region = rules.app.objectives.survive.contains(&model::Scope::Region);
     if feasible != Some(!(dear || missed || region)) {
         return Err(refuse("`feasible`", "the objectives and the plan do not agree with it"));
@@ -244,14 +273,24 @@ fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Resul
     };
     let month = |machine: &Machine| machine.price.usd * 730.0;
     let mut behind = 0;
+    if let (Some(machine), Some(offer)) = (best.shared, best.offer()) {
+        let (whom, zones) = (everything(rules.app), best.zones());
+        priced(format!("{} for {whom}", machine.price.item), f64::from(zones), month(machine))?;
+        if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
+            let gb = together::disk_gb(rules.app, zones);
+            priced(format!("GB of {} for {whom}", disk.item), gb, disk_usd(offer))?;
+        }
+        behind = zones;
+    }
+    let apart = best.shared.is_none();
     for (way, service) in best.services.iter().zip(&rules.app.services) {
-        let Some(machine) = way.machine else { continue };
+        let Some(machine) = way.machine.filter(|_| apart) else { continue };
         let item = format!("{} for {}", machine.price.item, service.name);
         priced(item, f64::from(way.machines), month(machine))?;
         behind += way.machines;
     }
     for (machine, database) in best.databases.iter().zip(&rules.app.databases) {
-        let Some(machine) = machine else { continue };
+        let Some(machine) = machine.filter(|_| apart) else { continue };
         let nodes = f64::from(database.nodes());
         priced(format!("{} for {}", machine.price.item, database.name), nodes, month(machine))?;
         behind += u32::from(database.nodes());

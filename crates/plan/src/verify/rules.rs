@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use model::{App, Database, Mode, Money, Scope, Service};
+use model::{App, Database, Layout, Mode, Money, Scope, Service};
 
 use super::{ROUNDING, Refused, refuse};
 use crate::catalog::Machine;
 use crate::chance::{
     Application, Assumptions, ChanceError, Common, Fleet, Group, Level, Machines, Outage, Stateful,
 };
+use crate::database::Spread;
 use crate::proof::{Proof, Stated};
 use crate::search_space::{REFERENCE_COREMARK, RPS_PER_CPU, SPARE_MAX};
 use crate::{database, missed};
@@ -20,7 +21,7 @@ pub(super) struct Rules<'a> {
     pub(super) app: &'a App,
     assumptions: Assumptions,
     pub(super) zone: bool,
-    pub(super) node: bool,
+    node: bool,
     /// Sizes that were found already.
     sizes: RefCell<BTreeMap<Asked, Sizes>>,
 }
@@ -58,6 +59,11 @@ impl<'a> Rules<'a> {
         Ok(Rules { app, assumptions, zone, node, sizes: RefCell::default() })
     }
 
+    /// Whether the loss of a machine or a zone is asked to be survived.
+    pub(super) fn survives(&self, scope: Scope) -> bool {
+        if scope == Scope::Zone { self.zone } else { self.node }
+    }
+
     /// What is assumed as `name`, in its unit.
     pub(super) fn assumed(&self, name: &str) -> f64 {
         self.assumptions.at(name, Level::Mid).unwrap_or(0.0)
@@ -65,7 +71,7 @@ impl<'a> Rules<'a> {
 
     /// Replicas of `service` that carry its peak on `machine`; `None`: more than are planned. Without a load, what
     /// `scale.min` leaves after the loss of the fullest of `layout`.
-    fn peak(&self, service: &Service, machine: Option<&Machine>) -> Option<Option<u32>> {
+    pub(super) fn peak(&self, service: &Service, machine: Option<&Machine>) -> Option<Option<u32>> {
         let Some(load) = service.load else { return Some(None) };
         let speed = machine
             .map_or(1.0, |kind| kind.performance.low / f64::from(kind.vcpu.max(1)) / REFERENCE_COREMARK);
@@ -123,41 +129,48 @@ impl<'a> Rules<'a> {
     }
 
     /// How many objectives the databases miss over so many zones, the reserve for a zone by default among them.
-    pub(super) fn misses(&self, zones: u32) -> usize {
+    pub(super) fn misses(&self, zones: u32, layout: Layout) -> usize {
         let falls = |database: &Database| {
-            let lost = nodes_lost(database, Scope::Zone, zones);
+            let lost = nodes_lost(database, Scope::Zone, zones, layout);
             database.mode() == Mode::Quorum && u32::from(database.nodes()) - lost < majority(database)
         };
         let by_default = self.zone && self.app.databases.iter().any(falls);
         let one_zone = zones == 1 && self.app.objectives.survive.contains(&Scope::Zone);
         let with_it = if one_zone { self.app.databases.len() } else { 0 };
-        self.misses_asked(zones) + with_it + usize::from(by_default)
+        self.misses_asked(zones, layout) + with_it + usize::from(by_default)
     }
 
     /// What a plan over so many zones at this price must say that it misses.
-    pub(super) fn missed(&self, zones: u32, usd: Money) -> Vec<String> {
+    pub(super) fn missed(&self, zones: u32, layout: Layout, usd: Money) -> Vec<String> {
         let mut missed = missed::by_zones(self.app, self.zone, zones);
-        missed.extend(database::missed(self.app, zones, &self.assumptions));
+        missed.extend(database::missed(self.app, Spread { zones, layout }, &self.assumptions));
         missed.extend(missed::by_price(self.app, usd));
         missed
     }
 
     /// How many objectives of the file the databases miss over so many zones.
-    pub(super) fn misses_asked(&self, zones: u32) -> usize {
+    pub(super) fn misses_asked(&self, zones: u32, layout: Layout) -> usize {
         let objectives = &self.app.objectives;
         let assumed = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
         let mut misses = 0;
         for database in &self.app.databases {
             for scope in [Scope::Node, Scope::Zone] {
-                let (node, lost) = (scope == Scope::Node, nodes_lost(database, scope, zones));
+                let (node, lost) = (scope == Scope::Node, nodes_lost(database, scope, zones, layout));
                 let goes_on = u32::from(database.nodes()) - lost >= majority(database);
                 misses += usize::from(objectives.survive.contains(&scope) && !goes_on && (node || zones > 1));
                 let (rto, rpo) = match node {
                     true => (objectives.rto.node, objectives.rpo.node),
                     false => (objectives.rto.zone, objectives.rpo.zone),
                 };
-                let repair =
-                    assumed(if node { "database_node.hours" } else { "zone_outage.hours" }) * 3_600e3;
+                let hours = match (node, layout) {
+                    (true, Layout::Apart) => assumed("database_node.hours"),
+                    // Its machine is everybody's, and is lost with it.
+                    (true, Layout::Together) => {
+                        assumed("database_node.hours").max(assumed("machine_failure.hours"))
+                    }
+                    (false, _) => assumed("zone_outage.hours"),
+                };
+                let repair = hours * 3_600e3;
                 let takeover = match database.mode() {
                     Mode::Quorum => Some(assumed("takeover_quorum.seconds") * 1e3),
                     Mode::Lease => Some(assumed("takeover_lease.seconds") * 1e3),
@@ -177,11 +190,12 @@ impl<'a> Rules<'a> {
     }
 
     /// The application over so many zones, without its services.
-    pub(super) fn bare(&self, zones: u32) -> Result<Application, ChanceError> {
+    pub(super) fn bare(&self, zones: u32, layout: Layout) -> Result<Application, ChanceError> {
         let level = Level::Mid;
         let mut app = Application {
             zones: u8::try_from(zones).unwrap_or(u8::MAX),
             zone: self.assumptions.outage("zone_outage", level)?,
+            host: if layout.is_apart() { None } else { Some(self.machine()?) },
             groups: Vec::new(),
             fleets: Vec::new(),
             pools: Vec::new(),
@@ -197,8 +211,8 @@ impl<'a> Rules<'a> {
     }
 
     /// The chain of the databases.
-    pub(super) fn stateful(&self, zones: u32) -> Result<Stateful, ChanceError> {
-        Stateful::quick(&self.bare(zones)?)
+    pub(super) fn stateful(&self, zones: u32, layout: Layout) -> Result<Stateful, ChanceError> {
+        Stateful::quick(&self.bare(zones, layout)?)
     }
 
     /// One machine of a service.
@@ -206,19 +220,19 @@ impl<'a> Rules<'a> {
         self.assumptions.outage("machine_failure", Level::Mid)
     }
 
-    /// A service for the availability model.
+    /// A service for the availability model, on machines that fail like this by themselves.
     pub(super) fn fleet(
         &self,
         service: &Service,
         size: Size,
-        zones: u32,
-        room: u32,
-    ) -> Result<Fleet, ChanceError> {
+        (zones, room): (u32, u32),
+        machine: Outage,
+    ) -> Fleet {
         let machines = (0..).zip(layout(size.replicas, zones, room)).flat_map(|(zone, on)| {
             on.into_iter().map(move |carries| Machines { zone, count: 1, carries, pool: None })
         });
         let (name, machines) = (service.name.to_string(), machines.collect());
-        Ok(Fleet { name, needed: size.needed, machines, machine: self.machine()? })
+        Fleet { name, needed: size.needed, machines, machine }
     }
 }
 
@@ -252,9 +266,9 @@ fn majority(database: &Database) -> u32 {
     if database.mode() == Mode::Quorum { u32::from(database.nodes()) / 2 + 1 } else { 1 }
 }
 
-/// Nodes that are gone with a scope; the first zones have more.
-fn nodes_lost(database: &Database, scope: Scope, zones: u32) -> u32 {
-    if scope == Scope::Node { 1 } else { u32::from(database.nodes()).div_ceil(zones) }
+/// Nodes that are gone with a scope, a machine that holds all of a zone as with the zone; the first zones have more.
+fn nodes_lost(database: &Database, scope: Scope, zones: u32, layout: Layout) -> u32 {
+    if scope == Scope::Node && layout.is_apart() { 1 } else { u32::from(database.nodes()).div_ceil(zones) }
 }
 
 /// Replicas on each machine of each zone: one after the other into the zones in turn, then each zone's share into as few

@@ -10,11 +10,11 @@ use super::rules::{Rules, Size, layout};
 use crate::catalog::{Machine, RegionOffer, Unit};
 
 /// Hours of a month on a bill.
-const HOURS: f64 = 730.0;
+pub(super) const HOURS: f64 = 730.0;
 /// GB of disk of each machine beside its data.
-const DISK_GB: f64 = 20.0;
+pub(super) const DISK_GB: f64 = 20.0;
 /// Bytes of a GiB.
-const GIB: f64 = 1_073_741_824.0;
+pub(super) const GIB: f64 = 1_073_741_824.0;
 
 /// One way to run one service.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(super) fn holds(service: &Service, machine: &Machine) -> bool {
     room(service, machine) > 0
 }
 
-fn disk_usd(offer: &RegionOffer) -> f64 {
+pub(super) fn disk_usd(offer: &RegionOffer) -> f64 {
     offer.unit(Unit::DiskGbMonth).map_or(0.0, |price| price.usd)
 }
 

@@ -10,6 +10,8 @@ use crate::{Planned, certified, to_json};
 fn app() -> App {
     let mut app = cloud();
     app.placement.regions.clear();
+    // What shares machines has tests of its own.
+    app.placement.apart = true;
     app.objectives.budget = None;
     app.objectives.availability = Some(model::Availability { unavailability: 104.0 / (8_766.0 * 60.0) });
     app.objectives.survive = vec![model::Scope::Node];
@@ -353,7 +355,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         no plan: `feasible`: nothing keeps every objective, says the certificate
         a plan elsewhere: the plan: it is in alicloud us-east4, which the file does not allow
         another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is 9aa71b602f52f7bb
-        another space: the certificate: it is for version 0 of the space, this one checks 3
+        another space: the certificate: it is for version 0 of the space, this one checks 4
         another objective: the certificate: it is for another availability than the file asks
         no objective: the certificate: it is for another availability than the file asks
         no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
@@ -370,8 +372,8 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         less traffic between zones: the line `GB between zones for db`: it is 242, and 292 is what follows
         more units of the balancer: the line `load balancer capacity unit`: it is 1.1712328767123288, and 1 is what follows
         a line left out: the bill: it is 837.4867099999999, and 1062.36467 is what follows
-        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0" is what follows
-        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 3): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 3): gap 0" is what follows
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 4): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0" is what follows
         nothing said of how certain it is: `certain`: it is missing
         a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it

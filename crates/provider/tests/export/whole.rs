@@ -1,7 +1,7 @@
 //! Everything that is paid for is made, or named.
 
 use expect_test::expect;
-use model::Plan;
+use model::{Layout, Plan};
 use provider::Export;
 
 use super::fixture::{AWS, CLOUDS, FILE, document, options, plan, plan_of, resources, terraform, variants};
@@ -46,6 +46,74 @@ fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
     .assert_eq(&told(&terraform(&plan("aws"))));
 }
 
+/// What is bought when one machine a zone holds everything.
+const TOGETHER: [(&str, f64); 7] = [
+    ("m7i.xlarge for web and db", 3.0),
+    ("GB of disk for web and db", 90.0),
+    ("application load balancer", 1.0),
+    ("load balancer capacity unit", 1.0),
+    ("NAT gateway", 3.0),
+    ("public address", 6.0),
+    ("GB of traffic to the internet", 700.0),
+];
+
+#[test]
+fn one_machine_a_zone_that_holds_everything_is_used_whole() {
+    let (provider, region, zones, _) = CLOUDS[0];
+    let mut plan = plan_of(FILE, provider, region, zones, &TOGETHER);
+    plan.layout = Layout::Together;
+    let export = terraform(&plan);
+    expect![[r#"
+        m7i.xlarge for web and db: aws_instance.web_db_a1 aws_instance.web_db_b1 aws_instance.web_db_c1
+        GB of disk for web and db: aws_ebs_volume.web_db_a1 aws_ebs_volume.web_db_b1 aws_ebs_volume.web_db_c1 aws_instance.web_db_a1 aws_instance.web_db_b1 aws_instance.web_db_c1
+        application load balancer: aws_lb.entry
+        load balancer capacity unit: aws_lb.entry
+        NAT gateway: aws_nat_gateway.nat_a aws_nat_gateway.nat_b aws_nat_gateway.nat_c
+        public address: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c
+        GB of traffic to the internet: aws_lb.entry
+        beyond the bill, a bucket for programs and secrets that machines fetch at their start: aws_s3_bucket.release
+        beyond the bill, a bucket for backups of databases, which this version does not write yet: aws_s3_bucket.backup
+        note: agents are called a b c: the file that is handed out must say `zones: 3` in `placement`
+        note: nobody can log in to a machine: no port is open for it, and its role may read one bucket and nothing else; a way in is yours to add, in a file of your own
+        note: machines that already run take no changed file and no new program in this version: replace them one at a time
+        note: fronts of this version have no rate limit and no web application firewall: whatever the internet sends gets through
+        note: this version writes no backups: the bucket for them stays empty
+    "#]].assert_eq(&told(&export));
+    let document = document(&export);
+    let mut disks: Vec<String> = resources(&document)
+        .iter()
+        .filter(|(kind, ..)| *kind == "aws_instance" || *kind == "aws_ebs_volume")
+        .map(|(kind, name, body)| {
+            format!("{kind} {name} {}{}", body["size"], body["root_block_device"]["volume_size"])
+        })
+        .collect();
+    disks.sort();
+    let expected: Vec<String> = ["a1", "b1", "c1"]
+        .iter()
+        .map(|at| format!("aws_ebs_volume web_db_{at} 10null"))
+        .chain(["a1", "b1", "c1"].iter().map(|at| format!("aws_instance web_db_{at} null20")))
+        .collect();
+    assert_eq!(disks, expected);
+}
+
+/// Five nodes over three zones: the first two hold two each, and their machines have room for both.
+#[test]
+fn a_machine_that_holds_two_nodes_has_room_for_the_data_of_both() {
+    let (provider, region, zones, _) = CLOUDS[0];
+    let text = FILE.replace("standbys: 2", "standbys: 4");
+    let bill = [("m7i.2xlarge for web and db", 3.0), ("GB of disk for web and db", 110.0)];
+    let mut plan = plan_of(&text, provider, region, zones, &bill);
+    plan.layout = Layout::Together;
+    let document = document(&terraform(&plan));
+    let mut sizes: Vec<String> = resources(&document)
+        .iter()
+        .filter(|(kind, ..)| *kind == "aws_ebs_volume")
+        .map(|(_, name, body)| format!("{name} {}", body["size"]))
+        .collect();
+    sizes.sort();
+    assert_eq!(sizes, ["web_db_a1 20", "web_db_b1 20", "web_db_c1 10"]);
+}
+
 /// The plan marks lines by rules of its own; the files show whether it is right.
 #[test]
 fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
@@ -54,7 +122,10 @@ fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
     let without = FILE.replace("databases:\n  db: { engine: postgres:15, storage: 10G, standbys: 2 }\n", "");
     let shut = FILE.replace("ingress:\n  - { listen: \"0.0.0.0:8080\", to: web }\n", "ingress: []\n");
     let (mut marked, mut plain) = (0, 0);
-    for text in [FILE, &api, &without, &shut] {
+    let own = |text: &str| text.replace("zones: 3", "zones: 3, machines: apart");
+    let texts = [FILE, &api, &without, &shut];
+    let apart = texts.map(own);
+    for text in texts.into_iter().chain(apart.iter().map(String::as_str)) {
         for provider in ["aws", "gcp", "alicloud"] {
             // Two zones do not keep the loss of one with three nodes of a database.
             for zones in if text.contains("databases:") { 3..=3 } else { 2..=3 } {
@@ -81,7 +152,7 @@ fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
             }
         }
     }
-    assert!(marked > 20 && plain > 60, "{marked} of {}", marked + plain);
+    assert!(marked > 30 && plain > 120, "{marked} of {}", marked + plain);
 }
 
 #[test]

@@ -43,6 +43,44 @@ services: { Web_1: { command: [a] } }",
 }
 
 #[test]
+fn machines_are_apart_or_whatever_is_cheapest() {
+    let text =
+        |value: &str| format!("name: s\nservices: {{ web: {{ command: [a] }} }}\nplacement: {{ {value} }}\n");
+    for (value, apart) in [("zones: 3", false), ("machines: any", false), ("machines: apart", true)] {
+        assert_eq!(read(&text(value), "evenkeel.yaml").app.unwrap().placement.apart, apart, "{value}");
+    }
+    check(
+        &text("machines: together"),
+        expect![[r#"
+        error[E0105]: `machines` must be `any` or `apart`, not `together`
+         --> evenkeel.yaml:3:24
+        3 | placement: { machines: together }
+          |                        ^^^^^^^^
+        hint: did you mean `any`?
+    "#]],
+    );
+    check(
+        &text("machines: 3"),
+        expect![[r#"
+        error[E0105]: `machines` must be `any` or `apart`, not `3`
+         --> evenkeel.yaml:3:24
+        3 | placement: { machines: 3 }
+          |                        ^
+    "#]],
+    );
+    check(
+        &text("machine: apart"),
+        expect![[r#"
+        error[E0101]: unknown key `machine` in `placement`
+         --> evenkeel.yaml:3:14
+        3 | placement: { machine: apart }
+          |              ^^^^^^^
+        hint: did you mean `machines`?
+    "#]],
+    );
+}
+
+#[test]
 fn the_whole_file_must_be_a_table_with_name_and_services() {
     check(
         "",

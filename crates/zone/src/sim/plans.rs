@@ -53,6 +53,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         provider: "local".to_owned(),
         region: "local".to_owned(),
         zones: zones.to_vec(),
+        layout: model::Layout::Apart,
         services,
         databases: Vec::new(),
         round_trips: Vec::new(),
