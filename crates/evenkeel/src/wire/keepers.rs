@@ -156,8 +156,9 @@ pub async fn run(
         if let Some(wanted) = wanted(&picture, &keepers.options.zone) {
             keepers.reconcile(wanted);
         }
-        keepers.note(&statuses.borrow_and_update().clone());
-        keepers.turn_logs();
+        let board = statuses.borrow_and_update().clone();
+        keepers.note(&board, &stop).await;
+        keepers.turn_logs(&stop).await;
     }
     keepers.end().await;
 }
@@ -316,23 +317,27 @@ impl Keepers {
     }
 
     /// Keeps what PostgreSQL prints within bounds, as logs of our own.
-    fn turn_logs(&self) {
-        for node in self.kept.keys() {
-            logs::turn(&self.options.databases.join(node.to_string()).join("log"));
-        }
+    async fn turn_logs(&self, stop: &Stop) {
+        let folder = |node: &DataNode| self.options.databases.join(node.to_string()).join("log");
+        let folders: Vec<PathBuf> = self.kept.keys().map(folder).collect();
+        aside(stop, move || folders.iter().for_each(|folder| logs::turn(folder))).await;
     }
 
     /// Writes down which servers run, for whoever has to find them without their agent.
-    fn note(&mut self, board: &Board) {
+    async fn note(&mut self, board: &Board, stop: &Stop) {
         let mut pids: Vec<u32> = board.values().filter_map(|status| status.server_pid).collect();
         pids.sort_unstable();
         if pids == self.noted {
             return;
         }
         let servers: Vec<ProcessId> = pids.iter().filter_map(|pid| ProcessId::of(*pid)).collect();
-        match note_servers(&self.options.dir, &servers) {
-            Ok(()) => self.noted = pids,
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "servers are not noted"),
+        let dir = self.options.dir.clone();
+        match aside(stop, move || note_servers(&dir, &servers)).await {
+            Some(Ok(())) => self.noted = pids,
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "servers are not noted");
+            }
+            None => {}
         }
     }
 
@@ -348,6 +353,15 @@ impl Keepers {
         }
         let grace_ms = STOP_MS + if all { AFTER_PRIMARY_MS } else { 0 };
         self.ending.shutdown(Limits { grace_ms, ..Limits::default() }).await;
+    }
+}
+
+/// Waits for a disk without the thread that all keepers of the zone share; `None`: this ends meanwhile.
+async fn aside<T: Send + 'static>(stop: &Stop, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => None,
+        done = tokio::task::spawn_blocking(work) => done.ok(),
     }
 }
 
