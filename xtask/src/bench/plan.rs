@@ -36,7 +36,7 @@ const MEASUREMENTS: &[Measurement] = &[
     },
     Measurement {
         package: "plan",
-        example: "simulate",
+        example: "model_years",
         arguments: &["1000000"],
         figures: &[("years", "model, three zones: 1,000 years <= 10 ms", "years/s", 10.0, true)],
     },
@@ -115,6 +115,15 @@ fn figure(line: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_measured_is_there() {
+        for Measurement { package, example, .. } in MEASUREMENTS {
+            let folder = crate::root().join("crates").join(package).join("examples");
+            let there = folder.join(format!("{example}.rs")).exists() || folder.join(example).is_dir();
+            assert!(there, "`{package}` has no example `{example}`");
+        }
+    }
 
     #[test]
     fn a_figure_is_one_of_that_name_and_a_number() {
