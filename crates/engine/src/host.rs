@@ -19,12 +19,17 @@ pub struct HostCut {
 }
 
 impl HostCut {
-    /// Off from `others`, and from whoever sends to `ports`, for `held_ms`.
+    /// Off from `others`, and from whoever sends to `ports`, for `held_ms`. `owner` tells agents of one host apart, `number` its cuts.
     ///
     /// # Errors
     /// [`EngineError::Unable`] when one of `others` is this host itself, or there are none; [`EngineError::Command`] when
     /// the kernel would refuse it.
-    pub fn plan(number: u64, others: &[IpAddr], ports: &[u16], held_ms: u64) -> Result<HostCut, EngineError> {
+    pub fn plan(
+        (owner, number): (u64, u64),
+        others: &[IpAddr],
+        ports: &[u16],
+        held_ms: u64,
+    ) -> Result<HostCut, EngineError> {
         if let Some(own) = others.iter().find(|address| address.is_loopback()) {
             return Err(EngineError::Unable {
                 what: format!("{own} is this host itself: there is no link to cut"),
@@ -37,7 +42,7 @@ impl HostCut {
                 hint: "`evenkeel status` shows which zones have an agent".to_owned(),
             });
         }
-        let table = format!("{TABLE}{number}");
+        let table = format!("{}{number}", prefix(owner));
         let rules = rules(&table, others, ports, held_ms);
         run("nft", &["-c", "-f", "-"], &rules)?;
         Ok(HostCut { table, rules })
@@ -62,15 +67,20 @@ impl HostCut {
         }
     }
 
-    /// Undoes what an earlier process of this host has left; none where there is no `nft`.
-    pub fn heal_all() {
+    /// Undoes what an earlier process of this `owner` has left; nothing where there is no `nft`.
+    pub fn heal_all(owner: u64) {
         let Ok(tables) = run("nft", &["list", "tables", "inet"], "") else { return };
-        for name in tables.split_ascii_whitespace().filter(|word| word.starts_with(TABLE)) {
+        let own = prefix(owner);
+        for name in tables.split_ascii_whitespace().filter(|word| word.starts_with(&own)) {
             let left = HostCut { table: name.to_owned(), rules: String::new() };
             // It ends by itself.
             let _ = left.heal();
         }
     }
+}
+
+fn prefix(owner: u64) -> String {
+    format!("{TABLE}{owner:016x}_")
 }
 
 fn rules(table: &str, others: &[IpAddr], ports: &[u16], held_ms: u64) -> String {
@@ -195,15 +205,18 @@ mod tests {
             (forwarded, aside, open("n", own, port))
         };
         assert_eq!(ways(7000), ([true; 2], [true; 2], true));
-        let cut = HostCut {
-            table: "cut".to_owned(),
-            rules: rules("cut", &[zone.parse().unwrap()], &[7000], 60_000),
-        };
+        let plan = |owner| HostCut::plan((owner, 1), &[zone.parse().unwrap()], &[7000], 60_000).unwrap();
+        let cut = plan(7);
         hub.within("h", || cut.make().unwrap());
         assert_eq!(ways(7000), ([false; 2], [true; 2], false));
         assert_eq!(ways(7001), ([false; 2], [true; 2], true));
         assert!(hub.within("h", || cut.heal().unwrap()));
         assert_eq!(ways(7000), ([true; 2], [true; 2], true));
+        // One that starts anew undoes what it has left, and nothing of another agent of the host.
+        let other = plan(70);
+        hub.within("h", || [&cut, &other].map(|cut| cut.make().unwrap()));
+        hub.within("h", || HostCut::heal_all(7));
+        assert!(!hub.within("h", || cut.heal().unwrap()) && hub.within("h", || other.heal().unwrap()));
     }
 
     #[test]
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_host_is_not_cut_off_from_itself_nor_from_nobody() {
-        let refused = |others: &[IpAddr]| HostCut::plan(1, others, &[], 1_000).unwrap_err().to_string();
+        let refused = |others: &[IpAddr]| HostCut::plan((7, 1), others, &[], 1_000).unwrap_err().to_string();
         let own = refused(&["127.0.0.2".parse().unwrap()]);
         assert!(own.starts_with("127.0.0.2 is this host itself"), "{own}");
         assert!(refused(&[]).starts_with("no other zone is known"));

@@ -253,6 +253,7 @@ fn start_breaks(agent: &Agent, tasks: &Tasks) {
         return;
     }
     let scene = breaks::Scene {
+        owner: breaks::owner(&agent.options.dir),
         zone: agent.options.zone.clone(),
         address: agent.options.address,
         members: agent.options.store.clone(),

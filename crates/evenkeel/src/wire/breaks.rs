@@ -1,7 +1,9 @@
 //! The agent's part of a drill over hosts: breaks a database's primary in this zone when the drill orders it through the
 //! store, says so, and mends it when its time is over or the order is gone.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use engine::HostCut;
 use engine::local::{ProcessId, signal_tree};
 use model::{FaultKind, FaultOrder, FaultReport, FaultState, ZoneName, keys};
 use rustix::process::Signal;
-use store::{Compare, Entry, Event, Op, Revision, Store, StoreError, Txn, Watch};
+use store::{Compare, Entry, Op, Revision, Store, StoreError, Txn, Watch};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use world::Stop;
@@ -32,12 +34,21 @@ const TOLD_MENDED: Duration = Duration::from_secs(30);
 
 /// What the agent's tasks share with this one.
 pub struct Scene {
+    /// Tells this agent from others of its host.
+    pub owner: u64,
     pub zone: ZoneName,
     pub address: IpAddr,
     pub members: StoreAddress,
     pub store: Store,
     pub board: watch::Receiver<Board>,
     pub mirror: watch::Receiver<Arc<Mirror>>,
+}
+
+/// By its folder, of which an agent has one for itself.
+pub fn owner(dir: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What is about to be broken, or is.
@@ -85,9 +96,11 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 
 /// Obeys orders that are given from now on, until `stop`. One from before this agent's start is none of its.
 pub async fn serve(scene: Scene, stop: Stop) {
-    let _ = aside(HostCut::heal_all).await;
+    let owner = scene.owner;
+    let _ = aside(move || HostCut::heal_all(owner)).await;
+    let mut seen = None;
     while !stop.is_requested() {
-        if let Err(error) = scene.follow(&stop).await {
+        if let Err(error) = scene.follow(&mut seen, &stop).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "orders of drills cannot be followed");
         }
         tokio::select! {
@@ -103,21 +116,26 @@ impl Scene {
         format!("{}{}", keys::FAULTS, self.zone)
     }
 
-    async fn follow(&self, stop: &Stop) -> Result<(), StoreError> {
+    /// Obeys what is newer than `seen`; `None`: than what is there now.
+    async fn follow(&self, seen: &mut Option<Revision>, stop: &Stop) -> Result<(), StoreError> {
         let key = self.key();
+        let known = match *seen {
+            Some(known) => known,
+            None => self.store.get(&key).await?.map_or(0, |entry| entry.modified),
+        };
+        let mut newest = *seen.insert(known);
         let mut watch = self.store.watch(&key, 0).await?;
         loop {
-            let events = tokio::select! {
+            // Only the newest counts, and only if it is still there: a late one is of a drill that has ended. Also what came while
+            // nobody listened, or while the store did not answer.
+            if let Some(entry) = self.store.get(&key).await?.filter(|entry| entry.modified > newest) {
+                newest = *seen.insert(entry.modified);
+                self.obey(&entry, &mut watch, stop).await;
+            }
+            tokio::select! {
                 biased;
                 () = stop.requested() => return Ok(()),
-                events = watch.next() => events?,
-            };
-            // Only the newest counts, and only if it is still there: a late one is of a drill that has ended.
-            let newest = events.into_iter().rfind(|event| event.key() == key);
-            if let Some(Event::Put(entry)) = newest
-                && self.store.get(&key).await?.is_some_and(|now| now.modified == entry.modified)
-            {
-                self.obey(&entry, &mut watch, stop).await;
+                events = watch.next() => drop(events?),
             }
         }
     }
@@ -186,8 +204,8 @@ impl Scene {
             FaultKind::Cut => {
                 let (others, ports) = self.ways().await?;
                 let held_ms = order.held_ms.min(HELD_MAX_MS);
-                let number = order.number;
-                let cut = aside(move || HostCut::plan(number, &others, &ports, held_ms)).await?;
+                let named = (self.owner, order.number);
+                let cut = aside(move || HostCut::plan(named, &others, &ports, held_ms)).await?;
                 cut.map(Strike::Cut).map_err(|error| error.to_string())
             }
         }

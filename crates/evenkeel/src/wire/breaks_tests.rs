@@ -79,7 +79,7 @@ impl Rig {
         let members = StoreAddress::Embedded("127.0.0.1:1".parse().unwrap());
         let address = "127.0.1.1".parse().unwrap();
         let zone = ZoneName::new("a").unwrap();
-        let scene = Scene { zone, address, members, store: store.clone(), board, mirror };
+        let scene = Scene { owner: 1, zone, address, members, store: store.clone(), board, mirror };
         let agent = Tasks::new();
         agent.spawn("breaks", serve(scene, agent.stop()));
         let status = watch::channel(Arc::new(status)).1;
@@ -95,6 +95,7 @@ impl Rig {
     /// An agent hears what is ordered once it has begun to listen: before, nobody answers.
     async fn struck(&self, kind: FaultKind) -> (RemoteFault, Result<(), BreakError>) {
         loop {
+            tokio::time::sleep(Duration::from_millis(1_000)).await;
             let mut fault = self.fault(kind);
             let done = fault.inject().await.map(|injected| assert_eq!(injected.units[0].as_str(), "db-1"));
             if !done.as_ref().is_err_and(|error| error.to_string().contains("says nothing")) {
