@@ -187,8 +187,8 @@ pub(crate) static PLACEMENT: Shape = Shape {
                     ("dedicated", "apart"),
                 ],
             }),
-            "`apart`: each service and each database has machines of its own. Left out, or `any`: in a cloud one machine a zone holds \
-             all of it where that is cheaper.",
+            "`apart`: each service and each database has machines of its own. Else one a zone may hold all, for up to 4 services in \
+             3 zones.",
         ),
         Field::optional(
             "residency",

@@ -178,7 +178,12 @@ impl<'t, 'f> Checker<'t, 'f> {
             let message =
                 format!("{} must be {}, not {}", self.label(field), expected(&field.kind), quoted(text));
             let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-            let hint = is_decimal(&digits).then(|| format!("without a unit: `{digits}`"));
+            // Kubernetes counts in thousandths of a CPU.
+            let thousandths: Option<f64> = digits.parse().ok().filter(|_| &text[digits.len()..] == "m");
+            let hint = match thousandths.filter(|_| field.name == "cpus") {
+                Some(thousandths) => Some(format!("in CPUs: `{}`", thousandths / 1_000.0)),
+                None => is_decimal(&digits).then(|| format!("without a unit: `{digits}`")),
+            };
             self.found.error(&codes::WRONG_TYPE, span, message).maybe_hint(hint);
             return None;
         }

@@ -686,4 +686,15 @@ services: { web: { command: [a], replicas: 1.5, resources: { cpus: 2 cores } } }
     hint: without a unit: `2`
 "#]],
     );
+    check(
+        r"name: shop
+services: { web: { command: [a], resources: { cpus: 500m } } }",
+        expect![[r#"
+    error[E0103]: `cpus` must be a number, not `500m`
+     --> evenkeel.yaml:2:53
+    2 | services: { web: { command: [a], resources: { cpus: 500m } } }
+      |                                                     ^^^^
+    hint: in CPUs: `0.5`
+"#]],
+    );
 }
