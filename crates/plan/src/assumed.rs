@@ -9,6 +9,9 @@ use crate::search_space::REFERENCE_COREMARK;
 use crate::terms::Terms;
 use model::{App, Layout, Mode};
 
+/// Providers sell types of so many vCPUs.
+const SMALL_VCPU: u32 = 2;
+
 /// Every prior and every default.
 pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) -> Vec<String> {
     let mut all = Vec::new();
@@ -145,7 +148,18 @@ fn machines(app: &App, chosen: &Candidate<'_>) -> String {
              alone is counted on top"
         }
     };
-    format!("{held}; only x86-64 types without burst credits are used")
+    let least = match chosen.market {
+        Market::Cloud(offer) => offer.usable().map(|kind| kind.vcpu).min().unwrap_or_default(),
+        Market::Local => 0,
+    };
+    // Where even the smallest has room for several replicas, it is the catalogue that is at an end.
+    let small = match least > SMALL_VCPU {
+        true => format!(
+            "; the catalogue has none with fewer than {least} vCPUs there, and smaller ones may be cheaper"
+        ),
+        false => String::new(),
+    };
+    format!("{held}; only x86-64 types without burst credits are used{small}")
 }
 
 /// What the ways of the users rest on.

@@ -16,6 +16,7 @@ use crate::proof::{Incumbent, Proof, SPACE, Stated, fingerprint};
 use crate::render::{cents, minutes};
 use crate::risk::{Risks, risks};
 use crate::search::{Candidate, Effort, Limits, Market, Space};
+use crate::search_space::{TOGETHER_SERVICES_MAX, TOGETHER_ZONES_MAX};
 use crate::size::Survive;
 use crate::{PlanError, Planned, Terms};
 
@@ -463,14 +464,34 @@ fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<Str
     ))
 }
 
+/// That it was not looked at whether one machine a zone may hold everything, and why not.
+fn unshared(app: &App, chosen: &Candidate<'_>) -> Option<String> {
+    let (services, zones) = (app.services.len(), chosen.zones);
+    let beyond = services > TOGETHER_SERVICES_MAX || zones > TOGETHER_ZONES_MAX;
+    let asked = matches!(chosen.market, Market::Cloud(_)) && !app.placement.apart;
+    (asked && beyond).then(|| {
+        format!(
+            "one machine a zone for everything was not looked at: that is for at most {TOGETHER_SERVICES_MAX} services and \
+             {TOGETHER_ZONES_MAX} zones, and this has {services} and {zones}"
+        )
+    })
+}
+
 fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
     let mut why = Vec::new();
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
         let size = choice.size;
-        why.push(format!(
-            "{} of the {} replicas of `{}` carry the peak; the rest is reserve",
-            size.needed, size.replicas, service.name
-        ));
+        why.push(if size.needed == size.replicas {
+            format!(
+                "all {} replicas of `{}` are needed at peak: there is no reserve",
+                size.replicas, service.name
+            )
+        } else {
+            format!(
+                "{} of the {} replicas of `{}` carry the peak; the rest is reserve",
+                size.needed, size.replicas, service.name
+            )
+        });
     }
     why.extend(space.app.databases.iter().map(|database| database::why(database, chosen.spread())));
     if let Some(first) = plan.causes.first() {
@@ -485,5 +506,6 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
             why.push("no machine or zone buys that off; fewer or shorter bad deploys do".to_owned());
         }
     }
+    why.extend(unshared(space.app, chosen));
     why
 }

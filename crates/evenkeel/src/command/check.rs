@@ -61,6 +61,13 @@ pub fn read(path: &Path, site: &Site) -> anyhow::Result<(Reading, String)> {
     file.take(READ_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.trim_start().starts_with('{')
+        && (text.contains(r#""kind": "plan""#) || text.contains(r#""kind":"plan""#))
+    {
+        let way_out = "name the file that it was made from; `simulate` and `plan --verify` take a plan";
+        return Err(hinted(format!("`{}` is a plan, not an application's file", path.display()), way_out));
+    }
     let reading =
         spec::read_bytes(&bytes, &path.display().to_string(), &|| prices::regions(site), &prices::places);
     Ok((reading, String::from_utf8_lossy(&bytes).into_owned()))

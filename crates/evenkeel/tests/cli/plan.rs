@@ -202,6 +202,11 @@ fn a_written_plan_is_whole_and_private() {
     assert_eq!(fs::read_to_string(folder.0.join("p.json")).unwrap(), "something of the user's");
     folder.file("p.json", r#"{"kind":"plan"}"#);
     folder.run(&["plan", shop(), "-o", "p.json"]).code(0);
+    for command in [&["check"][..], &["plan"], &["up"], &["export", "terraform"]] {
+        folder
+            .run(&[command, &["p.json"]].concat())
+            .fails("`p.json` is a plan", "the file that it was made from");
+    }
     let path = folder.0.join("p.json");
     let plan: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!((&plan["kind"], &plan["app"]), (&"plan".into(), &"shop".into()));
