@@ -70,7 +70,7 @@ pub fn read(path: &Path, site: &Site) -> anyhow::Result<(Reading, String)> {
     }
     let reading =
         spec::read_bytes(&bytes, &path.display().to_string(), &|| prices::regions(site), &prices::places);
-    Ok((reading, String::from_utf8_lossy(&bytes).into_owned()))
+    Ok((reading, text.into_owned()))
 }
 
 /// Tells about every finding on standard error.
