@@ -46,7 +46,10 @@ fn make(from: &Path, hand: &Path) -> Result<Vec<(&'static str, String)>> {
     let coremark = tables::coremark(&table("aws_coremark.csv"), &hand)?;
     Ok(vec![
         ("machines-alicloud.csv", machines.text("alicloud", "ecs")),
-        ("machines-aws.csv", machines.text("aws", "ec2")),
+        (
+            "machines-aws.csv",
+            machines.text("aws", "ec2") + &tables::halves(&table("aws_us_east_1.csv"), &machines, &hand)?,
+        ),
         ("machines-gcp.csv", machines.text("gcp", "gce")),
         ("caches-aws.csv", tables::caches(&table("aws_elasticache_redis.csv"), &hand)?),
         ("spot-aws.csv", tables::spot(&table("aws_spot_advisor.csv"), &hand)?),

@@ -102,6 +102,55 @@ pub(super) fn machines(path: &Path, hand: &Hand) -> Result<Machines> {
     Ok(machines)
 }
 
+/// How far a `.large` may be from half of the `.xlarge`: rounding of list prices makes 0.3% of one family of 68.
+const HALF_OFF_MAX: f64 = 0.01;
+
+/// The `.large` types of AWS that are not in `machines`: each is half of the `.xlarge` of its family, in every region that
+/// sells this. `path` has the list of one region, which says of which families that is so.
+pub(super) fn halves(path: &Path, machines: &Machines, hand: &Hand) -> Result<String> {
+    let mut listed = BTreeMap::new();
+    for row in rows(path, "type,usd_hour")? {
+        let usd = row.number(1, USD_HOUR_MAX)?;
+        if listed.insert(row.fields[0].clone(), usd).is_some() {
+            return Err(row.wrong(&format!("`{}` is there twice", row.fields[0])));
+        }
+    }
+    let mut halves = Matrix::default();
+    let Some(aws) = machines.providers.get("aws") else { return Ok(String::new()) };
+    for (kind, (specs, cells)) in &aws.types {
+        let Some(family) = kind.strip_suffix(".xlarge") else { continue };
+        let large = format!("{family}.large");
+        if aws.types.contains_key(&large) {
+            continue;
+        }
+        let of = |name: &str| listed.get(name).copied();
+        let (Some(half), Some(whole)) = (of(&large), of(kind)) else { continue };
+        if (2.0 * half / whole - 1.0).abs() > HALF_OFF_MAX {
+            continue;
+        }
+        let place = format!("`{kind}`");
+        for (region, cell) in cells {
+            let row = Row {
+                place: place.clone(),
+                fields: format!("{specs},{cell}").split(',').map(str::to_owned).collect(),
+            };
+            let vcpu = row.count(1, VCPU_MAX)?;
+            if vcpu % 2 != 0 {
+                return Err(row.wrong(&format!("{vcpu} vCPUs have no half")));
+            }
+            let half_specs = format!(",{},{}", vcpu / 2, short(row.number(2, GIB_MAX)? / 2.0));
+            let usd = short(row.number(3, USD_HOUR_MAX)? / 2.0);
+            known(hand, &row, "aws", region, &large)?;
+            halves.add(&row, region, &large, half_specs, usd)?;
+        }
+    }
+    if halves.types.is_empty() {
+        return Ok(String::new());
+    }
+    let comment = "\n# Half of the `.xlarge` above, of families of which that is so where both were read.\n";
+    Ok(halves.text(&format!("{comment}[machines aws ec2-half]"), ",vcpu,mem_gib"))
+}
+
 pub(super) fn caches(path: &Path, hand: &Hand) -> Result<String> {
     let mut matrix = Matrix::default();
     for row in rows(path, "region,type,vcpu,mem_gib,usd_hour")? {

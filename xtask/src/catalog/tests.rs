@@ -11,7 +11,8 @@ impl Facts {
         let folder = std::env::temp_dir().join(format!("evenkeel-catalog-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let facts = Facts(folder);
-        facts.put("machines.csv", "provider,region,zones,type,vcpu,mem_gib,usd_hour,usd_hour_spot\naws,us-east-1,,m5.large,2,8.0,0.096,\ngcp,us-east4,3,n2-standard-2,2,8,0.109378,0.0240001\nalicloud,us-east-1,,ecs.c7.large,2,4,0.066813,\n");
+        facts.put("machines.csv", "provider,region,zones,type,vcpu,mem_gib,usd_hour,usd_hour_spot\naws,us-east-1,,m5.large,2,8.0,0.096,\ngcp,us-east4,3,n2-standard-2,2,8,0.109378,0.0240001\nalicloud,us-east-1,,ecs.c7.large,2,4,0.066813,\naws,us-east-1,,i4i.xlarge,4,32,0.343,\naws,us-east-1,,m5.xlarge,4,16,0.192,\naws,us-east-1,,x1e.xlarge,4,122,0.834,\n");
+        facts.put("aws_us_east_1.csv", "type,usd_hour\ni4i.large,0.172\ni4i.xlarge,0.343\nm5.large,0.096\nm5.xlarge,0.192\nx1e.xlarge,0.834\n");
         // Every CPU that is taken for measured must have been, so this one table is the real one.
         facts.put("aws_coremark.csv", &coremark());
         facts.put(
@@ -84,6 +85,17 @@ fn a_line_a_type_and_a_column_a_region() {
     ] {
         assert!(units.lines().any(|made| made == line), "{units}");
     }
+    // Of one family both were read, and one has no such type.
+    assert!(
+        file("machines-aws.csv")
+            .ends_with("[machines aws ec2-half]\ntype,vcpu,mem_gib,us-east-1\ni4i.large,2,16,0.1715\n"),
+        "{}",
+        file("machines-aws.csv")
+    );
+    facts.put("aws_us_east_1.csv", "type,usd_hour\ni4i.large,0.175\ni4i.xlarge,0.343\n");
+    let unlike = facts.make().unwrap();
+    assert!(unlike.iter().all(|(_, text)| !text.contains("ec2-half")), "2 % more than half is no half");
+    let facts = Facts::new("form");
     assert_eq!(facts.make().unwrap(), made, "the same facts give the same bytes");
 }
 
@@ -100,6 +112,12 @@ fn a_wrong_row_is_named_by_its_line() {
     machines(",0.066813,", "", "machines.csv line 4: 6 columns instead of 8");
     let twice = "alicloud,us-east-1,,ecs.c7.large,2,4,0.066813,\n";
     machines(twice, &twice.repeat(2), "machines.csv line 5: `ecs.c7.large` in us-east-1 is there twice");
+    facts.refused(
+        "aws_us_east_1.csv",
+        "m5.large",
+        "i4i.large",
+        "aws_us_east_1.csv line 4: `i4i.large` is there twice",
+    );
     facts.refused(
         "aws_spot_advisor.csv",
         "5-10%",

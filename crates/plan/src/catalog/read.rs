@@ -45,8 +45,8 @@ fn once(build: &mut Build, section: &str, key: &str) -> Result<(), String> {
 fn source(build: &mut Build, text: &str) -> Result<(), String> {
     let [id, kind, date, licence, document] = row::fields(text)?;
     row::name(id, "source")?;
-    if !["read", "assumed"].contains(&kind) {
-        return Err(format!("`{kind}` is no kind of source; it is `read` or `assumed`"));
+    if !["read", "derived", "assumed"].contains(&kind) {
+        return Err(format!("`{kind}` is no kind of source; it is `read`, `derived` or `assumed`"));
     }
     if !is_date(date) {
         return Err(format!("`{date}` is no date such as 2026-11 or 2026-11-28"));
@@ -208,7 +208,11 @@ fn matrix(build: &mut Build, section: &Section<'_>) {
     let kind = format!("{:?} {}", section.kind, section.provider);
     let mut drafts = Vec::with_capacity(section.regions.len());
     for region in &section.regions {
-        if let Err(what) = once(build, &kind, region) {
+        let is_first = once(build, &kind, region).is_ok();
+        // Several sources may add up to the machines of a region.
+        if section.kind != Kind::Machines && !is_first {
+            build.wrong(section.head, format!("`{region}` is there twice"));
+        } else if let Err(what) = once(build, &format!("{kind} {}", section.source), region) {
             build.wrong(section.head, what);
         }
         let key = (section.provider.to_owned(), (*region).to_owned());
@@ -216,6 +220,7 @@ fn matrix(build: &mut Build, section: &Section<'_>) {
             // What this layer lists of a region is all there is.
             Some((key, mut draft)) => {
                 match section.kind {
+                    _ if !is_first => {}
                     Kind::Spot => draft.spot.clear(),
                     _ => build::cells(&mut draft, section.kind).clear(),
                 }
@@ -232,19 +237,15 @@ fn matrix(build: &mut Build, section: &Section<'_>) {
     if drafts.len() == section.regions.len() {
         let mut before = "";
         for line in &section.rows {
-            let read = match section.kind {
-                Kind::Spot => advice(*line, &source, &mut drafts),
-                _ => offers(build, *line, section, &source, &mut drafts),
-            };
             let name = line.text.split(',').next().unwrap_or_default();
-            let read = read.and_then(|()| {
-                let sorted = name > before;
-                if sorted {
-                    Ok(())
-                } else {
-                    Err(format!("`{name}` is there twice, or out of order after `{before}`"))
+            let read = if name > before {
+                match section.kind {
+                    Kind::Spot => advice(*line, &source, &mut drafts),
+                    _ => offers(build, *line, section, &source, &mut drafts),
                 }
-            });
+            } else {
+                Err(format!("`{name}` is there twice, or out of order after `{before}`"))
+            };
             before = name;
             if let Err(what) = read
                 && !build.wrong(*line, what)
@@ -275,12 +276,24 @@ fn offers(
     }
     let at = build.rows.len();
     build.rows.push(Row { provider: section.provider.to_owned(), name: name.into(), vcpu, mem_gib });
+    let rows = &build.rows;
     each(fields, drafts, |draft, cell| {
         let (usd, spot) = match cell.split_once('/') {
             Some((usd, spot)) => (row::usd(usd)?, Some(row::usd(spot)?)),
             None => (row::usd(cell)?, None),
         };
-        build::cells(draft, section.kind).push(Cell { row: at, usd, spot, source: Arc::clone(source) });
+        let cells = build::cells(draft, section.kind);
+        let cell = Cell { row: at, usd, spot, source: Arc::clone(source) };
+        let name_of = |cell: &Cell| rows[cell.row].name.as_ref();
+        if cells.last().is_none_or(|last| name_of(last) < name) {
+            cells.push(cell);
+        } else {
+            // In the order of names with what another source brought.
+            match cells.binary_search_by(|known| name_of(known).cmp(name)) {
+                Ok(_) => return Err(format!("`{name}` is in another section, too")),
+                Err(at) => cells.insert(at, cell),
+            }
+        }
         Ok(())
     })
 }

@@ -188,7 +188,7 @@ fn a_line_that_is_wrong_is_named() {
     refused(
         "a,assumed,2024-09-25",
         "a,guessed,2024-09-25",
-        "small line 4: `guessed` is no kind of source; it is `read` or `assumed`",
+        "small line 4: `guessed` is no kind of source; it is `read`, `derived` or `assumed`",
     );
     refused("old,10,11,12,3", "old,13,11,12,3", "small line 12: low, mid and high of `old` are not in order");
     refused("50.11,8.68", "95.11,8.68", "small line 26: `95.11` is no angle up to 90 degrees");
@@ -203,6 +203,56 @@ fn a_line_that_is_wrong_is_named() {
         "",
         "small line 1: this line is in no section; `[machines aws SOURCE]` begins one",
     );
+}
+
+#[test]
+fn machines_of_several_sources_add_up_in_the_order_of_their_names() {
+    let with = |section: &str| Catalog::parse(&[("small", &format!("{SMALL}{section}"))]);
+    let more =
+        with("[machines aws a]\ntype,vcpu,mem_gib,r1\nm5.2xlarge,8,32,0.4\nm5.xlarge,4,16,0.2\n").unwrap();
+    sound(&more);
+    let offer =
+        |catalog: &Catalog| catalog.regions.iter().find(|offer| offer.region == "r1").cloned().unwrap();
+    let names = |catalog: &Catalog| -> Vec<String> {
+        offer(catalog)
+            .machines
+            .iter()
+            .map(|machine| format!("{} {}", machine.name, machine.price.source.id))
+            .collect()
+    };
+    assert_eq!(names(&small()), ["m5.large s", "m5.metal s", "t3.large s"]);
+    assert_eq!(names(&more), ["m5.2xlarge a", "m5.large s", "m5.metal s", "m5.xlarge a", "t3.large s"]);
+    assert_eq!(machine(&more, "r1", "m5.large").spot, machine(&small(), "r1", "m5.large").spot);
+    let wrong = |section: &str| with(section).unwrap_err().0[0].to_string();
+    assert_eq!(
+        wrong("[machines aws a]\ntype,vcpu,mem_gib,r1\nm5.large,2,8,0.4\n"),
+        "small line 49: `m5.large` is in another section, too"
+    );
+    assert_eq!(
+        wrong("[machines aws s]\ntype,vcpu,mem_gib,r1\nm5.xlarge,4,16,0.2\n"),
+        "small line 47: `r1` is there twice"
+    );
+    assert_eq!(wrong("[spot aws a]\ntype,r1\nm5.large,1/60\n"), "small line 47: `r1` is there twice");
+}
+
+/// The types that are derived stand beside what they are derived from.
+#[test]
+fn half_of_an_xlarge_is_a_large() {
+    let catalog = Catalog::shipped();
+    let mut halves = 0;
+    for offer in &catalog.regions {
+        for half in offer.machines.iter().filter(|machine| machine.price.source.id == "ec2-half") {
+            let family = half.name.strip_suffix(".large").unwrap();
+            let whole = machine(&catalog, &offer.region, &format!("{family}.xlarge"));
+            assert_eq!((half.vcpu * 2, half.mem_gib * 2.0), (whole.vcpu, whole.mem_gib), "{half:?}");
+            assert!((half.price.usd * 2.0 - whole.price.usd).abs() < 2e-6, "{half:?}");
+            assert!(!half.price.source.assumed);
+            halves += 1;
+        }
+    }
+    assert_eq!(halves, 900);
+    // As the provider's page has it.
+    assert_eq!(machine(&catalog, "us-east-1", "m5.large").price.usd, 0.096);
 }
 
 #[test]
@@ -328,7 +378,7 @@ fn the_shipped_catalogue_is_whole() {
         )
     };
     assert_eq!(count("alicloud"), (27, 5_215, 692, 0));
-    assert_eq!(count("aws"), (18, 7_242, 569, 7150));
+    assert_eq!(count("aws"), (18, 8_142, 637, 8_050));
     assert_eq!(count("gcp"), (43, 12_721, 519, 12_721));
     let caches: usize = catalog.regions.iter().chain(&catalog.unpriced).map(|offer| offer.caches.len()).sum();
     assert_eq!(caches, 1_706);
