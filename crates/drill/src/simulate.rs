@@ -4,12 +4,17 @@
 //! (`database::sim::Timed`): who is suspected, elected, promoted, awaited. So what the availability model of a plan
 //! assumes of a failover is held against the code that makes it. The same seed gives the same years.
 //!
-//! Deliberately absent: failures that a machine survives (a killed server, a cut link), which a real drill makes, and
-//! replicas without state, which `zone::sim` plays.
+//! So are the replicas of a service, which the leader of the agents places (`zone::sim::Timed`): [`Service`].
+//!
+//! Deliberately absent: failures that a machine survives (a killed server, a cut link), which a real drill makes.
+
+mod service;
 
 use ::database::sim::{Gap, Pace, Timed};
 use model::NodeId;
 use world::Chance;
+
+pub use service::{Placed, Placing, Service};
 
 /// Hours of a year, as the planner counts them.
 const HOURS_YEAR: f64 = 8_766.0;
@@ -255,15 +260,20 @@ impl Simulating {
 
 /// The share of `end_ms` that `gaps` take, and how far that is from certain.
 fn share(gaps: &[Gap], end_ms: f64) -> (f64, f64) {
+    share_of(gaps.iter().map(|gap| (gap.from_ms, gap.ms)), end_ms)
+}
+
+/// The same of moments and lengths, in milliseconds.
+fn share_of(gaps: impl Iterator<Item = (u64, u64)> + Clone, end_ms: f64) -> (f64, f64) {
     let batch_ms = end_ms / f64::from(BATCHES);
     let shares: Vec<f64> = (0..BATCHES)
         .map(|batch| {
             let (from, to) = (f64::from(batch) * batch_ms, f64::from(batch + 1) * batch_ms);
-            let within = |gap: &Gap| {
-                let (begins, ends) = (gap.from_ms as f64, (gap.from_ms + gap.ms) as f64);
+            let within = |(begins, ms): (u64, u64)| {
+                let (begins, ends) = (begins as f64, (begins + ms) as f64);
                 (ends.min(to) - begins.max(from)).max(0.0)
             };
-            gaps.iter().map(within).sum::<f64>() / batch_ms
+            gaps.clone().map(within).sum::<f64>() / batch_ms
         })
         .collect();
     let mean = shares.iter().sum::<f64>() / f64::from(BATCHES);

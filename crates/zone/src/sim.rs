@@ -14,6 +14,7 @@ mod plans;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timed;
 
 use model::Moment;
 use world::Chance;
@@ -21,6 +22,8 @@ use world::Chance;
 use crate::{Action, Memory, View};
 
 use cluster::Cluster;
+
+pub use timed::{Gap, Pace, Timed};
 
 /// Length of one step; nothing in the simulation is finer.
 pub const STEP_MS: u64 = 100;

@@ -1,4 +1,4 @@
-//! `evenkeel simulate`: years of a plan, played by the availability model and by the keepers' real rules.
+//! `evenkeel simulate`: years of a plan, played by the availability model and by the real rules of keepers and leaders.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use drill::simulate::{Simulated, Simulation};
+use drill::simulate::{Placed, Simulated};
 use plan::Playable;
 use plan::chance::{Application, Played, Playing};
 
 use crate::cli::SimulateArgs;
 use crate::exit::{self, hinted};
 use crate::say;
+use crate::wire::placements::{self, Placement};
 use crate::wire::prices;
 use crate::wire::site::Site;
 use crate::wire::years::{self, Case, Compared, Outcome};
@@ -56,6 +57,7 @@ pub struct Report {
     pub compared: Compared,
     pub took: Duration,
     pub decisions: Vec<Decisions>,
+    pub placements: Vec<Placements>,
     /// What was not played, one sentence each.
     pub not_played: Vec<String>,
 }
@@ -68,10 +70,19 @@ pub struct Decisions {
     pub took: Duration,
 }
 
+/// Services that are alike, by the rules that place their replicas.
+pub struct Placements {
+    pub case: Placement,
+    pub played: Placed,
+    pub compared: Compared,
+    pub took: Duration,
+}
+
 impl Report {
     /// Nothing that was claimed is shown to be wrong.
     pub fn agrees(&self) -> bool {
         let compared = self.decisions.iter().map(|decisions| &decisions.outcome.compared);
+        let compared = compared.chain(self.placements.iter().map(|placements| &placements.compared));
         let slow = |decisions: &Decisions| decisions.outcome.takeovers.is_some_and(|all| all.is_slow());
         let apart = |compared: &Compared| compared.verdict == years::Verdict::Disagree;
         !compared.chain([&self.compared]).any(apart) && !self.decisions.iter().any(slow)
@@ -150,8 +161,9 @@ fn stored(path: &Path) -> anyhow::Result<Option<serde_json::Value>> {
 
 async fn play(subject: Playable, args: &SimulateArgs, watch: &mut Watch) -> anyhow::Result<Report> {
     let (cases, mut not_played) = years::cases(&subject.model);
-    not_played.extend(years::beyond(&subject.model));
-    let (model_years, rules_years) = how_many(args.years, &subject.model, &cases);
+    let (services, not_placed) = placements::placements(&subject.model);
+    not_played.extend(not_placed.into_iter().chain(years::beyond(&subject.model)));
+    let (model_years, rules_years) = how_many(args.years, &subject.model, &cases, &services);
     let started = Instant::now();
     let played = model(&subject.model, args.seed, model_years, &[], "the model", watch).await?;
     let took = started.elapsed();
@@ -160,8 +172,11 @@ async fn play(subject: Playable, args: &SimulateArgs, watch: &mut Watch) -> anyh
     for case in cases {
         let started = Instant::now();
         let about = format!("the rules of {}", simulate_text::names(&case.names));
-        let played = rules(&case.simulation, args.seed, rules_years, &about, watch).await?;
-        let took = started.elapsed();
+        let mut run = case.simulation.start(args.seed, rules_years)?;
+        while run.step() {
+            watch.look(&about, run.years(), rules_years).await?;
+        }
+        let (played, took) = (run.seen(), started.elapsed());
         let same = case.with(&played);
         let (answer, waits) = (same.availability()?, [Case::wait_hours(&same)]);
         // Another seed than the model's own years, so that the two are no witnesses of each other.
@@ -171,13 +186,27 @@ async fn play(subject: Playable, args: &SimulateArgs, watch: &mut Watch) -> anyh
         let outcome = case.judge(&played, &answer, &reference)?;
         decisions.push(Decisions { case, played, outcome, took });
     }
-    Ok(Report { subject, seed: args.seed, played, compared, took, decisions, not_played })
+    let mut placements = Vec::new();
+    for case in services {
+        let started = Instant::now();
+        let about = format!("the rules that place {}", simulate_text::names(&case.names));
+        let mut run = case.service.start(args.seed, rules_years)?;
+        while run.step() {
+            watch.look(&about, run.years(), rules_years).await?;
+        }
+        let (played, took) = (run.seen(), started.elapsed());
+        let compared = case.judge(&played)?;
+        placements.push(Placements { case, played, compared, took });
+    }
+    let seed = args.seed;
+    Ok(Report { subject, seed, played, compared, took, decisions, placements, not_played })
 }
 
 /// Years of the model, and of the rules for each case.
-fn how_many(asked: Option<u32>, subject: &Application, cases: &[Case]) -> (u32, u32) {
+fn how_many(asked: Option<u32>, subject: &Application, cases: &[Case], services: &[Placement]) -> (u32, u32) {
     let within = |events: f64, a_year: f64| round(events / a_year.max(1e-9));
-    let rules_a_year: f64 = cases.iter().map(|case| years::events(&case.model)).sum();
+    let models = cases.iter().map(|case| &case.model).chain(services.iter().map(|case| &case.model));
+    let rules_a_year: f64 = models.map(years::events).sum();
     let longest = drill::simulate::YEARS_MAX;
     match asked {
         Some(years) => {
@@ -212,20 +241,6 @@ async fn model(
         watch.look(about, playing.years(), years).await?;
     }
     Ok(playing.seen())
-}
-
-async fn rules(
-    simulation: &Simulation,
-    seed: u64,
-    years: u32,
-    about: &str,
-    watch: &mut Watch,
-) -> anyhow::Result<Simulated> {
-    let mut run = simulation.start(seed, years)?;
-    while run.step() {
-        watch.look(about, run.years(), years).await?;
-    }
-    Ok(run.seen())
 }
 
 /// Looks up from the work: tells how far it is, and whether somebody wants it to end.

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use plan::chance::Cause;
 use serde_json::{Value, json};
 
-use super::simulate::{Decisions, Report};
+use super::simulate::{Decisions, Placements, Report};
 use crate::wire::years::{Compared, Takeovers, Verdict};
 
 const MIN_YEAR: f64 = 8_766.0 * 60.0;
@@ -98,6 +98,7 @@ pub fn text(report: &Report) -> String {
     for decisions in &report.decisions {
         section(&mut out, decisions);
     }
+    report.placements.iter().for_each(|placements| placing(&mut out, placements));
     if !report.not_played.is_empty() {
         let _ = writeln!(out, "\nnot played");
         for sentence in &report.not_played {
@@ -178,6 +179,27 @@ fn section(out: &mut String, decisions: &Decisions) {
     let _ = writeln!(out, "  with takeovers as planned the model has {planned} min/year of these causes");
 }
 
+fn placing(out: &mut String, placements: &Placements) {
+    let Placements { case, played, compared, took } = placements;
+    let service = &case.service;
+    let _ = writeln!(
+        out,
+        "\nthe rules that place {}, {} replicas of which {} are needed: {}",
+        names(&case.names),
+        service.replicas,
+        service.needed,
+        speed(played.years, *took)
+    );
+    let _ = writeln!(out, "  zones and machines alone, beside the model of these, in which nothing is moved");
+    both(out, compared);
+    let (late, deviation) = (minutes(played.late.of_time), minutes(played.late.deviation));
+    let outages = grouped(played.outages);
+    let _ = writeln!(
+        out,
+        "  {outages} outages; for {late} +- {deviation} min/year there was room, and the replicas were not there yet"
+    );
+}
+
 fn lengths(out: &mut String, takeovers: &Takeovers) {
     let Takeovers { count, mean, p50, p90, p99, longest, planned, .. } = takeovers;
     let _ = writeln!(
@@ -230,11 +252,12 @@ pub fn json(report: &Report) -> Value {
     let model =
         model.map(|(name, computed, played, deviation)| cause_json(&name, computed, played, deviation));
     let decisions: Vec<Value> = report.decisions.iter().map(decisions_json).collect();
+    let placements: Vec<Value> = report.placements.iter().map(placements_json).collect();
     json!({
         "kind": "simulate", "format_version": 1, "app": subject.app, "provider": subject.provider,
         "region": subject.region, "zones": subject.model.zones, "seed": report.seed,
         "model": run_json(compared_json(&report.compared), report.played.years, report.took, model.collect()),
-        "decisions": decisions, "not_played": report.not_played, "agrees": report.agrees(),
+        "decisions": decisions, "placements": placements, "not_played": report.not_played, "agrees": report.agrees(),
     })
 }
 
@@ -260,5 +283,17 @@ fn decisions_json(decisions: &Decisions) -> Value {
             "slow": takeovers.is_slow(),
         })
     });
+    value
+}
+
+fn placements_json(placements: &Placements) -> Value {
+    let Placements { case, played, compared, took } = placements;
+    let mut value = run_json(compared_json(compared), played.years, *took, Vec::new());
+    value["services"] = case.names.clone().into();
+    value["replicas"] = case.service.replicas.into();
+    value["needed"] = case.service.needed.into();
+    value["outages"] = played.outages.into();
+    value["late_min_year"] = (played.late.of_time * MIN_YEAR).into();
+    value["late_deviation_min_year"] = (played.late.deviation * MIN_YEAR).into();
     value
 }

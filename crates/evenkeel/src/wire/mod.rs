@@ -24,6 +24,7 @@ pub mod mirror;
 pub mod picture;
 pub mod picture_data;
 pub mod place;
+pub mod placements;
 pub mod prices;
 pub mod primary;
 pub mod publish;

@@ -132,14 +132,31 @@ impl Compared {
     }
 }
 
+/// What years of one kind or another had.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// In 0..=1.
+    pub unavailability: f64,
+    /// Standard deviation of that, from how stretches of the years differ.
+    pub deviation: f64,
+    /// How many.
+    pub years: u32,
+}
+
 /// The model's years beside its exact answer.
 pub fn compare(model: &Application, answer: &Answer, played: &Played) -> Compared {
     let bound = matches!(answer.exactness, Exactness::SafeBound { .. });
-    let (expected, years) = (Expected::of(model, answer), f64::from(played.years));
+    let Played { unavailability, deviation, years, .. } = *played;
+    beside(model, answer, Seen { unavailability, deviation, years }, bound)
+}
+
+/// Years of whatever plays `model` beside its exact answer, which is a `bound` that is never too low or is not.
+pub fn beside(model: &Application, answer: &Answer, seen: Seen, bound: bool) -> Compared {
+    let (expected, years) = (Expected::of(model, answer), f64::from(seen.years));
     // Years that happen to have few long outages differ little from each other too: they would take themselves for exact.
     let least = if years < expected.years * SETTLED { expected.deviation(years) } else { 0.0 };
-    let deviation = played.deviation.max(least);
-    let mut compared = Compared::new(answer.total.get(), played.unavailability, deviation, bound);
+    let deviation = seen.deviation.max(least);
+    let mut compared = Compared::new(answer.total.get(), seen.unavailability, deviation, bound);
     if years < expected.years {
         compared.verdict = Verdict::TooFew(expected.years);
     }
@@ -216,17 +233,11 @@ pub fn cases(model: &Application) -> (Vec<Case>, Vec<String>) {
     (cases, not)
 }
 
-/// What no keeper decides about, in one sentence.
+/// What nobody decides about, in one sentence.
 pub fn beyond(model: &Application) -> Option<String> {
-    if model.groups.is_empty() {
-        return Some("decisions: there is no database, so no keeper has anything to decide".to_owned());
-    }
-    let shared = model.shared.iter().map(|common| common.name.clone());
-    let fleets = model.fleets.iter().map(|fleet| format!("replicas of `{}`", fleet.name));
-    let hosts = model.host.map(|_| "machines that hold a whole zone".to_owned());
-    let all: Vec<String> = shared.chain(hosts).chain(fleets).collect();
-    let all = all.join(", ");
-    (!all.is_empty()).then(|| format!("what no keeper decides about: {all}; the model alone has them"))
+    let shared: Vec<String> = model.shared.iter().map(|common| common.name.clone()).collect();
+    (!shared.is_empty())
+        .then(|| format!("what nobody decides about: {}; the model alone has them", shared.join(", ")))
 }
 
 /// One database for the simulation of keepers.

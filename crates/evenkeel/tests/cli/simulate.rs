@@ -17,6 +17,7 @@ fn a_plan_and_its_file_are_played_alike_and_both_agree_with_what_was_computed() 
         // How long it took is no part of what was played.
         told["model"]["seconds"].take();
         told["decisions"][0]["seconds"].take();
+        told["placements"][0]["seconds"].take();
         told
     };
     let told = play("plan.json", "4");
@@ -26,6 +27,9 @@ fn a_plan_and_its_file_are_played_alike_and_both_agree_with_what_was_computed() 
     assert_eq!((&told["model"]["years"], &told["decisions"][0]["years"]), (&3000.into(), &1000.into()));
     assert_eq!(told["model"]["verdict"], "agree");
     assert_eq!(told["decisions"][0]["databases"], serde_json::json!(["db"]));
+    let placed = &told["placements"][0];
+    assert_eq!((&placed["services"], &placed["years"]), (&serde_json::json!(["web"]), &1000.into()));
+    assert_eq!((&placed["replicas"], &placed["needed"]), (&6.into(), &4.into()));
     let takeovers = &told["decisions"][0]["takeovers"];
     assert!(takeovers["count"].as_u64() > Some(2_000), "{takeovers}");
     assert!((1.0..2.0).contains(&takeovers["p50_s"].as_f64().unwrap()), "{takeovers}");
@@ -40,7 +44,8 @@ fn a_plan_and_its_file_are_played_alike_and_both_agree_with_what_was_computed() 
         "they agree",
         "bad deploys",
         "p99 ",
-        "not played\n  what no keeper decides about: bad deploys, ",
+        "the rules that place `web`, 6 replicas of which 4 are needed: 1,000 years in ",
+        "not played\n  what nobody decides about: bad deploys, ",
     ] {
         assert!(text.data.contains(says), "without `{says}`:\n{}", text.data);
     }
@@ -59,7 +64,7 @@ fn what_keepers_do_not_decide_is_said_and_the_model_is_played_all_the_same() {
             assert!(told.data.contains(says), "{databases}: without `{says}`:\n{}", told.data);
         }
     };
-    check("", &["there is no database"]);
+    check("", &["the rules that place `web`, "]);
     check(
         "db: { engine: postgres:15, storage: 1G, standbys: 1 }",
         &["`db` by its keepers' rules: it has a lease"],

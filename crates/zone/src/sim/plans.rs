@@ -75,6 +75,16 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
     })
 }
 
+/// A plan of one service.
+pub(super) fn one(zones: &[ZoneName], replicas: u32) -> Option<Plan> {
+    let mut plan = first(zones, &mut Chance::from_seed(0))?;
+    plan.services.truncate(1);
+    let planned = plan.services.first_mut()?;
+    planned.replicas = replicas;
+    planned.service.deploy.max_unavailable = 0;
+    Some(plan)
+}
+
 /// Another plan: a new version, another size, a service more or less, a zone more or less.
 pub(super) fn next(from: &Plan, number: u64, zones: &[ZoneName], chance: &mut Chance) -> Plan {
     let mut plan = from.clone();
