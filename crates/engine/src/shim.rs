@@ -39,6 +39,8 @@ pub const LAUNCH_MAX: u64 = 4 * 1024 * 1024;
 pub const READY: &str = "ready";
 /// How the shim begins the line that says why it cannot.
 pub const CANNOT: &str = "cannot ";
+/// `oom_score_adj` of units, -1,000 to 1,000.
+pub const UNIT_OOM_SCORE: i32 = 500;
 /// The exit code of a shim that was not told to go.
 const NOT_TOLD: u8 = 0;
 /// The exit code of a shim whose program cannot be run; as a shell's.
@@ -69,6 +71,7 @@ pub fn shim_main(_arguments: impl IntoIterator) -> ExitCode {
             return refuse(Some(&agent), &format!("join the cgroup `{}`: {error}", cgroup.display()));
         }
     }
+    go_first();
     // On a plain pipe nobody reads the answer, so a failed write is no failure; silence from then on would be seen.
     let _ = (&agent).write_all(format!("{READY}\n").as_bytes());
     let mut word = String::new();
@@ -88,6 +91,18 @@ fn read_launch(lines: &mut impl BufRead) -> io::Result<Option<Launch>> {
         return Ok(None);
     }
     Ok(Some(serde_json::from_slice(&line)?))
+}
+
+/// Of everything on a machine that runs out of memory, the kernel ends units first: they hold no data and are started again,
+/// while a database would recover, an agent would take its zone with it, and a store its vote. Half of the machine's memory
+/// counts as much as this, so that a small unit goes before a large database. Where there is no such file nothing changes.
+fn go_first() {
+    let file = "/proc/self/oom_score_adj";
+    let now = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    if now.is_some_and(|now| now < UNIT_OOM_SCORE) {
+        // Raising it needs no privilege.
+        let _ = std::fs::write(file, UNIT_OOM_SCORE.to_string());
+    }
 }
 
 /// Closes what the agent, or whoever started it, left open to its children: a unit has no business with it. Nothing

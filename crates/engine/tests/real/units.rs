@@ -46,6 +46,8 @@ async fn a_unit_comes_up_with_what_it_was_promised_and_nothing_of_the_agents() {
     let pid = state.pid.unwrap();
     let session = rustix::process::getsid(rustix::process::Pid::from_raw(pid.cast_signed())).unwrap();
     assert_eq!(session.as_raw_nonzero().get().cast_unsigned(), pid, "Ctrl-C on the terminal would end it");
+    let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), engine::shim::UNIT_OOM_SCORE.to_string(), "a database would be ended before it");
     assert_eq!(engine.shutdown(Duration::from_secs(5)).await, []);
     assert!(engine::ProcessId::of(pid).is_none());
     assert!(!place.unit_file("web-1", "record.json").exists());
@@ -148,7 +150,8 @@ async fn a_unit_that_stops_answering_is_unready_and_recovers_without_a_restart()
     process(after.pid.unwrap()).signal(Signal::KILL);
     let again = until(&engine, "web-1", |state| state.phase == Phase::Ready && state.pid != before.pid).await;
     assert_eq!((again.address, again.restarts), (before.address, 1));
-    assert_eq!(again.detail, "ended by signal 9");
+    // A probe may have met nobody meanwhile.
+    assert!(again.detail.starts_with("ended by signal 9"), "{}", again.detail);
     engine.kill(&unit("web-1"), "the front is silent");
     until(&engine, "web-1", |state| state.phase == Phase::Ready && state.restarts == 2).await;
     assert_eq!(engine.shutdown(Duration::from_secs(5)).await, []);
