@@ -100,9 +100,9 @@ pub struct Placement {
     pub regions: Vec<Region>,
     /// How many zones to spread over, 1 to 9.
     pub zones: u8,
-    /// `machines: apart`: no service or database shares a machine with another. Absent in what was stored before any did.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub apart: bool,
+    /// `machines`: what may share a machine. Absent in what was stored before anything did.
+    #[serde(default, skip_serializing_if = "Sharing::is_any")]
+    pub machines: Sharing,
     /// Whose law data may be kept under, as ISO 3166 codes of countries, or `EU`. Empty: anyone's. Absent in what was stored
     /// before it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -110,6 +110,41 @@ pub struct Placement {
     /// Where the users are. Empty: nobody said. Absent in what was stored before it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<Users>,
+}
+
+/// `placement.machines`: what may share a machine in a cloud.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Whatever is cheapest.
+    #[default]
+    Any,
+    /// Each service and each database has machines of its own.
+    Apart,
+    /// One machine in each zone holds everything there.
+    Together,
+}
+
+impl Sharing {
+    /// Most services of a file whose services and databases may share one machine a zone. That is for small applications: the plan
+    /// weighs every number of spare replicas of each service beside every one of the others.
+    pub const SERVICES_MAX: usize = 4;
+
+    /// Most zones with one machine each: the availability of one more takes eight times as long to compute.
+    pub const ZONES_MAX: u8 = 3;
+
+    /// What a file means that does not say: what this version runs, where that is planned for.
+    #[must_use]
+    pub fn left_out(services: usize, zones: u8) -> Sharing {
+        let small = services <= Sharing::SERVICES_MAX && zones <= Sharing::ZONES_MAX;
+        if small { Sharing::Together } else { Sharing::Any }
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self == Sharing::Any
+    }
 }
 
 /// One of `placement.users`.

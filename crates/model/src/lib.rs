@@ -26,7 +26,7 @@ mod warning;
 
 pub use app::{
     App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
-    Resources, Run, Scale, Scope, Seen, Service, Users,
+    Resources, Run, Scale, Scope, Seen, Service, Sharing, Users,
 };
 pub use cluster::{
     AgentRecord, DataFrontRecord, FaultOrder, FaultReport, FaultState, FrontRecord, LeaderRecord, Phase,

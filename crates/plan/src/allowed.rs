@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use model::{App, Duration};
+use model::{App, Duration, Sharing};
 
 use crate::PlanError;
 use crate::catalog::{Catalog, RegionOffer};
 use crate::chance::Assumptions;
 use crate::near;
 use crate::search::Market;
+use crate::search_space::TOGETHER_SERVICES_MAX;
 
 /// Chooses where the app may go: this machine, or regions of the catalogue.
 ///
@@ -26,6 +27,12 @@ pub(crate) fn markets<'a>(
     };
     if asked.is_empty() || asked == ["local"] {
         return Ok(vec![Market::Local]);
+    }
+    let services = app.services.len();
+    if app.placement.machines == Sharing::Together && services > TOGETHER_SERVICES_MAX {
+        let why =
+            format!("that is for at most {TOGETHER_SERVICES_MAX} services, and the file has {services}");
+        return Err(PlanError::Together { why });
     }
     let known = catalog.providers();
     if known.is_empty() {

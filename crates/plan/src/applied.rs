@@ -45,10 +45,10 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::BalancerUse, "`export`, with the balancer", "the file has no `ingress`", NO_INGRESS),
 ];
 
-const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
+pub(crate) const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
      the zone with it";
-const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
-const ONE_ZONE: &str =
+pub(crate) const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
+pub(crate) const ONE_ZONE: &str =
     "the balancer of Alibaba Cloud needs two zones, so that `export` refuses a plan with one";
 
 /// Why a line of `chosen` is not applied by evenkeel, or a part of it is not; `None`: all of it is.

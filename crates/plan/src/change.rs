@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope, Users};
+use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope, Sharing, Users};
 
 use crate::{Options, Terms, size};
 
@@ -24,7 +24,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
     ("standbys [DATABASE] 1", "`standbys` of every database, or of one"),
     ("zones 2", "`placement.zones`"),
-    ("machines apart", "`placement.machines`: `apart` or `any`"),
+    ("machines apart", "`placement.machines`: `apart`, `together` or `any`"),
     ("residency EU CH", "`placement.residency`: laws or countries, or `residency any`"),
     ("users Paris 70% Oslo 30%", "`placement.users`: places with their shares, or `users none`"),
     ("assume zone_outage.hours 12", "one of `assume:`"),
@@ -89,16 +89,11 @@ enum What {
     Availability(Option<Availability>),
     Budget(Option<Money>),
     Survive(Vec<Scope>),
-    Recovery {
-        time: bool,
-        scope: Scope,
-        asked: Option<Duration>,
-    },
+    Recovery { time: bool, scope: Scope, asked: Option<Duration> },
     ScaleMax(Of, u32),
     Standbys(Of, u8),
     Zones(u8),
-    /// `apart`, or not.
-    Machines(bool),
+    Machines(Sharing),
     Residency(Vec<String>),
     Users(Vec<Users>),
     Assume(String, f64),
@@ -186,7 +181,7 @@ impl Change {
             "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
             "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.number(value)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
-            "machines" => read.one().map(|word| Ok(What::Machines(read.apart(word)?))),
+            "machines" => read.one().map(|word| Ok(What::Machines(read.sharing(word)?))),
             "residency" => read.some().map(|codes| Ok(What::Residency(read.codes(codes)?))),
             "users" => read.some().map(|words| Ok(What::Users(read.users(words, places)?))),
             "assume" => {
@@ -300,11 +295,12 @@ impl<'t> Words<'t> {
         }
     }
 
-    fn apart(&self, word: &str) -> Result<bool, ChangeError> {
+    fn sharing(&self, word: &str) -> Result<Sharing, ChangeError> {
         match word {
-            "apart" => Ok(true),
-            "any" => Ok(false),
-            _ => Err(self.wrong(word, "`apart` or `any`")),
+            "apart" => Ok(Sharing::Apart),
+            "together" => Ok(Sharing::Together),
+            "any" => Ok(Sharing::Any),
+            _ => Err(self.wrong(word, "`apart`, `together` or `any`")),
         }
     }
 
@@ -409,7 +405,7 @@ impl Change {
             What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
             What::Zones(zones) => app.placement.zones = *zones,
-            What::Machines(apart) => app.placement.apart = *apart,
+            What::Machines(sharing) => app.placement.machines = *sharing,
             What::Residency(codes) => return self.residency(app, options, codes),
             What::Users(users) => {
                 self.in_a_cloud(options)?;

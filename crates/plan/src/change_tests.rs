@@ -379,7 +379,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one
           zones 2                      `placement.zones`
-          machines apart               `placement.machines`: `apart` or `any`
+          machines apart               `placement.machines`: `apart`, `together` or `any`
           residency EU CH              `placement.residency`: laws or countries, or `residency any`
           users Paris 70% Oslo 30%     `placement.users`: places with their shares, or `users none`
           assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));

@@ -1,6 +1,8 @@
 //! The finished plan: from the candidate that was chosen to everything that is printed and stored.
 
-use model::{App, Availability, Cause, Certificate, Money, Plan, PlanNumber, Rejected, RoundTrip, ZoneName};
+use model::{
+    App, Availability, Cause, Certificate, Money, Plan, PlanNumber, Rejected, RoundTrip, Sharing, ZoneName,
+};
 
 use crate::assumed::assumed;
 use crate::bill::lines;
@@ -152,7 +154,12 @@ fn too_large(space: &Space<'_>) -> PlanError {
             Market::Cloud(offer) => offer.usable().any(|kind| crate::search::slots(service, kind) > 0),
         })
     };
-    let service = app.services.iter().find(|service| !fits(service)).unwrap_or(&app.services[0]);
+    let service = app.services.iter().find(|service| !fits(service));
+    if app.placement.machines == Sharing::Together && service.is_none() {
+        let why = "no machine type holds everything of a zone";
+        return PlanError::Together { why: why.to_owned() };
+    }
+    let service = service.unwrap_or(&app.services[0]);
     PlanError::TooLarge {
         service: service.name.to_string(),
         cpus: service.resources.cpus.to_string(),
@@ -330,6 +337,13 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
         missed.push(format!("availability {asked} was asked, {} is reached: {why}", plan.availability));
     }
     missed.extend(missed::by_zones(space.app, survive == Survive::Zone, chosen.zones));
+    let asked = space.app.placement.machines == Sharing::Together && !is_local(chosen);
+    // Where `scale.max` keeps everything away, that is what is missed.
+    let held_back = chosen.choices.iter().any(|choice| choice.size.base > choice.size.replicas);
+    if asked && chosen.layout.is_apart() && !held_back {
+        let why = "nothing that keeps everything else, `scale.max` too, stands on one machine a zone";
+        missed.push(format!("`machines: together` was asked, or meant by saying nothing, and {why}"));
+    }
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
         let size = choice.size;
         if size.base > size.replicas {
@@ -453,11 +467,16 @@ fn reject(
 fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<String> {
     let kind = chosen.shared()?;
     let apart = match apart {
-        Some(cost) => format!("the cheapest with machines of their own for each costs {cost} USD/month"),
+        _ if app.placement.machines == Sharing::Together => {
+            "`machines: together` in `placement` asks for that".to_owned()
+        }
+        Some(cost) => format!(
+            "the cheapest with machines of their own for each costs {cost} USD/month (`machines: apart` in `placement` asks for that)"
+        ),
         None => "nothing with machines of their own for each keeps every objective".to_owned(),
     };
     Some(format!(
-        "one machine a zone, {} x {}, holds all replicas{} of its zone: {apart} (`machines: apart` in `placement` asks for that)",
+        "one machine a zone, {} x {}, holds all replicas{} of its zone: {apart}",
         chosen.machines,
         kind.price.item,
         if app.databases.is_empty() { "" } else { " and nodes" }
@@ -468,7 +487,7 @@ fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<Str
 fn unshared(app: &App, chosen: &Candidate<'_>) -> Option<String> {
     let (services, zones) = (app.services.len(), chosen.zones);
     let beyond = services > TOGETHER_SERVICES_MAX || zones > TOGETHER_ZONES_MAX;
-    let asked = matches!(chosen.market, Market::Cloud(_)) && !app.placement.apart;
+    let asked = matches!(chosen.market, Market::Cloud(_)) && app.placement.machines.is_any();
     (asked && beyond).then(|| {
         format!(
             "one machine a zone for everything was not looked at: that is for at most {TOGETHER_SERVICES_MAX} services and \

@@ -185,6 +185,12 @@ pub enum PlanError {
         /// Memory of one replica.
         memory: String,
     },
+    /// `placement.machines: together` cannot be had.
+    #[error("`machines: together` in `placement`: {why}")]
+    Together {
+        /// Why not.
+        why: String,
+    },
     /// An assumption, or the application itself, is more than the availability model computes with.
     #[error(transparent)]
     Model(#[from] chance::ChanceError),
@@ -257,6 +263,9 @@ impl PlanError {
                 "lower `writes` of `{database}`, or allow more in `placement`; `evenkeel catalog list --region R` has every \
                  machine type"
             )),
+            PlanError::Together { .. } => said(
+                "with `machines: any`, or without that key, services and databases have machines of their own where they need them",
+            ),
             // What is too large or out of its range says so itself.
             PlanError::Model(_) => None,
         }

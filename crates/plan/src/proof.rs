@@ -11,7 +11,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 4;
+pub const SPACE: u32 = 5;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

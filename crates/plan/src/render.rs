@@ -149,6 +149,14 @@ fn summary(page: &mut Page, plan: &Plan) {
         "objectives met",
         " ".repeat(12 - if plan.feasible { 3 } else { 2 })
     ));
+    let idle = plan.lines.iter().filter(|line| line.not_applied.is_some()).count();
+    if idle > 0 {
+        let lines = if idle == 1 { "line" } else { "lines" };
+        page.line(&format!(
+            "  {:<18}{idle:>12} {lines} of the bill: this version starts less than that",
+            "not applied"
+        ));
+    }
 }
 
 fn services(page: &mut Page, plan: &Plan) {

@@ -4,12 +4,11 @@
 /// Spare replicas of a service that are tried beyond its reserve. A fifth one buys less than a second a year.
 pub(crate) const SPARE_MAX: u32 = 4;
 
-/// Most services of a file whose services and databases may share one machine a zone. That is for small applications: every
-/// number of spare replicas of each service is weighed beside every one of the others.
-pub(crate) const TOGETHER_SERVICES_MAX: usize = 4;
+/// Most services of a file whose services and databases may share one machine a zone.
+pub(crate) const TOGETHER_SERVICES_MAX: usize = model::Sharing::SERVICES_MAX;
 
-/// Most zones with one machine each: the chain of zones, machines and nodes has eight times as many states with each more.
-pub(crate) const TOGETHER_ZONES_MAX: u32 = 3;
+/// Most zones with one machine each.
+pub(crate) const TOGETHER_ZONES_MAX: u32 = model::Sharing::ZONES_MAX as u32;
 
 /// CoreMark iterations per second of a vCPU on which one CPU of the file was measured: an Intel Ice Lake thread
 /// (`catalog/performance.csv`, icelake, mid).

@@ -87,6 +87,10 @@ fn told(layout: &Layout<'_>, stack: &Stack) -> Export {
             // Its price is that of the use of the balancer above.
             resources = entry_line(layout).map(|line| stack.of_line(line).collect()).unwrap_or_default();
         }
+        if *item == Item::Addresses && !resources.is_empty() && layout.plan.provider != "gcp" {
+            // One in each zone is the balancer's, and comes with it.
+            resources.extend(entry_line(layout).into_iter().flat_map(|line| stack.of_line(line)));
+        }
         if resources.is_empty() && not_applied.is_none() {
             // Addresses that come with what they are of, and answers through the entry.
             let with = match item {

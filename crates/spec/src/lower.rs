@@ -11,7 +11,7 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{App, AppName, Latency, Objectives, PerScope, Placement, Region, Scope};
+use model::{App, AppName, Latency, Objectives, PerScope, Placement, Region, Scope, Sharing};
 
 use crate::check::{Checked, Item, Named, Typed, listed};
 use crate::codes;
@@ -158,11 +158,16 @@ impl<'c> Lower<'c, '_> {
             })
             .collect();
         let zones = table.integer("zones").and_then(|zones| u8::try_from(zones).ok()).unwrap_or(1);
-        let apart = table.item("machines").is_some_and(|item| matches!(item.typed, Typed::Word("apart")));
+        let machines = match table.item("machines").map(|item| &item.typed) {
+            Some(Typed::Word("apart")) => Sharing::Apart,
+            Some(Typed::Word("together")) => Sharing::Together,
+            Some(_) => Sharing::Any,
+            None => Sharing::left_out(self.root.map("services").len(), zones),
+        };
         let residency = residency::allowed(table).map(|(_, code)| code.to_owned()).collect();
         self.used_defaults("placement", &table::PLACEMENT, table);
         let users = self.users(table);
-        Placement { providers, regions, zones, apart, residency, users }
+        Placement { providers, regions, zones, machines, residency, users }
     }
 
     /// Losing a zone can be survived only where there is another.

@@ -177,18 +177,18 @@ pub(crate) static PLACEMENT: Shape = Shape {
         Field::optional(
             "machines",
             Kind::Word(&Words {
-                words: &["any", "apart"],
+                words: &["any", "apart", "together"],
                 meant: &[
-                    ("shared", "any"),
-                    ("together", "any"),
                     ("cheapest", "any"),
+                    ("shared", "together"),
+                    ("one", "together"),
                     ("own", "apart"),
                     ("separate", "apart"),
                     ("dedicated", "apart"),
                 ],
             }),
-            "`apart`: each service and each database has machines of its own. Else one a zone may hold all, for up to 4 services in \
-             3 zones.",
+            "`together`: one machine a zone holds all, for up to 4 services in 3 zones. `apart`: each service and database has its own. \
+             Else the cheaper.",
         ),
         Field::optional(
             "residency",

@@ -110,7 +110,9 @@ fn what_a_change_would_cost_is_told_beside_the_plan() {
     let of = |words: &[&str]| folder.run(&[&["plan", shop(), "--provider", "alicloud"][..], words].concat());
     let twice = of(&["--what-if", "load x2"]).code(3).data;
     assert!(
-        twice.starts_with("what if: load x2\n\n~ web: 6 -> ") && twice.contains("USD/month (+"),
+        twice.starts_with("what if: load x2\n\n~ ")
+            && twice.contains("\n~ web: 6 -> 9 replicas")
+            && twice.contains("USD/month (+"),
         "{twice}"
     );
     assert!(twice.contains("objectives: met -> missed\n    - `web` needs "), "scale.max is 9: {twice}");

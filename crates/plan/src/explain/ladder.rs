@@ -6,7 +6,7 @@ use model::{App, Availability, Duration, Money, Scope};
 use super::relax::{Fit, Given};
 use crate::catalog::Catalog;
 use crate::change::Change;
-use crate::search::{Limits, Space};
+use crate::search::{Limits, Market, Space};
 use crate::{Options, REPLICAS_MAX, Terms, database, size};
 
 /// Digits of a percentage behind the point, at most: a hundredth of a second a year.
@@ -50,6 +50,8 @@ pub(super) enum Objective {
     /// Of a database: its place in the file.
     Standbys(usize),
     Zones,
+    /// `machines`: what may share one.
+    Sharing,
 }
 
 impl Asked {
@@ -131,6 +133,8 @@ impl Objective {
         all.extend(held_back.map(Objective::ScaleMax));
         all.extend((0..space.app.databases.len()).map(Objective::Standbys));
         all.push(Objective::Zones);
+        let in_a_cloud = space.markets.iter().any(|market| matches!(market, Market::Cloud(_)));
+        all.extend(in_a_cloud.then_some(Objective::Sharing));
         all.retain(|objective| !objective.runs(asked).is_empty());
         all
     }
@@ -150,6 +154,10 @@ impl Objective {
                 return more(&of, database.standbys, STANDBYS);
             }
             Objective::Zones => return more("zones", asked.app.placement.zones, ZONES),
+            Objective::Sharing => {
+                let is_asked = !asked.app.placement.machines.is_any();
+                is_asked.then(|| vec![rung("any".to_owned(), "machines any".to_owned())])
+            }
             Objective::ScaleMax(service) => {
                 let service = &asked.app.services[*service];
                 let larger = (service.scale.max.saturating_add(1)..=REPLICAS_MAX).rev();
@@ -174,7 +182,7 @@ impl Objective {
             Objective::Availability => fit.down,
             Objective::ScaleMax(service) => f64::from(fit.replicas[*service]),
             Objective::Budget | Objective::Survive | Objective::Recovery { .. } => return at,
-            Objective::Standbys(_) | Objective::Zones => return at,
+            Objective::Standbys(_) | Objective::Zones | Objective::Sharing => return at,
         };
         run.partition_point(|rung| taken <= rung.most).saturating_sub(1).max(at)
     }
@@ -228,6 +236,10 @@ impl Objective {
                 ("standbys".to_owned(), Some(database.name.to_string()), database.standbys.to_string())
             }
             Objective::Zones => whole("zones", Some(app.placement.zones.to_string())),
+            Objective::Sharing => {
+                let apart = app.placement.machines == model::Sharing::Apart;
+                whole("machines", Some(if apart { "apart" } else { "together" }.to_owned()))
+            }
         };
         Given { objective, of, asked, becomes: rung.becomes.clone(), what_if: rung.what_if.clone() }
     }

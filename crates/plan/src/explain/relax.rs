@@ -52,8 +52,8 @@ pub struct Relaxation {
 /// What one objective would have to become.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Given {
-    /// Its key in the file: `availability`, `budget`, `survive`, `rto.zone`; also `scale.max`, `standbys` and `zones`, which are
-    /// no objectives and bound what may be planned.
+    /// Its key in the file: `availability`, `budget`, `survive`, `rto.zone`; also `scale.max`, `standbys`, `zones` and `machines`, which
+    /// are no objectives and bound what may be planned.
     pub objective: String,
     /// The service or database whose it is; `None`: it is of the whole.
     pub of: Option<String>,

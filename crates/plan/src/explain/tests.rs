@@ -243,7 +243,7 @@ fn machines_that_nobody_measured_are_told_about_when_they_would_win() {
 #[test]
 fn whoever_does_not_ask_why_is_told_when_a_faster_machine_would_win() {
     let (mut app, terms) = (shop_with_a_database(), Terms::default());
-    app.placement.apart = true;
+    app.placement.machines = model::Sharing::Apart;
     let (planned, mut speeds) = with_speeds(&app, &options(), &terms).unwrap();
     let explained = explained(&app);
     assert_eq!((&planned, &speeds), (&explained.planned, &explained.reasons.speeds));

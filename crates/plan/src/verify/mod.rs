@@ -8,6 +8,7 @@
 //!
 //! Entry point: [`verify`].
 
+mod bill;
 mod cover;
 mod derived;
 mod near;
@@ -19,7 +20,7 @@ mod together;
 
 use std::borrow::Cow;
 
-use model::{App, Layout};
+use model::{App, Layout, Sharing};
 use serde_json::Value;
 
 use crate::catalog::{Catalog, RegionOffer, is_date};
@@ -210,7 +211,8 @@ fn places<'a>(
             for zones in (1..=asked.min(offer.zones)).map(u32::from) {
                 let ways = network::ways_to_pay(offer, zones).into_iter();
                 let of = |layout: Layout, nat: Nat| Place { offer: Some(offer), zones, layout, nat };
-                places.extend(ways.map(|nat| of(Layout::Apart, nat)));
+                let apart = app.placement.machines != Sharing::Together;
+                places.extend(ways.filter(|_| apart).map(|nat| of(Layout::Apart, nat)));
                 let shared = together::is_open(app, zones);
                 places.extend(shared.then(|| of(Layout::Together, together::pays(offer, zones))));
             }

@@ -3,6 +3,7 @@
 use model::{Layout, Money};
 
 use super::Place;
+use super::bill::Line;
 use super::rules::Rules;
 use crate::catalog::{RegionOffer, Unit};
 use crate::proof::Nat;
@@ -10,13 +11,6 @@ use crate::search::Paid;
 
 /// Seconds of a month on a bill.
 const SECONDS: f64 = 730.0 * 3_600.0;
-
-/// A line: its words, how many, USD for one.
-pub(super) struct Line {
-    pub(super) item: String,
-    pub(super) quantity: f64,
-    pub(super) usd: f64,
-}
 
 /// Gateways of a region: one in each zone on AWS, else one for all.
 fn gateways(offer: &RegionOffer, zones: u32) -> u32 {
@@ -63,7 +57,7 @@ pub(super) fn way_out(rules: &Rules<'_>, offer: &RegionOffer, zones: u32, machin
     };
     let price = offer.unit(unit)?;
     let usd = if dear { price.usd } else { Money::from_usd(price.usd).usd() };
-    Some(Line { item: Paid::Unit(unit).item(rules.app, price), quantity: f64::from(count), usd })
+    Some(Line::new(Paid::Unit(unit).item(rules.app, price), f64::from(count), usd, price))
 }
 
 /// Every line of the network but that of its ways out; none on this machine.
@@ -101,7 +95,7 @@ pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
         let gb = all * ((zones - 1.0) / zones) + copied;
         if let Some(leaving) = offer.unit(Unit::TrafficZoneOutGb) {
             let item = Paid::Between(at).item(app, leaving);
-            lines.all.push(Line { item, quantity: gb, usd: leaving.usd + entering });
+            lines.all.push(Line::new(item, gb, leaving.usd + entering, leaving));
         }
     }
     lines.all.retain(|line| line.quantity > 0.0);
@@ -118,7 +112,7 @@ impl Lines<'_, '_> {
     fn unit(&mut self, unit: Unit, quantity: f64) {
         if let Some(price) = self.offer.unit(unit) {
             let item = Paid::Unit(unit).item(self.rules.app, price);
-            self.all.push(Line { item, quantity, usd: price.usd });
+            self.all.push(Line::new(item, quantity, price.usd, price));
         }
     }
 

@@ -3,18 +3,18 @@
 use model::{Layout, Money};
 use serde_json::Value;
 
-use super::network::{network, way_out, ways_to_pay};
+use super::bill::billed;
+use super::network::ways_to_pay;
 use super::rules::Rules;
-use super::space::{Way, disk_usd, fixed, holds_node, ways};
+use super::space::{Way, fixed, holds_node, ways};
 use super::together::{self, Shared};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
-use crate::bill::everything;
-use crate::catalog::{Catalog, Machine, RegionOffer, Unit};
+use crate::catalog::{Catalog, Machine, RegionOffer};
 use crate::chance::Outage;
 use crate::proof::{Incumbent, Nat, Proof};
 
 /// Cents may be rounded away in a sum of lines that were each rounded.
-const ROUNDED_USD: f64 = 1e-5;
+pub(super) const ROUNDED_USD: f64 = 1e-5;
 
 /// What the certificate says is cheapest, found anew in the catalogue.
 pub(super) struct Best<'a> {
@@ -160,6 +160,23 @@ impl<'a> Best<'a> {
         self.place.layout
     }
 
+    pub(super) fn place(&self) -> &Place<'a> {
+        &self.place
+    }
+
+    pub(super) fn services(&self) -> &[Way<'a>] {
+        &self.services
+    }
+
+    pub(super) fn databases(&self) -> &[Option<&'a Machine>] {
+        &self.databases
+    }
+
+    /// The one machine of each zone, where it holds everything.
+    pub(super) fn shared(&self) -> Option<&'a Machine> {
+        self.shared
+    }
+
     fn is_as(&self, claimed: &Incumbent) -> Result<(), Refused> {
         if (self.cost - claimed.micro_usd).abs() as f64 > ALMOST_ONE {
             let why = format!("it costs {} USD/month, not {}", Money(self.cost), Money(claimed.micro_usd));
@@ -206,7 +223,7 @@ pub(super) fn stored(
     near("`usd_month`", stored["usd_month"].as_f64(), usd, ROUNDED_USD)?;
     let down = best.unavailability;
     near("`unavailability`", stored["unavailability"].as_f64(), down, ROUNDING * down)?;
-    billed(rules, best, stored, usd)?;
+    billed((rules, &proof.terms), best, stored, usd)?;
     let budget = rules.app.objectives.budget;
     let dear = budget.is_some_and(|budget| usd > budget.usd() + ROUNDED_USD);
     let missed = rules.misses_asked(best.place.zones, best.place.layout) > 0;
@@ -249,53 +266,4 @@ fn sized(rules: &Rules<'_>, best: &Best<'_>, stored: &Value) -> Result<(), Refus
         }
     }
     Ok(())
-}
-
-/// The bill: the lines add up, and those of machines have the catalogue's prices.
-fn billed(rules: &Rules<'_>, best: &Best<'_>, stored: &Value, usd: f64) -> Result<(), Refused> {
-    let lines = stored["lines"].as_array().cloned().unwrap_or_default();
-    let mut sum = 0.0;
-    for line in &lines {
-        let place = format!("the line `{}`", line["item"].as_str().unwrap_or_default());
-        let (quantity, unit) = (line["quantity"].as_f64(), line["unit_usd"].as_f64());
-        let (Some(quantity), Some(unit)) = (quantity, unit) else {
-            return Err(refuse(place, "it has no price"));
-        };
-        near(&place, line["usd_month"].as_f64(), quantity * unit, ROUNDED_USD)?;
-        sum += quantity * unit;
-    }
-    near("the bill", Some(sum), usd, ROUNDED_USD * (lines.len() + 1) as f64)?;
-    let priced = |item: String, quantity: f64, unit: f64| {
-        let line = lines.iter().find(|line| line["item"].as_str() == Some(&item));
-        let line = line.ok_or_else(|| refuse("the bill", format!("`{item}` is missing")))?;
-        near(&format!("the line `{item}`"), line["quantity"].as_f64(), quantity, ROUNDED_USD)?;
-        near(&format!("the line `{item}`"), line["unit_usd"].as_f64(), unit, ROUNDED_USD)
-    };
-    let month = |machine: &Machine| machine.price.usd * 730.0;
-    let mut behind = 0;
-    if let (Some(machine), Some(offer)) = (best.shared, best.offer()) {
-        let (whom, zones) = (everything(rules.app), best.zones());
-        priced(format!("{} for {whom}", machine.price.item), f64::from(zones), month(machine))?;
-        if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
-            let gb = together::disk_gb(rules.app, zones);
-            priced(format!("GB of {} for {whom}", disk.item), gb, disk_usd(offer))?;
-        }
-        behind = zones;
-    }
-    let apart = best.shared.is_none();
-    for (way, service) in best.services.iter().zip(&rules.app.services) {
-        let Some(machine) = way.machine.filter(|_| apart) else { continue };
-        let item = format!("{} for {}", machine.price.item, service.name);
-        priced(item, f64::from(way.machines), month(machine))?;
-        behind += way.machines;
-    }
-    for (machine, database) in best.databases.iter().zip(&rules.app.databases) {
-        let Some(machine) = machine.filter(|_| apart) else { continue };
-        let nodes = f64::from(database.nodes());
-        priced(format!("{} for {}", machine.price.item, database.name), nodes, month(machine))?;
-        behind += u32::from(database.nodes());
-    }
-    let nat = best.offer().and_then(|offer| way_out(rules, offer, best.zones(), behind));
-    let mut lines = nat.into_iter().chain(network(rules, &best.place));
-    lines.try_for_each(|line| priced(line.item, line.quantity, line.usd))
 }

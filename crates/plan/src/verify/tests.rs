@@ -11,7 +11,7 @@ fn app() -> App {
     let mut app = cloud();
     app.placement.regions.clear();
     // What shares machines has tests of its own.
-    app.placement.apart = true;
+    app.placement.machines = model::Sharing::Apart;
     app.objectives.budget = None;
     app.objectives.availability = Some(model::Availability { unavailability: 104.0 / (8_766.0 * 60.0) });
     app.objectives.survive = vec![model::Scope::Node];
@@ -222,6 +222,27 @@ const CHANGES: &[(&str, Change)] = &[
     }),
     ("more units of the balancer", |stored| moved(stored, "public address", "load balancer capacity unit")),
     ("a line left out", |stored| drop(stored["lines"].as_array_mut().unwrap().remove(0))),
+    ("another date of a price", |stored| stored["lines"][0]["date"] = json!("2026-11-01")),
+    ("another source of a price", |stored| stored["lines"][0]["source"] = json!("the provider's own page")),
+    ("a mark that nothing starts a line taken away", |stored| {
+        stored["lines"][0].as_object_mut().unwrap().remove("not_applied");
+    }),
+    ("a mark that nothing starts a line put there", |stored| {
+        let lines = stored["lines"].as_array_mut().unwrap();
+        let line = lines.iter_mut().find(|line| line["not_applied"].is_null()).unwrap();
+        line["not_applied"] = json!("nobody knows");
+    }),
+    ("a line of something that costs nothing", |stored| {
+        let mut line = stored["lines"][0].clone();
+        (line["item"], line["quantity"], line["usd_month"]) =
+            (json!("support around the clock"), json!(0.0), json!(0.0));
+        stored["lines"].as_array_mut().unwrap().push(line);
+    }),
+    ("a line twice, once for nothing", |stored| {
+        let mut line = stored["lines"][0].clone();
+        (line["quantity"], line["usd_month"]) = (json!(0.0), json!(0.0));
+        stored["lines"].as_array_mut().unwrap().push(line);
+    }),
     ("how certain it is", |stored| {
         let said = stored["certain"].as_str().unwrap().replace("the cheapest", "the very cheapest");
         stored["certain"] = json!(said);
@@ -355,7 +376,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         no plan: `feasible`: nothing keeps every objective, says the certificate
         a plan elsewhere: the plan: it is in alicloud us-east4, which the file does not allow
         another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is 9aa71b602f52f7bb
-        another space: the certificate: it is for version 0 of the space, this one checks 4
+        another space: the certificate: it is for version 0 of the space, this one checks 5
         another objective: the certificate: it is for another availability than the file asks
         no objective: the certificate: it is for another availability than the file asks
         no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
@@ -369,11 +390,17 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         the price of a line with its sum: the bill: it is 949.92569, and 1062.36467 is what follows
         a price moved from one line to another: the line `ecs.c7.large for web`: it is 55.96949, and 56.21949 is what follows
         fewer NAT gateways: the line `NAT gateway`: it is 0.969558599695586, and 1 is what follows
-        less traffic between zones: the line `GB between zones for db`: it is 242, and 292 is what follows
+        less traffic between zones: the line `GB of disk for db`: it is 220.41666666666666, and 210 is what follows
         more units of the balancer: the line `load balancer capacity unit`: it is 1.1712328767123288, and 1 is what follows
         a line left out: the bill: it is 837.4867099999999, and 1062.36467 is what follows
-        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0" is what follows
-        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 4): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 4): gap 0" is what follows
+        another date of a price: the line `ecs.c7.large for web`: its `date` is "2026-11-01", and "2024-10-09" is what follows
+        another source of a price: the line `ecs.c7.large for web`: its `source` is "the provider's own page", and "cloudpilot-ai/priceserver:pkg/client/builtin-data/alibabacloud_price.json; CNY at 7.1" is what follows
+        a mark that nothing starts a line taken away: the line `ecs.c7.large for web`: its `not_applied` is null, and "4 of 4 run nothing: this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of the zone with it" is what follows
+        a mark that nothing starts a line put there: the line `ecs.g7.large for db`: its `not_applied` is "nobody knows", and null is what follows
+        a line of something that costs nothing: the bill: nothing in the plan costs "support around the clock"
+        a line twice, once for nothing: the bill: `ecs.c7.large for web` is there twice
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 5): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 5): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 5): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 5): gap 0" is what follows
         nothing said of how certain it is: `certain`: it is missing
         a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it

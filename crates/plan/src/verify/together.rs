@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use model::{App, Database, Layout, Money, Scope, Service};
+use model::{App, Database, Layout, Money, Scope, Service, Sharing};
 
 use super::network::{network, ways_out, ways_to_pay};
 use super::rules::{Rules, Size};
@@ -20,11 +20,13 @@ const FULL: f64 = 1e-9;
 /// Room for replicas: no service has more.
 const ROOM: u32 = 1_000;
 
-/// Whether the file lets services and databases share machines over so many zones. One part alone has nothing to share with.
+/// Whether the file lets services and databases share machines over so many zones. One part alone has nothing to share with, and
+/// does so only where that is asked.
 pub(super) fn is_open(app: &App, zones: u32) -> bool {
     let alone = app.services.len() + app.databases.len() < 2;
-    !alone
-        && !app.placement.apart
+    let asked = app.placement.machines == Sharing::Together;
+    (asked || !alone)
+        && app.placement.machines != Sharing::Apart
         && app.services.len() <= TOGETHER_SERVICES_MAX
         && zones <= TOGETHER_ZONES_MAX
 }

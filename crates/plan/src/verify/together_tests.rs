@@ -211,7 +211,7 @@ fn a_certificate_as_it_was_made_is_accepted() {
     }
     // With machines of their own asked for it is another file.
     let mut own = app.clone();
-    own.placement.apart = true;
+    own.placement.machines = model::Sharing::Apart;
     let refused = verify(&own, &options(), &whole).unwrap_err();
     assert!(refused.why.contains("is not in the space"), "{refused}");
 }
@@ -266,7 +266,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a machine more on the bill: the line `n4-standard-4 for web, api and db`: it is 4, and 3 is what follows
         a bill that forgets what the machines hold: the bill: `n4-standard-4 for web, api and db` is missing
         smaller disks: the line `GB of disk for web, api and db`: it is 105, and 210 is what follows
-        another space: the certificate: it is for version 3 of the space, this one checks 4
+        another space: the certificate: it is for version 3 of the space, this one checks 5
     "#]].assert_eq(&reasons.concat());
 }
 

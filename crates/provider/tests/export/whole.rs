@@ -31,7 +31,7 @@ fn each_line_of_the_bill_is_made_or_is_said_to_be_not_applied() {
         application load balancer: aws_lb.entry
         load balancer capacity unit: aws_lb.entry
         NAT gateway: aws_nat_gateway.nat_a aws_nat_gateway.nat_b aws_nat_gateway.nat_c
-        public address: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c
+        public address: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c aws_lb.entry
         GB of traffic to the internet: aws_lb.entry
         GB between zones for db: nothing
         beyond the bill, a bucket for programs and secrets that machines fetch at their start: aws_s3_bucket.release
@@ -69,7 +69,7 @@ fn one_machine_a_zone_that_holds_everything_is_used_whole() {
         application load balancer: aws_lb.entry
         load balancer capacity unit: aws_lb.entry
         NAT gateway: aws_nat_gateway.nat_a aws_nat_gateway.nat_b aws_nat_gateway.nat_c
-        public address: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c
+        public address: aws_eip.nat_a aws_eip.nat_b aws_eip.nat_c aws_lb.entry
         GB of traffic to the internet: aws_lb.entry
         beyond the bill, a bucket for programs and secrets that machines fetch at their start: aws_s3_bucket.release
         beyond the bill, a bucket for backups of databases, which this version does not write yet: aws_s3_bucket.backup
@@ -122,10 +122,12 @@ fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
     let without = FILE.replace("databases:\n  db: { engine: postgres:15, storage: 10G, standbys: 2 }\n", "");
     let shut = FILE.replace("ingress:\n  - { listen: \"0.0.0.0:8080\", to: web }\n", "ingress: []\n");
     let (mut marked, mut plain) = (0, 0);
-    let own = |text: &str| text.replace("zones: 3", "zones: 3, machines: apart");
+    let on = |machines: &'static str| {
+        move |text: &&str| text.replace("zones: 3", &format!("zones: 3, machines: {machines}"))
+    };
     let texts = [FILE, &api, &without, &shut];
-    let apart = texts.map(own);
-    for text in texts.into_iter().chain(apart.iter().map(String::as_str)) {
+    let others: Vec<String> = texts.iter().map(on("apart")).chain(texts.iter().map(on("any"))).collect();
+    for text in texts.into_iter().chain(others.iter().map(String::as_str)) {
         for provider in ["aws", "gcp", "alicloud"] {
             // Two zones do not keep the loss of one with three nodes of a database.
             for zones in if text.contains("databases:") { 3..=3 } else { 2..=3 } {

@@ -43,30 +43,36 @@ services: { Web_1: { command: [a] } }",
 }
 
 #[test]
-fn machines_are_apart_or_whatever_is_cheapest() {
+fn machines_are_apart_or_together_or_whatever_is_cheapest() {
     let text =
         |value: &str| format!("name: s\nservices: {{ web: {{ command: [a] }} }}\nplacement: {{ {value} }}\n");
-    for (value, apart) in [("zones: 3", false), ("machines: any", false), ("machines: apart", true)] {
-        assert_eq!(read(&text(value), "evenkeel.yaml").app.unwrap().placement.apart, apart, "{value}");
+    for (value, machines) in [
+        ("zones: 3", model::Sharing::Together),
+        ("zones: 4", model::Sharing::Any),
+        ("machines: any", model::Sharing::Any),
+        ("machines: apart", model::Sharing::Apart),
+        ("machines: together", model::Sharing::Together),
+    ] {
+        assert_eq!(read(&text(value), "evenkeel.yaml").app.unwrap().placement.machines, machines, "{value}");
     }
     check(
-        &text("machines: together"),
+        &text("machines: shared"),
         expect![[r#"
-        error[E0105]: `machines` must be `any` or `apart`, not `together`
-         --> evenkeel.yaml:3:24
-        3 | placement: { machines: together }
-          |                        ^^^^^^^^
-        hint: did you mean `any`?
-    "#]],
+            error[E0105]: `machines` must be `any`, `apart` or `together`, not `shared`
+             --> evenkeel.yaml:3:24
+            3 | placement: { machines: shared }
+              |                        ^^^^^^
+            hint: did you mean `together`?
+        "#]],
     );
     check(
         &text("machines: 3"),
         expect![[r#"
-        error[E0105]: `machines` must be `any` or `apart`, not `3`
-         --> evenkeel.yaml:3:24
-        3 | placement: { machines: 3 }
-          |                        ^
-    "#]],
+            error[E0105]: `machines` must be `any`, `apart` or `together`, not `3`
+             --> evenkeel.yaml:3:24
+            3 | placement: { machines: 3 }
+              |                        ^
+        "#]],
     );
     check(
         &text("machine: apart"),
