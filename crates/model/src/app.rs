@@ -100,9 +100,9 @@ pub struct Placement {
     pub regions: Vec<Region>,
     /// How many zones to spread over, 1 to 9.
     pub zones: u8,
-    /// `machines`: what may share a machine. Absent in what was stored before anything did.
-    #[serde(default, skip_serializing_if = "Sharing::is_any")]
-    pub machines: Sharing,
+    /// `machines`: what may share a machine. `None`: it is left out; [`App::sharing`] has what that means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machines: Option<Sharing>,
     /// Whose law data may be kept under, as ISO 3166 codes of countries, or `EU`. Empty: anyone's. Absent in what was stored
     /// before it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,11 +113,10 @@ pub struct Placement {
 }
 
 /// `placement.machines`: what may share a machine in a cloud.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {
     /// Whatever is cheapest.
-    #[default]
     Any,
     /// Each service and each database has machines of its own.
     Apart,
@@ -132,18 +131,16 @@ impl Sharing {
 
     /// Most zones with one machine each: the availability of one more takes eight times as long to compute.
     pub const ZONES_MAX: u8 = 3;
+}
 
-    /// What a file means that does not say: what this version runs, where that is planned for.
+impl App {
+    /// What may share a machine in a cloud: what is asked, or what a file means that leaves it out. That is what this version runs,
+    /// where it can be planned: for few services, and where not one machine in one zone is to be survived.
     #[must_use]
-    pub fn left_out(services: usize, zones: u8) -> Sharing {
-        let small = services <= Sharing::SERVICES_MAX && zones <= Sharing::ZONES_MAX;
-        if small { Sharing::Together } else { Sharing::Any }
-    }
-
-    /// Whether nothing is asked.
-    #[must_use]
-    pub fn is_any(&self) -> bool {
-        *self == Sharing::Any
+    pub fn sharing(&self) -> Sharing {
+        let alone = self.placement.zones == 1 && self.objectives.survive.contains(&Scope::Node);
+        let small = self.services.len() <= Sharing::SERVICES_MAX && !alone;
+        self.placement.machines.unwrap_or(if small { Sharing::Together } else { Sharing::Any })
     }
 }
 

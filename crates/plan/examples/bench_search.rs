@@ -141,7 +141,7 @@ fn app(services: usize, region: &str, percent: f64) -> Result<App, Box<dyn std::
             providers: ["aws", "gcp", "alicloud"].map(str::to_owned).to_vec(),
             regions: if region.is_empty() { vec![] } else { vec![Region(region.to_owned())] },
             zones: 3,
-            machines: model::Sharing::Any,
+            machines: Some(model::Sharing::Any),
             residency: vec![],
             users: vec![],
         },

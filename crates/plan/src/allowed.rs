@@ -29,7 +29,7 @@ pub(crate) fn markets<'a>(
         return Ok(vec![Market::Local]);
     }
     let services = app.services.len();
-    if app.placement.machines == Sharing::Together && services > TOGETHER_SERVICES_MAX {
+    if app.sharing() == Sharing::Together && services > TOGETHER_SERVICES_MAX {
         let why =
             format!("that is for at most {TOGETHER_SERVICES_MAX} services, and the file has {services}");
         return Err(PlanError::Together { why });

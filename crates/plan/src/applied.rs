@@ -40,6 +40,7 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::Disks, "`export`, with their machines", "never", ""),
     (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
     (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
+    (Kind::Balancer, "`export`", "on Google Cloud `ingress` has no address", OWN_ADDRESS),
     (Kind::WaysOut, "`export`, unless the image is prepared", "never", ""),
     (Kind::Traffic, "the load itself", "never", ""),
     (Kind::BalancerUse, "`export`, with the balancer", "the file has no `ingress`", NO_INGRESS),
@@ -48,6 +49,8 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
 pub(crate) const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
      the zone with it";
 pub(crate) const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
+pub(crate) const OWN_ADDRESS: &str = "connections of Google Cloud's balancer go to an address that is not the machine's own: write \
+     `listen: \"0.0.0.0:8080\"`, or so, in `ingress`, as `export` refuses this";
 pub(crate) const ONE_ZONE: &str =
     "the balancer of Alibaba Cloud needs two zones, so that `export` refuses a plan with one";
 
@@ -59,8 +62,14 @@ pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Opti
         Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
         Kind::Balancer | Kind::BalancerUse if app.ingress.is_empty() => said(NO_INGRESS),
         Kind::Balancer if chosen.market.provider() == "alicloud" && chosen.zones == 1 => said(ONE_ZONE),
+        Kind::Balancer if chosen.market.provider() == "gcp" && has_own_address(app) => said(OWN_ADDRESS),
         Kind::Balancer | Kind::BalancerUse => None,
     }
+}
+
+/// Whether a front is to listen on the address of its machine alone.
+fn has_own_address(app: &App) -> bool {
+    app.ingress.iter().any(|entry| !entry.any_address)
 }
 
 /// Machines that are made and run nothing.
@@ -109,7 +118,10 @@ mod tests {
         one.placement.zones = 1;
         one.objectives.availability = None;
         let mut seen = Vec::new();
-        for app in [shop(), cloud(), idle, shut, one] {
+        let mut own = cloud();
+        own.placement.providers = vec!["gcp".into()];
+        own.ingress[0].any_address = false;
+        for app in [shop(), cloud(), idle, shut, one, own] {
             let plan = made(&app);
             for line in &plan.lines {
                 let Some(why) = &line.not_applied else { continue };

@@ -405,7 +405,7 @@ impl Change {
             What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
             What::Zones(zones) => app.placement.zones = *zones,
-            What::Machines(sharing) => app.placement.machines = *sharing,
+            What::Machines(sharing) => app.placement.machines = Some(*sharing),
             What::Residency(codes) => return self.residency(app, options, codes),
             What::Users(users) => {
                 self.in_a_cloud(options)?;

@@ -84,7 +84,7 @@ pub(crate) fn best<'a>(
     let mut plan = compose(space, &chosen, (&ground.terms, proof.model.as_ref()), certificate)?;
     plan.missed = missed(space, &chosen, &plan, limits.survive);
     plan.feasible = plan.missed.is_empty();
-    plan.rejected = rejected(space, &chosen, limits);
+    plan.rejected = rejected(ground, space, &chosen, limits)?;
     plan.why = why(space, &chosen, &plan);
     plan.why.extend(shared(app, &chosen, apart));
     plan.certain = Certain {
@@ -155,7 +155,7 @@ fn too_large(space: &Space<'_>) -> PlanError {
         })
     };
     let service = app.services.iter().find(|service| !fits(service));
-    if app.placement.machines == Sharing::Together && service.is_none() {
+    if app.sharing() == Sharing::Together && service.is_none() {
         let why = "no machine type holds everything of a zone";
         return PlanError::Together { why: why.to_owned() };
     }
@@ -337,13 +337,6 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
         missed.push(format!("availability {asked} was asked, {} is reached: {why}", plan.availability));
     }
     missed.extend(missed::by_zones(space.app, survive == Survive::Zone, chosen.zones));
-    let asked = space.app.placement.machines == Sharing::Together && !is_local(chosen);
-    // Where `scale.max` keeps everything away, that is what is missed.
-    let held_back = chosen.choices.iter().any(|choice| choice.size.base > choice.size.replicas);
-    if asked && chosen.layout.is_apart() && !held_back {
-        let why = "nothing that keeps everything else, `scale.max` too, stands on one machine a zone";
-        missed.push(format!("`machines: together` was asked, or meant by saying nothing, and {why}"));
-    }
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
         let size = choice.size;
         if size.base > size.replicas {
@@ -355,6 +348,13 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
     }
     missed.extend(database::missed(space.app, chosen.spread(), &space.assumptions));
     missed.extend(missed::by_price(space.app, plan.usd_month));
+    if space.app.sharing() == Sharing::Together && !is_local(chosen) && chosen.layout.is_apart() {
+        let meant = match space.app.placement.machines {
+            Some(_) => "`machines: together` was asked",
+            None => "`machines` was left out, which means `together`",
+        };
+        missed.push(format!("{meant}, and nothing that keeps everything else stands on one machine a zone"));
+    }
     missed
 }
 
@@ -386,11 +386,24 @@ pub(crate) fn name(app: &App, candidate: &Candidate<'_>) -> String {
 }
 
 /// The next cheaper plan and what it breaks; the next safer one and what it costs.
-fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Rejected> {
+fn rejected(
+    ground: &Ground<'_>,
+    space: &Space<'_>,
+    chosen: &Candidate<'_>,
+    limits: Limits,
+) -> Result<Vec<Rejected>, PlanError> {
     let mut found = Vec::new();
     let nothing = Limits { survive: Survive::Nothing, ..limits };
-    let relaxed = [Limits { down: None, ..limits }, nothing, Limits { down: None, ..nothing }];
-    let cheaper = relaxed.into_iter().filter_map(|relaxed| {
+    // Without a reserve for a zone fewer zones may do.
+    let bare_app = without_reserve(ground.app);
+    let bare_ground = ground.asking(&bare_app, &ground.terms)?;
+    let bare = space.asking(&bare_app, &bare_ground.request).map_or_else(|| bare_ground.space(), Ok)?;
+    let relaxed = [
+        (space, Limits { down: None, ..limits }),
+        (&bare, nothing),
+        (&bare, Limits { down: None, ..nothing }),
+    ];
+    let cheaper = relaxed.into_iter().filter_map(|(space, relaxed)| {
         let candidate = space.cheapest(relaxed, &mut Effort::aside()).best;
         candidate
             .filter(|candidate| candidate.cost < chosen.cost)
@@ -415,7 +428,15 @@ fn rejected(space: &Space<'_>, chosen: &Candidate<'_>, limits: Limits) -> Vec<Re
             .best
             .map(|candidate| safer_one(space, chosen, &candidate)),
     );
-    found
+    Ok(found)
+}
+
+/// The same file, which keeps nothing in reserve.
+pub(crate) fn without_reserve(app: &App) -> App {
+    let mut bare = app.clone();
+    bare.objectives.survive.clear();
+    bare.objectives.survive_nothing = true;
+    bare
 }
 
 /// The next safer plan, with what a minute that it avoids costs.
@@ -467,8 +488,16 @@ fn reject(
 fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<String> {
     let kind = chosen.shared()?;
     let apart = match apart {
-        _ if app.placement.machines == Sharing::Together => {
-            "`machines: together` in `placement` asks for that".to_owned()
+        _ if app.sharing() == Sharing::Together => {
+            let why = match app.placement.machines {
+                Some(_) => "`machines: together` in `placement` asks for that",
+                None => {
+                    "that is what this version starts, and what is meant when `placement` leaves `machines` out"
+                }
+            };
+            format!(
+                "{why}; `--what-if \"machines any\"` tells what machines of their own would cost, of which it starts one a zone"
+            )
         }
         Some(cost) => format!(
             "the cheapest with machines of their own for each costs {cost} USD/month (`machines: apart` in `placement` asks for that)"
@@ -487,7 +516,7 @@ fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<Str
 fn unshared(app: &App, chosen: &Candidate<'_>) -> Option<String> {
     let (services, zones) = (app.services.len(), chosen.zones);
     let beyond = services > TOGETHER_SERVICES_MAX || zones > TOGETHER_ZONES_MAX;
-    let asked = matches!(chosen.market, Market::Cloud(_)) && app.placement.machines.is_any();
+    let asked = matches!(chosen.market, Market::Cloud(_)) && app.sharing() == Sharing::Any;
     (asked && beyond).then(|| {
         format!(
             "one machine a zone for everything was not looked at: that is for at most {TOGETHER_SERVICES_MAX} services and \

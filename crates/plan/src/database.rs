@@ -383,11 +383,13 @@ pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
         }
         if !is_local {
             let writes = match database.writes {
-                Some(writes) => format!("for {writes} of writes at {WRITES_PER_CPU}/s for each CPU"),
+                Some(writes) => {
+                    format!("and the speed for {writes} of writes, {WRITES_PER_CPU}/s for each CPU")
+                }
                 None => "as `writes` was left out".to_owned(),
             };
             all.push(format!(
-                "a node of `{name}` has at least the speed of {} CPUs and {} GiB of memory, {writes}",
+                "a node of `{name}` has at least {} vCPUs and {} GiB of memory, {writes}",
                 cpus(database),
                 cpus(database) * GIB_PER_CPU
             ));

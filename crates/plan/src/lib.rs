@@ -264,7 +264,8 @@ impl PlanError {
                  machine type"
             )),
             PlanError::Together { .. } => said(
-                "with `machines: any`, or without that key, services and databases have machines of their own where they need them",
+                "with `machines: any` services and databases have machines of their own where they need them; this version starts one of \
+                 them a zone",
             ),
             // What is too large or out of its range says so itself.
             PlanError::Model(_) => None,

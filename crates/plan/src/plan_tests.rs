@@ -40,7 +40,7 @@ pub(crate) fn shop() -> App {
             providers: vec![],
             regions: vec![],
             zones: 3,
-            machines: model::Sharing::Any,
+            machines: Some(model::Sharing::Any),
             residency: vec![],
             users: vec![],
         },

@@ -153,7 +153,7 @@ fn summary(page: &mut Page, plan: &Plan) {
     if idle > 0 {
         let lines = if idle == 1 { "line" } else { "lines" };
         page.line(&format!(
-            "  {:<18}{idle:>12} {lines} of the bill: this version starts less than that",
+            "  {:<18}{idle:>12} {lines} of the bill: this version starts, and keeps, less",
             "not applied"
         ));
     }

@@ -7,7 +7,7 @@ use crate::{Relaxed, Terms, explain, html, render, to_json};
 
 fn losses(standbys: u8, witness: bool) -> Vec<DataLoss> {
     let mut app = shop_with_a_database();
-    app.placement.machines = model::Sharing::Apart;
+    app.placement.machines = Some(model::Sharing::Apart);
     app.objectives.rto = PerScope::default();
     app.objectives.rpo = PerScope::default();
     app.objectives.budget = None;

@@ -53,7 +53,7 @@ fn shop() -> App {
             providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
             regions: vec![Region("eu-central".into())],
             zones: 3,
-            machines: model::Sharing::Any,
+            machines: Some(model::Sharing::Any),
             residency: vec![],
             users: vec![],
         },

@@ -159,10 +159,10 @@ impl<'c> Lower<'c, '_> {
             .collect();
         let zones = table.integer("zones").and_then(|zones| u8::try_from(zones).ok()).unwrap_or(1);
         let machines = match table.item("machines").map(|item| &item.typed) {
-            Some(Typed::Word("apart")) => Sharing::Apart,
-            Some(Typed::Word("together")) => Sharing::Together,
-            Some(_) => Sharing::Any,
-            None => Sharing::left_out(self.root.map("services").len(), zones),
+            Some(Typed::Word("apart")) => Some(Sharing::Apart),
+            Some(Typed::Word("together")) => Some(Sharing::Together),
+            Some(_) => Some(Sharing::Any),
+            None => None,
         };
         let residency = residency::allowed(table).map(|(_, code)| code.to_owned()).collect();
         self.used_defaults("placement", &table::PLACEMENT, table);

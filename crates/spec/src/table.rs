@@ -187,8 +187,8 @@ pub(crate) static PLACEMENT: Shape = Shape {
                     ("dedicated", "apart"),
                 ],
             }),
-            "`together`: one machine a zone holds all, for up to 4 services in 3 zones. `apart`: each service and database has its own. \
-             Else the cheaper.",
+            "`together`: one a zone holds all, for up to 4 services in 3 zones; they mean it when they leave this out. `apart`: each its \
+             own. `any`: the cheaper.",
         ),
         Field::optional(
             "residency",

@@ -240,8 +240,9 @@ fn verified_text(shown: &plan::Verified) -> String {
         ),
         None => String::new(),
     };
+    let not = if shown.found { "its sentences are" } else { "its sentences, its size and its bill are" };
     format!(
-        "verified: {}\n{terms}  {} regions and numbers of zones, {} branches bounded anew; what the space is: \
+        "verified: {}\n{terms}  {not} not checked; {} regions and numbers of zones, {} branches bounded anew; what the space is: \
          docs/reference/plan-space.md\n",
         shown.certain, shown.topologies, shown.branches
     )

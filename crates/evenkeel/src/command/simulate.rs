@@ -46,6 +46,9 @@ const FEWER: u32 = 10;
 /// The rules are not played for fewer years than this when more are asked of the model.
 const RULES_YEARS_MIN: u32 = 1_000;
 
+/// Replicas of a service whose events take about as long as those of a database.
+const FEW_REPLICAS: f64 = 8.0;
+
 /// Between two lines about how far it is.
 const TELL: Duration = Duration::from_millis(100);
 
@@ -205,8 +208,10 @@ async fn play(subject: Playable, args: &SimulateArgs, watch: &mut Watch) -> anyh
 /// Years of the model, and of the rules for each case.
 fn how_many(asked: Option<u32>, subject: &Application, cases: &[Case], services: &[Placement]) -> (u32, u32) {
     let within = |events: f64, a_year: f64| round(events / a_year.max(1e-9));
-    let models = cases.iter().map(|case| &case.model).chain(services.iter().map(|case| &case.model));
-    let rules_a_year: f64 = models.map(years::events).sum();
+    // A decision about a service looks at each of its replicas, and so does each of their changes.
+    let size = |case: &Placement| (f64::from(case.service.replicas) / FEW_REPLICAS).powi(2).max(1.0);
+    let placed = services.iter().map(|case| years::events(&case.model) * size(case));
+    let rules_a_year: f64 = cases.iter().map(|case| years::events(&case.model)).chain(placed).sum();
     let longest = drill::simulate::YEARS_MAX;
     match asked {
         Some(years) => {

@@ -53,17 +53,30 @@ fn lower(model: &Application, fleet: &Fleet) -> Result<Placement, String> {
     let zones: Vec<Vec<u32>> = (0..model.zones).map(of).collect();
     let in_zone = |rooms: &Vec<u32>| rooms.iter().fold(0_u32, |all, room| all.saturating_add(*room));
     let replicas = zones.iter().map(in_zone).fold(0_u32, u32::saturating_add);
-    // Whichever zone has one replica more, the rules leave it there: each zone has the machines of the fullest.
-    let fullest = zones.iter().max_by_key(|rooms| in_zone(rooms)).cloned().unwrap_or_default();
-    let fullest = if model.host.is_some() { vec![in_zone(&fullest)] } else { fullest };
-    let roomy = zones.iter().any(|rooms| in_zone(rooms) < in_zone(&fullest));
+    // Whichever zone has one replica more, the rules leave it there: each zone has room for as many as the fullest, on its own machines.
+    let fullest = zones.iter().map(in_zone).max().unwrap_or(0);
+    let roomy = zones.iter().any(|rooms| in_zone(rooms) < fullest);
+    let widened = |mut rooms: Vec<u32>| {
+        let more = fullest - in_zone(&rooms);
+        match rooms.last_mut() {
+            _ if model.host.is_some() => rooms = vec![fullest],
+            Some(last) => *last += more,
+            None => rooms.push(more),
+        }
+        rooms
+    };
     let service = Service {
-        rooms: vec![fullest; usize::from(model.zones)],
+        rooms: zones.into_iter().map(widened).collect(),
         replicas,
         needed: fleet.needed,
         zone: failing(model.zone),
         host: model.host.map(failing),
-        machine: failing(fleet.machine),
+        // Of no account beside the one of the zone.
+        machine: if model.host.is_some() {
+            Failing { per_year: 0.0, hours: 1.0 }
+        } else {
+            failing(fleet.machine)
+        },
         pace: zone::sim::Pace::default(),
     };
     service.check().map_err(|error| error.to_string())?;

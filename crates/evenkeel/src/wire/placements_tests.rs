@@ -36,6 +36,10 @@ fn services_that_are_alike_are_played_once_and_others_say_why_not() {
     let names: Vec<_> = found.iter().map(|case| (case.names.join(" "), case.roomy)).collect();
     assert_eq!(names, [("web api".to_owned(), false), ("one".to_owned(), true)]);
     assert_eq!(found[1].service.rooms, [[1], [1], [1]]);
+    let on = |(zone, count)| Machines { zone, count, carries: 2, pool: None };
+    let uneven = Fleet { machines: [(0, 2), (1, 2), (2, 1)].map(on).into(), ..spread("web", 4, &[1]) };
+    let (uneven, _) = placements(&harsh(None, vec![uneven]));
+    assert_eq!(uneven[0].service.rooms, [vec![2, 2], vec![2, 2], vec![4]], "no machine that is not bought");
     let says = [
         "`spot` by the rules that place it: it has spot",
         "`many` by the rules that place it: the number of",
@@ -51,7 +55,7 @@ fn services_that_are_alike_are_played_once_and_others_say_why_not() {
 fn what_is_played_is_held_against_the_model_and_one_that_is_off_is_seen() {
     let on = |zone| Machines { zone, count: 1, carries: 2, pool: None };
     // What fails is the machine of the zone.
-    let machine = outage(0.0, 1.0);
+    let machine = outage(0.0, 0.0);
     let fleet = Fleet { machines: (0..3).map(on).collect(), machine, ..spread("web", 4, &[2]) };
     let case = placements(&harsh(Some(outage(12.0, 3.0)), vec![fleet])).0.remove(0);
     let played = case.service.run(5, 150).unwrap();

@@ -24,6 +24,9 @@ const SKEW_MAX: f64 = 0.5;
 /// With so many times the years that are needed the spread that was seen is taken as it is.
 const SETTLED: f64 = 16.0;
 
+/// A spread of so many times what is expected at most is itself no agreement: one endless outage would excuse itself.
+const SPREAD_MAX: f64 = 2.0;
+
 const HOURS_YEAR: f64 = 8_766.0;
 
 /// What was computed beside what was played.
@@ -155,7 +158,7 @@ pub fn beside(model: &Application, answer: &Answer, seen: Seen, bound: bool) -> 
     let (expected, years) = (Expected::of(model, answer), f64::from(seen.years));
     // Years that happen to have few long outages differ little from each other too: they would take themselves for exact.
     let least = if years < expected.years * SETTLED { expected.deviation(years) } else { 0.0 };
-    let deviation = seen.deviation.max(least);
+    let deviation = seen.deviation.max(least).min(SPREAD_MAX * expected.deviation(years));
     let mut compared = Compared::new(answer.total.get(), seen.unavailability, deviation, bound);
     if years < expected.years {
         compared.verdict = Verdict::TooFew(expected.years);

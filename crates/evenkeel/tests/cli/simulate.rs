@@ -52,6 +52,21 @@ fn a_plan_and_its_file_are_played_alike_and_both_agree_with_what_was_computed() 
     assert_eq!(text.talk, "", "progress is for terminals");
 }
 
+/// One machine a zone holds everything, and is what fails; and with machines of their own each does.
+#[test]
+fn a_plan_for_a_cloud_is_played_however_it_stands() {
+    let folder = Folder::new("simulate-cloud");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop/cloud.yaml");
+    let apart = fs::read_to_string(file).unwrap().replace("  zones: 3", "  machines: apart\n  zones: 3");
+    folder.file("apart.yaml", apart);
+    for file in [file, "apart.yaml"] {
+        let told = folder.run(&["simulate", file, "--years", "200", "--json"]).code(0).json();
+        assert_eq!(told["placements"][0]["services"], serde_json::json!(["web"]), "{file}: {told}");
+        let not = told["not_played"].as_array().unwrap();
+        assert!(not.iter().all(|why| why.as_str().unwrap().contains("nobody decides")), "{file}: {not:?}");
+    }
+}
+
 #[test]
 fn what_keepers_do_not_decide_is_said_and_the_model_is_played_all_the_same() {
     let folder = Folder::new("simulate-other");

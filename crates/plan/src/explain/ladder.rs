@@ -155,7 +155,7 @@ impl Objective {
             }
             Objective::Zones => return more("zones", asked.app.placement.zones, ZONES),
             Objective::Sharing => {
-                let is_asked = !asked.app.placement.machines.is_any();
+                let is_asked = asked.app.sharing() != model::Sharing::Any;
                 is_asked.then(|| vec![rung("any".to_owned(), "machines any".to_owned())])
             }
             Objective::ScaleMax(service) => {
@@ -237,8 +237,12 @@ impl Objective {
             }
             Objective::Zones => whole("zones", Some(app.placement.zones.to_string())),
             Objective::Sharing => {
-                let apart = app.placement.machines == model::Sharing::Apart;
-                whole("machines", Some(if apart { "apart" } else { "together" }.to_owned()))
+                let was = match app.placement.machines {
+                    Some(model::Sharing::Apart) => "apart",
+                    Some(_) => "together",
+                    None => "together, which is meant when it is left out",
+                };
+                whole("machines", Some(was.to_owned()))
             }
         };
         Given { objective, of, asked, becomes: rung.becomes.clone(), what_if: rung.what_if.clone() }

@@ -78,7 +78,8 @@ fn the_reasons_of_a_plan_for_this_machine_read_well() {
         expect![[r#"
 
             what each objective costs
-              - `availability: 99.950%` costs nothing on this machine
+              - `availability: 99.950%, with the reserve that it means` costs nothing on this machine (else this
+                machine, 3 zones: web x3)
               - `the reserve for a zone` costs nothing on this machine (else this machine, 3 zones: web x4)
 
             the cheapest for each availability, replicas
@@ -243,7 +244,7 @@ fn machines_that_nobody_measured_are_told_about_when_they_would_win() {
 #[test]
 fn whoever_does_not_ask_why_is_told_when_a_faster_machine_would_win() {
     let (mut app, terms) = (shop_with_a_database(), Terms::default());
-    app.placement.machines = model::Sharing::Apart;
+    app.placement.machines = Some(model::Sharing::Apart);
     let (planned, mut speeds) = with_speeds(&app, &options(), &terms).unwrap();
     let explained = explained(&app);
     assert_eq!((&planned, &speeds), (&explained.planned, &explained.reasons.speeds));
@@ -466,5 +467,40 @@ fn a_region_that_is_asked_for_has_its_price() {
     let region = worth.iter().find(|worth| worth.objective == "regions: [eu-central]").unwrap();
     assert!(region.usd_month > 0.0, "{region:?}");
     let names: Vec<&str> = worth.iter().map(|worth| worth.objective.as_str()).collect();
-    assert_eq!(names, ["availability: 99.950%", "the reserve for a zone", "regions: [eu-central]"]);
+    let free = "availability: 99.950%, with the reserve that it means";
+    assert_eq!(names, [free, "the reserve for a zone", "regions: [eu-central]"]);
+    // Each is what planning without it costs.
+    let usd = |change: &dyn Fn(&mut App)| {
+        let mut other = app.clone();
+        change(&mut other);
+        plan(&other, &options()).unwrap().usd_month.usd()
+    };
+    let nothing = |app: &mut App| app.objectives.survive_nothing = true;
+    let all = [
+        usd(&|app| app.objectives.availability = None),
+        usd(&nothing),
+        usd(&|app| app.placement.regions.clear()),
+    ];
+    let told: Vec<f64> = worth.iter().map(|worth| worth.without.usd_month).collect();
+    assert_eq!(told, all);
+}
+
+/// One machine a zone, in more zones than anything needs but the reserve: what the reserve costs is what fewer zones save.
+#[test]
+fn what_a_reserve_costs_counts_the_zones_that_it_needs() {
+    let mut app = shop_with_a_database();
+    app.objectives = model::Objectives {
+        availability: Some(Availability { unavailability: 1e-3 }),
+        ..model::Objectives::default()
+    };
+    app.placement.machines = Some(model::Sharing::Together);
+    let whole = explained(&app);
+    let reserve =
+        whole.reasons.worth.iter().find(|worth| worth.objective == "the reserve for a zone").unwrap();
+    let mut bare = app.clone();
+    bare.objectives.survive_nothing = true;
+    assert_eq!(reserve.without.usd_month, plan(&bare, &options()).unwrap().usd_month.usd());
+    assert!(reserve.usd_month > 10.0, "{reserve:?}");
+    let cheaper = whole.planned.plan.rejected.iter().find(|other| other.reason.starts_with("next cheaper"));
+    assert!(cheaper.is_some_and(|other| other.reason.contains("reserve")), "{cheaper:?}");
 }

@@ -37,8 +37,13 @@ pub(super) fn worth(
         all.push(Worth { objective, usd_month, without });
     };
     if let Some(asked) = app.objectives.availability {
-        let free = Limits { down: None, ..limits };
-        add(format!("availability: {asked}"), cheapest(space, free, best));
+        let mut free = app.clone();
+        free.objectives.availability = None;
+        let other = ground.asking(&free, &ground.terms)?;
+        // With it goes the reserve that it means where `survive` is left out.
+        let own = compose::limits(&other);
+        let with = if own.survive == limits.survive { "" } else { ", with the reserve that it means" };
+        add(format!("availability: {asked}{with}"), cheapest(&asked_of(space, &other)?, own, best));
     }
     let reserve = match limits.survive {
         Survive::Zone => Some("the reserve for a zone"),
@@ -46,8 +51,9 @@ pub(super) fn worth(
         Survive::Nothing => None,
     };
     if let Some(reserve) = reserve {
-        let none = Limits { survive: Survive::Nothing, ..limits };
-        add(reserve.to_owned(), cheapest(space, none, best));
+        let bare = compose::without_reserve(app);
+        let other = ground.asking(&bare, &ground.terms)?;
+        add(reserve.to_owned(), cheapest(&asked_of(space, &other)?, compose::limits(&other), best));
     }
     for (objective, app) in relaxed(app) {
         let other = ground.asking(&app, &ground.terms)?;
@@ -61,6 +67,11 @@ pub(super) fn worth(
         add(objective, found);
     }
     Ok(all)
+}
+
+/// The space of a file that asks for less.
+fn asked_of<'n>(space: &Space<'n>, other: &'n Ground<'n>) -> Result<Space<'n>, PlanError> {
+    space.asking(other.app, &other.request).map_or_else(|| other.space(), Ok)
 }
 
 /// The file without each recovery objective, without its region, and without its residency.

@@ -200,6 +200,7 @@ impl<'a> Space<'a> {
         let parts = |app: &'n App| app.services.iter().map(|service| (&service.name, service.resources));
         let known = |app: &'n App| (&app.databases, &app.assume, &app.seen);
         let same = places(self.app) == places(app) && known(self.app) == known(app);
+        let same = same && self.app.sharing() == app.sharing();
         if !(same && parts(self.app).eq(parts(app))) {
             return None;
         }

@@ -26,7 +26,7 @@ fn cloud_nat_costs_what_its_machines_come_to_by_hand_and_never_more_than_the_gat
 fn paid(rps: f64) -> (Plan, u32, (f64, f64)) {
     let mut app = shop_with_a_database();
     app.objectives.budget = None;
-    app.placement.machines = model::Sharing::Apart;
+    app.placement.machines = Some(model::Sharing::Apart);
     // Without bad deploys nearly everything is available enough, and with little traffic machines decide.
     app.objectives.availability = Some(Availability { unavailability: 0.01 });
     let web = app.services[0].load.as_mut().unwrap();

@@ -31,7 +31,7 @@ pub struct Rivals {
 pub fn rivals(app: &App, options: &Options) -> Result<Rivals, PlanError> {
     // The other two know of no machines that services share.
     let mut app = app.clone();
-    app.placement.machines = model::Sharing::Apart;
+    app.placement.machines = Some(model::Sharing::Apart);
     let ground = Ground::new(&app, options, &Terms::default())?;
     let space = ground.space()?;
     let down = app.objectives.availability.map(|asked| asked.unavailability * (1.0 + SLACK));

@@ -36,7 +36,7 @@ pub(crate) fn case(seed: u64) -> Case {
         providers: vec!["aws".into(), "gcp".into(), "alicloud".into()],
         regions: if dice.below(2) == 0 { vec![] } else { vec![Region("eu-central".into())] },
         zones: 1 + dice.below(3) as u8,
-        machines: model::Sharing::Any,
+        machines: Some(model::Sharing::Any),
         residency: vec![],
         users: vec![],
     };

@@ -25,7 +25,7 @@ const FULL: f64 = 1e-9;
 /// Whether `app` may stand like that in `market` over so many zones. With one part, unless it is asked for, nothing shares.
 pub(super) fn is_open(app: &App, market: Market<'_>, zones: u32) -> bool {
     let (services, parts) = (app.services.len(), app.services.len() + app.databases.len());
-    let asked = match app.placement.machines {
+    let asked = match app.sharing() {
         Sharing::Apart => false,
         Sharing::Any => parts > 1,
         Sharing::Together => true,
@@ -38,7 +38,7 @@ pub(super) fn is_open(app: &App, market: Market<'_>, zones: u32) -> bool {
 
 /// Whether anything but that may be planned in `market`.
 pub(super) fn apart_is_open(app: &App, market: Market<'_>) -> bool {
-    app.placement.machines != Sharing::Together || matches!(market, Market::Local)
+    app.sharing() != Sharing::Together || matches!(market, Market::Local)
 }
 
 /// GB of the disks of all machines: what every machine has, and the data of every node.

@@ -9,7 +9,7 @@ use super::rules::Rules;
 use super::space::{DISK_GB, GIB};
 use super::{Refused, refuse, together};
 use crate::Terms;
-use crate::applied::{IDLE, NO_INGRESS, ONE_ZONE};
+use crate::applied::{IDLE, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
 use crate::bill::everything;
 use crate::catalog::{Machine, Price, Unit};
 
@@ -119,6 +119,8 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
             line.not_applied = Some(NO_INGRESS.to_owned());
         } else if balancer && offer.provider == "alicloud" && best.zones() == 1 {
             line.not_applied = Some(ONE_ZONE.to_owned());
+        } else if balancer && offer.provider == "gcp" && app.ingress.iter().any(|entry| !entry.any_address) {
+            line.not_applied = Some(OWN_ADDRESS.to_owned());
         }
     }
     lines.extend(network);

@@ -43,6 +43,8 @@ pub struct Refused {
 /// What was shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
+    /// The plan keeps every objective; else there is none that does, and size and bill of the one that is stored are not checked.
+    pub found: bool,
     /// Regions and numbers of zones, each with its proof.
     pub topologies: usize,
     /// Branches that were bounded anew.
@@ -121,8 +123,9 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
         terms: &proof.terms,
         assumptions: proof.assumptions.len(),
     };
+    let found = certain.found;
     let certain = derived::certain(&certain, stored)?;
-    Ok(Verified { topologies: proof.places(), branches, gap, certain, terms: proof.terms })
+    Ok(Verified { found, topologies: proof.places(), branches, gap, certain, terms: proof.terms })
 }
 
 /// That the plan is for a provider that the file and the flags consider: another one has other prices, too.
@@ -211,7 +214,7 @@ fn places<'a>(
             for zones in (1..=asked.min(offer.zones)).map(u32::from) {
                 let ways = network::ways_to_pay(offer, zones).into_iter();
                 let of = |layout: Layout, nat: Nat| Place { offer: Some(offer), zones, layout, nat };
-                let apart = app.placement.machines != Sharing::Together;
+                let apart = app.sharing() != Sharing::Together;
                 places.extend(ways.filter(|_| apart).map(|nat| of(Layout::Apart, nat)));
                 let shared = together::is_open(app, zones);
                 places.extend(shared.then(|| of(Layout::Together, together::pays(offer, zones))));

@@ -11,7 +11,7 @@ fn app() -> App {
     let mut app = cloud();
     app.placement.regions.clear();
     // What shares machines has tests of its own.
-    app.placement.machines = model::Sharing::Apart;
+    app.placement.machines = Some(model::Sharing::Apart);
     app.objectives.budget = None;
     app.objectives.availability = Some(model::Availability { unavailability: 104.0 / (8_766.0 * 60.0) });
     app.objectives.survive = vec![model::Scope::Node];

@@ -24,9 +24,9 @@ const ROOM: u32 = 1_000;
 /// does so only where that is asked.
 pub(super) fn is_open(app: &App, zones: u32) -> bool {
     let alone = app.services.len() + app.databases.len() < 2;
-    let asked = app.placement.machines == Sharing::Together;
+    let asked = app.sharing() == Sharing::Together;
     (asked || !alone)
-        && app.placement.machines != Sharing::Apart
+        && app.sharing() != Sharing::Apart
         && app.services.len() <= TOGETHER_SERVICES_MAX
         && zones <= TOGETHER_ZONES_MAX
 }

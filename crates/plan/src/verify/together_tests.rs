@@ -211,7 +211,7 @@ fn a_certificate_as_it_was_made_is_accepted() {
     }
     // With machines of their own asked for it is another file.
     let mut own = app.clone();
-    own.placement.machines = model::Sharing::Apart;
+    own.placement.machines = Some(model::Sharing::Apart);
     let refused = verify(&own, &options(), &whole).unwrap_err();
     assert!(refused.why.contains("is not in the space"), "{refused}");
 }

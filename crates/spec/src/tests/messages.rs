@@ -48,13 +48,19 @@ fn machines_are_apart_or_together_or_whatever_is_cheapest() {
         |value: &str| format!("name: s\nservices: {{ web: {{ command: [a] }} }}\nplacement: {{ {value} }}\n");
     for (value, machines) in [
         ("zones: 3", model::Sharing::Together),
-        ("zones: 4", model::Sharing::Any),
+        ("zones: 9", model::Sharing::Together),
         ("machines: any", model::Sharing::Any),
         ("machines: apart", model::Sharing::Apart),
         ("machines: together", model::Sharing::Together),
     ] {
-        assert_eq!(read(&text(value), "evenkeel.yaml").app.unwrap().placement.machines, machines, "{value}");
+        assert_eq!(read(&text(value), "evenkeel.yaml").app.unwrap().sharing(), machines, "{value}");
     }
+    let app = |text: &str| read(text, "evenkeel.yaml").app.unwrap();
+    let many = ["a", "b", "c", "d", "e"].map(|name| format!("  {name}: {{ command: [x] }}\n")).concat();
+    assert_eq!(app(&format!("name: s\nservices:\n{many}")).sharing(), model::Sharing::Any);
+    // One machine in one zone cannot be survived.
+    let alone = format!("{}objectives: {{ survive: [node] }}\n", text("zones: 1"));
+    assert_eq!(app(&alone).sharing(), model::Sharing::Any);
     check(
         &text("machines: shared"),
         expect![[r#"

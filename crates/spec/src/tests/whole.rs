@@ -116,7 +116,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                     ),
                 ],
                 zones: 3,
-                machines: Together,
+                machines: None,
                 residency: [
                     "EU",
                 ],

@@ -216,15 +216,11 @@ impl Timed {
             self.leader = None;
         }
         self.wakes.extend([self.now + SETTLE_MS, self.now + GATHER_MS]);
-        let here = |record: &UnitRecord| record.zone == self.zones[index].name;
-        let kept = self.view.units.iter().map(|kept| &kept.value).filter(|record| here(record));
-        let again: Vec<(UnitName, Want)> = kept.map(|record| (record.name.clone(), record.want)).collect();
-        for (name, want) in again {
-            match want {
-                Want::Run => self.starts(&name),
-                Want::Drain => self.phase(&name, Phase::Stopped),
-            }
+        let here = self.processes.iter().filter(|(_, process)| process.zone == index);
+        for name in here.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.again(&name);
         }
+        self.fill_rooms();
         self.settle();
         true
     }
@@ -234,10 +230,10 @@ impl Timed {
         let Some(machine) = self.machines.get_mut(index).filter(|machine| machine.up) else { return false };
         machine.up = false;
         for name in self.on(index) {
-            self.phase(&name, Phase::Backoff);
-            if let Some(process) = self.processes.get_mut(&name) {
-                process.due = None;
-            }
+            let ends = self.processes.get_mut(&name).and_then(|process| process.due.take());
+            // What was to end has ended.
+            let ending = ends.is_some_and(|(_, phase)| phase == Phase::Stopped);
+            self.phase(&name, if ending { Phase::Stopped } else { Phase::Backoff });
         }
         self.settle();
         true
@@ -247,9 +243,22 @@ impl Timed {
     pub fn repair_machine(&mut self, index: usize) -> bool {
         let Some(machine) = self.machines.get_mut(index).filter(|machine| !machine.up) else { return false };
         machine.up = true;
-        self.on(index).iter().for_each(|name| self.starts(name));
+        for name in self.on(index) {
+            self.again(&name);
+        }
+        // What stood there may have gone elsewhere meanwhile.
+        self.fill_rooms();
         self.settle();
         true
+    }
+
+    /// What was there when its zone or machine was lost begins anew, or is over if it was to end.
+    fn again(&mut self, name: &UnitName) {
+        let known = self.view.units.iter().find(|kept| kept.value.name == *name);
+        match known.map(|kept| kept.value.want) {
+            Some(Want::Drain) => self.phase(name, Phase::Stopped),
+            _ => self.starts(name),
+        }
     }
 
     fn on(&self, machine: usize) -> Vec<UnitName> {

@@ -115,3 +115,19 @@ fn rules_that_bring_nothing_home_are_seen() {
     assert_eq!(late(decide), 0);
     assert!(late(broken) > 1_000, "{}", late(broken));
 }
+
+/// What a lost machine held may be drained meanwhile; what came in its place is there when the machine is.
+#[test]
+fn a_machine_that_comes_back_holds_what_had_no_room() {
+    let mut timed = Timed::new(&[vec![1, 1], vec![1, 1]], 4, 3, Pace::default()).unwrap();
+    timed.fail_machine(1);
+    timed.advance(60_000);
+    timed.fail_zone(1, &mut Chance::from_seed(1));
+    timed.advance(120_000);
+    timed.repair_zone(1);
+    timed.advance(240_000);
+    assert_eq!(timed.serving(), 3, "one machine is lost");
+    timed.repair_machine(1);
+    timed.advance(300_000);
+    assert_eq!(timed.serving(), 4);
+}
