@@ -16,6 +16,10 @@ pub struct Database {
     pub storage: Bytes,
     /// Nodes with data beside the primary, 0 to [`Database::STANDBYS_MAX`].
     pub standbys: u8,
+    /// `standbys: auto`: how many it has is the planner's to choose. A plan has none of these left; until then `standbys` says what
+    /// is usual.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto: bool,
     /// One more node, which holds the log alone: it acknowledges writes, and never becomes primary.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub witness: bool,
@@ -223,6 +227,7 @@ mod tests {
             postgres: 15,
             storage: Bytes(1 << 30),
             standbys: 0,
+            auto: false,
             witness: false,
             writes: None,
             when_alone: WhenAlone::default(),

@@ -22,7 +22,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("survive zone", "`objectives.survive`: `zone`, `node`, `zone node` or `nothing`"),
     ("rto zone 30s", "`objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise"),
     ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
-    ("standbys [DATABASE] 1", "`standbys` of every database, or of one"),
+    ("standbys [DATABASE] 1", "`standbys` of every database, or of one; `auto`: those of the cheapest plan"),
     ("zones 2", "`placement.zones`"),
     ("machines apart", "`placement.machines`: `apart`, `together` or `any`"),
     ("residency EU CH", "`placement.residency`: laws or countries, or `residency any`"),
@@ -89,9 +89,14 @@ enum What {
     Availability(Option<Availability>),
     Budget(Option<Money>),
     Survive(Vec<Scope>),
-    Recovery { time: bool, scope: Scope, asked: Option<Duration> },
+    Recovery {
+        time: bool,
+        scope: Scope,
+        asked: Option<Duration>,
+    },
     ScaleMax(Of, u32),
-    Standbys(Of, u8),
+    /// `None`: as many as the plan says.
+    Standbys(Of, Option<u8>),
     Zones(u8),
     Machines(Sharing),
     Residency(Vec<String>),
@@ -179,7 +184,7 @@ impl Change {
                 Ok(What::Recovery { time: verb == "rto", scope, asked })
             }),
             "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
-            "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.number(value)?))),
+            "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.standbys(value)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
             "machines" => read.one().map(|word| Ok(What::Machines(read.sharing(word)?))),
             "residency" => read.some().map(|codes| Ok(What::Residency(read.codes(codes)?))),
@@ -284,6 +289,11 @@ impl<'t> Words<'t> {
         let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let number = word.parse().ok().filter(|_| plain);
         number.ok_or_else(|| self.wrong(word, "a plain number"))
+    }
+
+    fn standbys(&self, word: &str) -> Result<Option<u8>, ChangeError> {
+        let number = || self.number(word).map_err(|_| self.wrong(word, "a plain number, or `auto`"));
+        if word == "auto" { Ok(None) } else { number().map(Some) }
     }
 
     fn scope(&self, word: &str) -> Result<Scope, ChangeError> {
@@ -539,12 +549,13 @@ impl Change {
         self.changed(count, of, "service", "scale")
     }
 
-    fn standbys(&self, app: &mut App, of: &Of, standbys: u8) -> Result<(), ChangeError> {
+    fn standbys(&self, app: &mut App, of: &Of, standbys: Option<u8>) -> Result<(), ChangeError> {
         let mut count = 0;
         for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
             // A witness is the third vote of two copies; with more it is one of them.
-            database.witness = database.witness && standbys == 1;
-            database.standbys = standbys;
+            database.witness = database.witness && standbys == Some(1);
+            database.auto = standbys.is_none();
+            database.standbys = standbys.unwrap_or(database.standbys);
             count += 1;
         }
         self.changed(count, of, "database", "standbys")

@@ -15,6 +15,7 @@ pub(crate) fn shop_with_a_database() -> App {
         postgres: 15,
         storage: "50G".parse().unwrap(),
         standbys: 2,
+        auto: false,
         witness: false,
         writes: Some(Rate(80.0)),
         when_alone: WhenAlone::Block,
@@ -377,7 +378,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           survive zone                 `objectives.survive`: `zone`, `node`, `zone node` or `nothing`
           rto zone 30s                 `objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
-          standbys [DATABASE] 1        `standbys` of every database, or of one
+          standbys [DATABASE] 1        `standbys` of every database, or of one; `auto`: those of the cheapest plan
           zones 2                      `placement.zones`
           machines apart               `placement.machines`: `apart`, `together` or `any`
           residency EU CH              `placement.residency`: laws or countries, or `residency any`
@@ -442,7 +443,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
         `rto zone` is no change that is known; there are
         `rto continent 5s`: `continent` is wrong; expected `node`, `zone` or `region`
         `rpo zone 5`: `5` is wrong; expected a duration with its unit, such as `500ms`, `10s`, `5m`, `12h` or `30d`, or `none`
-        `standbys two`: `two` is wrong; expected a plain number
+        `standbys two`: `two` is wrong; expected a plain number, or `auto`
         `standbys main 2`: there is no database `main` with `standbys` in the file
         `zones -1`: `-1` is wrong; expected a plain number
         `prices +20`: `+20` is wrong; expected a factor above 0 such as `x2`, `x0.5`, `+20%` or `-10%`

@@ -20,6 +20,7 @@ use crate::risk::{Risks, risks};
 use crate::search::{Candidate, Effort, Limits, Market, Space};
 use crate::search_space::{TOGETHER_SERVICES_MAX, TOGETHER_ZONES_MAX};
 use crate::size::Survive;
+use crate::standbys::Beside;
 use crate::{PlanError, Planned, Terms};
 
 /// Relative slack when an availability is compared with what was asked: rounding must not decide.
@@ -48,7 +49,8 @@ pub(crate) fn limits(ground: &Ground<'_>) -> Limits {
     Limits { down, survive: ground.request.survive(), forbidden: false }
 }
 
-/// The best plan, with the proof that nothing is cheaper. `catalog`: as it was given, before the terms raised its prices.
+/// The best plan, with the proof that nothing is cheaper. `catalog`: as it was given, before the terms raised its prices; `beside`:
+/// what was searched to count standbys.
 ///
 /// # Errors
 /// [`PlanError::TooLarge`] when no machine holds a replica; [`PlanError::Model`] when the model cannot be computed.
@@ -56,10 +58,12 @@ pub(crate) fn best<'a>(
     ground: &'a Ground<'_>,
     space: &Space<'a>,
     catalog: &Catalog,
+    beside: Beside,
 ) -> Result<Best<'a>, PlanError> {
     let (app, limits) = (ground.app, limits(ground));
     let mut effort = Effort::default();
     let found = space.cheapest(limits, &mut effort);
+    effort = effort.joined(beside.effort);
     let mut proof = Proof {
         space: SPACE,
         catalogue: fingerprint(catalog),
@@ -68,7 +72,9 @@ pub(crate) fn best<'a>(
         asked: app.objectives.availability.map(|asked| asked.unavailability),
         incumbent: found.best.as_ref().map(incumbent),
         model: None,
+        standbys: beside.counted,
         topologies: found.topologies,
+        others: beside.others,
     };
     let apart = found.apart;
     let chosen = match found.best {
@@ -86,6 +92,7 @@ pub(crate) fn best<'a>(
     plan.feasible = plan.missed.is_empty();
     plan.rejected = rejected(ground, space, &chosen, limits)?;
     plan.why = why(space, &chosen, &plan);
+    plan.why.extend(beside.why);
     plan.why.extend(shared(app, &chosen, apart));
     plan.certain = Certain {
         found: proof.incumbent.is_some(),
@@ -123,7 +130,7 @@ pub(crate) fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
 }
 
 /// Nothing keeps every objective: the safest within the budget, else the cheapest.
-fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort) -> Option<Candidate<'a>> {
+pub(crate) fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort) -> Option<Candidate<'a>> {
     let mut corners = space.corners(Limits { forbidden: false, ..limits }, effort);
     if corners.is_empty() {
         corners = space.corners(Limits { forbidden: true, ..limits }, effort);

@@ -13,6 +13,7 @@ use crate::chance::{Assumptions, Level};
 use crate::search::{DISK_GB, Market};
 use crate::search_space::REFERENCE_COREMARK;
 use crate::size::{Request, shares};
+use crate::standbys::AUTO_MAX;
 use crate::version::database_version;
 
 /// Most databases of one application.
@@ -194,6 +195,13 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
     if app.databases.len() > DATABASES_MAX {
         return absurd(format!("the app has {} databases", app.databases.len()), "it may have 20");
     }
+    let open = app.databases.iter().filter(|database| database.auto).count();
+    if open > AUTO_MAX {
+        return absurd(
+            format!("{open} databases have `standbys: auto`"),
+            "a plan counts the standbys of at most 3; write a number for the others",
+        );
+    }
     let mut names = std::collections::BTreeSet::new();
     for database in &app.databases {
         let name = database.name.as_str();
@@ -203,7 +211,7 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
         if node_name(database, database.nodes()).is_none() {
             return absurd(format!("the name of database `{name}` is too long"), "it may have 61 letters");
         }
-        if database.witness && database.standbys != 1 {
+        if database.witness && (database.standbys != 1 || database.auto) {
             return absurd(
                 format!("`{name}` has a witness beside {} standbys", database.standbys),
                 "a witness is the third vote of two copies: `standbys: 1`",

@@ -5,9 +5,7 @@
 //! rests on a printed source or a printed assumption. Pure: no clock, no file, no network. The prices are part of the
 //! binary.
 //!
-//! Deliberately absent in this version: caches, a second region, latency beyond one round trip of the users, and how many
-//! nodes a database should have, which the
-//! file says.
+//! Deliberately absent in this version: caches, a second region, and latency beyond one round trip of the users.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a
@@ -36,6 +34,7 @@ mod risk;
 mod search;
 mod search_space;
 mod size;
+mod standbys;
 mod stored;
 mod terms;
 mod verify;
@@ -56,7 +55,7 @@ pub use explain::{
 };
 pub use html::html;
 pub use json::to_json;
-pub use proof::{Closed, Incumbent, Leaf, Proof, Stated, Step, Topology};
+pub use proof::{Closed, Counted, Incumbent, Leaf, Other, Proof, Stated, Step, Topology};
 pub use render::{diff, render};
 pub use search::{Rivals, rivals};
 pub use stored::{Playable, StoredError};
@@ -307,8 +306,9 @@ pub fn certified(app: &App, options: &Options) -> Result<Planned, PlanError> {
 /// # Errors
 /// As [`plan()`].
 pub fn certified_on(app: &App, options: &Options, terms: &Terms) -> Result<Planned, PlanError> {
-    let ground = ground::Ground::new(app, options, terms)?;
-    Ok(compose::best(&ground, &ground.space()?, &options.catalog)?.planned)
+    let standbys::Settled { app, beside } = standbys::settle(app, options, terms)?;
+    let ground = ground::Ground::new(&app, options, terms)?;
+    Ok(compose::best(&ground, &ground.space()?, &options.catalog, beside)?.planned)
 }
 
 #[cfg(test)]

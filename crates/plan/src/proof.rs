@@ -11,7 +11,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 5;
+pub const SPACE: u32 = 6;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,31 @@ pub struct Proof {
     /// replicas than carry its peak, and in plans that were stored before it was kept.
     #[serde(default)]
     pub model: Option<Application>,
+    /// How many standbys the plan gave each database whose `standbys` are `auto`, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<Counted>,
     /// Every topology of the space, by provider, region and zones.
+    pub topologies: Vec<Topology>,
+    /// Every other way to count the standbys of these databases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Other>,
+}
+
+/// How many standbys one database has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Counted {
+    /// Its name.
+    pub database: String,
+    /// Nodes beside the primary.
+    pub standbys: u8,
+}
+
+/// The space of a file with other numbers of standbys than the plan has, and why nothing in it is cheaper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Other {
+    /// As [`Proof::standbys`].
+    pub standbys: Vec<Counted>,
+    /// As [`Proof::topologies`].
     pub topologies: Vec<Topology>,
 }
 

@@ -4,6 +4,10 @@
 /// Spare replicas of a service that are tried beyond its reserve. A fifth one buys less than a second a year.
 pub(crate) const SPARE_MAX: u32 = 4;
 
+/// How many standbys a database may have where the file leaves it to the plan: no node beside the primary, one that follows behind, a
+/// majority after the loss of one node, and after that of any two. A third standby is one more copy that no loss more is survived by.
+pub(crate) const STANDBYS: [u8; 4] = [0, 1, 2, 4];
+
 /// Most services of a file whose services and databases may share one machine a zone.
 pub(crate) const TOGETHER_SERVICES_MAX: usize = model::Sharing::SERVICES_MAX;
 

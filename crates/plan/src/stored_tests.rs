@@ -11,6 +11,7 @@ fn with_database(mut app: App) -> App {
         postgres: 15,
         storage: "10G".parse().unwrap(),
         standbys: 2,
+        auto: false,
         witness: false,
         writes: None,
         when_alone: WhenAlone::Block,

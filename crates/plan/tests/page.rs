@@ -63,6 +63,7 @@ fn shop() -> App {
             postgres: 15,
             storage: "100G".parse().unwrap(),
             standbys: 2,
+            auto: false,
             witness: false,
             writes: Some(Rate(200.0)),
             when_alone: WhenAlone::Block,

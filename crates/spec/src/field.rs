@@ -69,6 +69,12 @@ pub(crate) enum Kind {
         min: i64,
         max: i64,
     },
+    /// A whole number, or the word that leaves it to evenkeel.
+    Count {
+        min: i64,
+        max: i64,
+        word: &'static str,
+    },
     /// Plain decimal; `unit` is part of the key's name or said in its help.
     Number {
         min: f64,

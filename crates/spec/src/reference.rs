@@ -65,6 +65,7 @@ fn row(path: &str, field: &Field, marked: bool) -> String {
 fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Integer { min, max } => format!("whole number, {min} to {max}"),
+        Kind::Count { min, max, word } => format!("whole number, {min} to {max}, or `{word}`"),
         Kind::Number { min, max } => format!("number, {min} to {max}"),
         Kind::Bytes { min, max } => format!("size, {} to {}", model::Bytes(*min), model::Bytes(*max)),
         Kind::Duration { min, max } => {

@@ -61,7 +61,7 @@ fn field(row: &Field) -> Map<String, Value> {
     if let Presence::Fixed(value, _) = row.presence {
         let default = match row.kind {
             Kind::List(_) => json!([]),
-            Kind::Integer { .. } | Kind::Number { .. } => {
+            Kind::Integer { .. } | Kind::Count { .. } | Kind::Number { .. } => {
                 serde_json::from_str(value).unwrap_or_else(|_| json!(value))
             }
             _ => json!(value),
@@ -91,6 +91,9 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         }),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Count { min, max, word } => {
+            json!({ "oneOf": [{ "type": "integer", "minimum": min, "maximum": max }, { "enum": [word] }] })
+        }
         Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Bytes { .. } => pattern(format!("^{NUMBER}\\s*([bB]|[kKmMgGtT]([iI]?[bB])?)$")),
         Kind::Duration { .. } => pattern(format!("^{NUMBER}\\s*(ms|s|m|min|h|d)$")),

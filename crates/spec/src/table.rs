@@ -522,9 +522,9 @@ pub(crate) static DATABASE: Shape = Shape {
         .aliases(&["disk", "size"]),
         Field::fixed(
             "standbys",
-            Kind::Integer { min: 0, max: model::Database::STANDBYS_MAX as i64 },
+            Kind::Count { min: 0, max: model::Database::STANDBYS_MAX as i64, word: "auto" },
             ("2", "the fewest that lose no acknowledged write and go on after the loss of a node"),
-            "Nodes beside the primary, spread over the zones.",
+            "Nodes beside the primary, spread over the zones. `auto`: those of the cheapest plan that keeps every objective.",
         )
         .hint(
             "`standbys: 2` goes on after the loss of any node, 4 after any two; more make each write slower",

@@ -23,6 +23,7 @@ pub(crate) fn expected(kind: &Kind) -> &'static str {
         Kind::List(_) => "a list",
         Kind::Bool => "`true` or `false`",
         Kind::Integer { .. } => "a whole number",
+        Kind::Count { .. } => "a whole number or `auto`",
         Kind::Number { .. } => "a number",
         Kind::Bytes { .. } => "a size such as `512M` or `100G`",
         Kind::Duration { .. } => "a duration with its unit, such as `500ms`, `10s` or `5m`",
@@ -71,6 +72,8 @@ impl<'t, 'f> Checker<'t, 'f> {
         match field.kind {
             Kind::Bool => self.boolean(scalar, span, field),
             Kind::Integer { min, max } => self.integer(scalar, span, field, min, max).map(Typed::Integer),
+            Kind::Count { word, .. } if scalar.text == word => Some(Typed::Word(word)),
+            Kind::Count { min, max, .. } => self.integer(scalar, span, field, min, max).map(Typed::Integer),
             Kind::Number { min, max } => self.number(scalar, span, field, min, max).map(Typed::Number),
             Kind::Bytes { min, max } => {
                 let value: Bytes = self.quantity(scalar, span, field)?;

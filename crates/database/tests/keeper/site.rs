@@ -157,6 +157,7 @@ impl Site {
             postgres: 15,
             storage: Bytes(1 << 30),
             standbys: nodes - 1,
+            auto: false,
             witness: false,
             writes: None,
             when_alone: WhenAlone::Block,

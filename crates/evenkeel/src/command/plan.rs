@@ -268,6 +268,36 @@ pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Pl
     plan::plan(app, &options(app, provider, site)?).map_err(no_plan)
 }
 
+/// Counts the standbys of databases with `standbys: auto`: those of the plan for the providers of the file, whose zones `up` emulates.
+/// A database that runs keeps what it has: a newer list of prices takes no copy of anybody's data away.
+pub fn count_standbys(app: &mut App, site: &Site) -> anyhow::Result<()> {
+    if !app.databases.iter().any(|database| database.auto) {
+        return Ok(());
+    }
+    let (running, fresh) = (running(site)?, make(app, None, site)?);
+    for database in app.databases.iter_mut().filter(|database| database.auto) {
+        let of = |plan: &Plan| plan.database(&database.name).map(|planned| planned.database.clone());
+        let (kept, planned) = (running.as_ref().and_then(of), of(&fresh));
+        if let (Some(kept), Some(planned)) = (&kept, &planned)
+            && kept.standbys != planned.standbys
+        {
+            say::talk(format_args!(
+                "note: `{name}` keeps the {} standbys that it has; `standbys: auto` would begin with {} today, so write                  `standbys: {}` to change it",
+                kept.standbys,
+                planned.standbys,
+                planned.standbys,
+                name = database.name
+            ));
+        }
+        if let Some(counted) = kept.or(planned) {
+            database.standbys = counted.standbys;
+            database.witness = counted.witness;
+        }
+        database.auto = false;
+    }
+    Ok(())
+}
+
 /// The plan for `app` on this machine, whatever providers it names: `up` emulates their zones.
 pub fn make_local(app: &App) -> anyhow::Result<Plan> {
     let mut app = app.clone();

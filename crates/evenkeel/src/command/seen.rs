@@ -61,7 +61,9 @@ fn takeover(app: &App, verdict: &Verdict) -> Option<(&'static str, f64)> {
         return None;
     }
     let (name, _) = verdict.target.rsplit_once('-')?;
-    let database = app.databases.iter().find(|database| database.name.as_str() == name)?;
+    // With `standbys: auto` it is not known which of the two takeovers was seen.
+    let mut counted = app.databases.iter().filter(|database| !database.auto);
+    let database = counted.find(|database| database.name.as_str() == name)?;
     let prior = match database.mode() {
         Mode::Quorum => "takeover_quorum.seconds",
         Mode::Lease => "takeover_lease.seconds",

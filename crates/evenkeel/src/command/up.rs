@@ -101,6 +101,7 @@ fn prepare(args: &UpArgs, site: &Site) -> anyhow::Result<(Plan, Options)> {
         check_postgres(&app)?;
     }
     check_slots(&app)?;
+    plan::count_standbys(&mut app, site)?;
     let plan = plan::make_local(&app)?;
     let sabotage = Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries };
     Ok((plan.clone(), Options { plan, base, isolate: args.isolate, sabotage }))

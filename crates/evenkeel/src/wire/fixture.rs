@@ -95,6 +95,7 @@ pub fn database(name: &str) -> PlannedDatabase {
             postgres: 15,
             storage: Bytes(1 << 30),
             standbys: 2,
+            auto: false,
             writes: None,
             witness: false,
             when_alone: WhenAlone::Block,

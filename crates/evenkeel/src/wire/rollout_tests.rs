@@ -212,6 +212,7 @@ fn another_database_is_another_plan() {
         postgres: 15,
         storage: model::Bytes(1 << 30),
         standbys: 2,
+        auto: false,
         writes: None,
         witness: false,
         when_alone: model::WhenAlone::Block,

@@ -196,6 +196,7 @@ fn databases_are_as_available_as_their_modes_make_them() {
         postgres: 15,
         storage: "100G".parse().unwrap(),
         standbys,
+        auto: false,
         witness,
         writes: None,
         when_alone: model::WhenAlone::Block,

@@ -18,6 +18,7 @@ use crate::compose::{self, Best, name};
 use crate::ground::Ground;
 use crate::proof::Incumbent;
 use crate::search::{Candidate, Effort, Limits, Space};
+use crate::standbys::{Settled, settle};
 use crate::{Options, PlanError, Planned, Terms};
 
 pub use frontier::{Frontier, Rung};
@@ -76,20 +77,21 @@ pub struct Cheapest {
 /// # Errors
 /// As [`crate::plan`].
 pub fn explain(app: &App, options: &Options, terms: &Terms, today: &str) -> Result<Explained, PlanError> {
-    let ground = Ground::new(app, options, terms)?;
+    let Settled { app: settled, beside } = settle(app, options, terms)?;
+    let ground = Ground::new(&settled, options, terms)?;
     let space = ground.space()?;
-    let best = compose::best(&ground, &space, &options.catalog)?;
+    let best = compose::best(&ground, &space, &options.catalog, beside)?;
     let reasons = Reasons {
         assumptions: sensitivity::assumptions(&ground, &best)?,
         prices: sensitivity::prices(&ground, &best, today)?,
         speeds: sensitivity::speeds(&ground, &best)?,
         frontier: frontier::frontier(&space, &best),
-        worth: worth::worth(&ground, &space, &best)?,
+        worth: worth::worth(&ground, &space, app, &best)?,
     };
-    let places = place::places(app, &best);
+    let places = place::places(&settled, &best);
     let relaxed = match best.planned.plan.feasible {
         true => Relaxed::default(),
-        false => relax::missing(&ground, &space)?,
+        false => relax::missing(&ground, &space, app)?,
     };
     Ok(Explained { planned: best.planned, places, reasons, relaxed })
 }
@@ -100,8 +102,9 @@ pub fn explain(app: &App, options: &Options, terms: &Terms, today: &str) -> Resu
 /// # Errors
 /// As [`crate::plan`].
 pub fn with_speeds(app: &App, options: &Options, terms: &Terms) -> Result<(Planned, Vec<Speed>), PlanError> {
-    let ground = Ground::new(app, options, terms)?;
-    let best = compose::best(&ground, &ground.space()?, &options.catalog)?;
+    let Settled { app, beside } = settle(app, options, terms)?;
+    let ground = Ground::new(&app, options, terms)?;
+    let best = compose::best(&ground, &ground.space()?, &options.catalog, beside)?;
     let speeds = if best.planned.plan.feasible { sensitivity::speeds(&ground, &best)? } else { Vec::new() };
     Ok((best.planned, speeds))
 }

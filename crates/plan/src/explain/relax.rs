@@ -13,6 +13,7 @@ use crate::compose::{self, bill};
 use crate::ground::Ground;
 use crate::search::{Effort, Market, Space};
 use crate::size::Survive;
+use crate::standbys::{settle, ways};
 use crate::{Options, PlanError, Terms, database, missed};
 
 /// Work for all answers to one question: topologies times services of each search, about a second and a half.
@@ -90,18 +91,19 @@ enum Verdict {
 /// # Errors
 /// As [`crate::plan`].
 pub fn relaxed(app: &App, options: &Options, terms: &Terms) -> Result<Relaxed, PlanError> {
-    let ground = Ground::new(app, options, terms)?;
+    let settled = settle(app, options, terms)?.app;
+    let ground = Ground::new(&settled, options, terms)?;
     let space = ground.space()?;
     let asked = Asked { app: app.clone(), terms: terms.clone() };
     match Trials::new(&ground, &space).verdict(&asked)? {
         Verdict::Fits(_) => Ok(Relaxed::default()),
-        Verdict::Not { .. } => missing(&ground, &space),
+        Verdict::Not { .. } => missing(&ground, &space, app),
     }
 }
 
-/// As [`relaxed`], for a file that is known to be missed.
-pub(super) fn missing(ground: &Ground<'_>, space: &Space<'_>) -> Result<Relaxed, PlanError> {
-    let asked = Asked { app: ground.app.clone(), terms: ground.terms.clone() };
+/// As [`relaxed`], for an `app` that is known to be missed. `ground` and `space` are those of its plan, with every standby counted.
+pub(super) fn missing(ground: &Ground<'_>, space: &Space<'_>, app: &App) -> Result<Relaxed, PlanError> {
+    let asked = Asked { app: app.clone(), terms: ground.terms.clone() };
     let limits = compose::limits(ground);
     let objectives = Objective::all(space, limits, &asked);
     let too_small: Vec<usize> =
@@ -158,8 +160,25 @@ impl<'g> Trials<'g> {
             return Ok(Verdict::Not { sure: false });
         };
         self.left = left;
-        let app = &asked.app;
-        let ground = self.ground.asking(app, &asked.terms)?;
+        let (mut least, mut sure): (Option<Fit>, bool) = (None, true);
+        for app in ways(&asked.app) {
+            match self.of(&app, &asked.terms)? {
+                Verdict::Fits(fit) if least.as_ref().is_none_or(|least| fit.usd_month < least.usd_month) => {
+                    least = Some(fit);
+                }
+                Verdict::Fits(_) => {}
+                Verdict::Not { sure: shown } => sure &= shown,
+            }
+        }
+        Ok(match least {
+            Some(fit) => Verdict::Fits(Fit { exact: fit.exact && sure, ..fit }),
+            None => Verdict::Not { sure },
+        })
+    }
+
+    /// The same of a file with every standby counted.
+    fn of(&self, app: &App, terms: &Terms) -> Result<Verdict, PlanError> {
+        let ground = self.ground.asking(app, terms)?;
         let space = match self.space.asking(app, &ground.request) {
             Some(space) => space,
             None => ground.space()?,

@@ -9,6 +9,7 @@ use crate::compose::{self, Best};
 use crate::ground::Ground;
 use crate::search::{Limits, Space};
 use crate::size::Survive;
+use crate::standbys::each;
 
 /// The plan without one objective.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,9 +25,10 @@ pub struct Worth {
 pub(super) fn worth(
     ground: &Ground<'_>,
     space: &Space<'_>,
+    app: &App,
     best: &Best<'_>,
 ) -> Result<Vec<Worth>, PlanError> {
-    let (app, limits) = (ground.app, best.limits);
+    let limits = best.limits;
     let mut all = Vec::new();
     if !best.planned.plan.feasible {
         return Ok(all);
@@ -39,11 +41,10 @@ pub(super) fn worth(
     if let Some(asked) = app.objectives.availability {
         let mut free = app.clone();
         free.objectives.availability = None;
-        let other = ground.asking(&free, &ground.terms)?;
         // With it goes the reserve that it means where `survive` is left out.
-        let own = compose::limits(&other);
-        let with = if own.survive == limits.survive { "" } else { ", with the reserve that it means" };
-        add(format!("availability: {asked}{with}"), cheapest(&asked_of(space, &other)?, own, best));
+        let own = compose::limits(&ground.asking(&free, &ground.terms)?).survive;
+        let with = if own == limits.survive { "" } else { ", with the reserve that it means" };
+        add(format!("availability: {asked}{with}"), without((ground, space), &free, own, best)?);
     }
     let reserve = match limits.survive {
         Survive::Zone => Some("the reserve for a zone"),
@@ -52,26 +53,35 @@ pub(super) fn worth(
     };
     if let Some(reserve) = reserve {
         let bare = compose::without_reserve(app);
-        let other = ground.asking(&bare, &ground.terms)?;
-        add(reserve.to_owned(), cheapest(&asked_of(space, &other)?, compose::limits(&other), best));
+        add(reserve.to_owned(), without((ground, space), &bare, Survive::Nothing, best)?);
     }
     for (objective, app) in relaxed(app) {
-        let other = ground.asking(&app, &ground.terms)?;
-        let space = match other.space() {
-            // Without the region that the file names, nothing may be left: others there are closed.
-            Err(error) if error.is_infeasible() => continue,
-            space => space?,
-        };
         // What is kept in reserve stays, whatever it follows from.
-        let found = cheapest(&space, Limits { survive: limits.survive, ..compose::limits(&other) }, best);
-        add(objective, found);
+        match without((ground, space), &app, limits.survive, best) {
+            // Without the region that the file names, nothing may be left: others there are closed.
+            Err(error) if error.is_infeasible() => {}
+            found => add(objective, found?),
+        }
     }
     Ok(all)
 }
 
-/// The space of a file that asks for less.
-fn asked_of<'n>(space: &Space<'n>, other: &'n Ground<'n>) -> Result<Space<'n>, PlanError> {
-    space.asking(other.app, &other.request).map_or_else(|| other.space(), Ok)
+/// The cheapest plan of a file that asks for less, with this kept in reserve.
+fn without(
+    (ground, space): (&Ground<'_>, &Space<'_>),
+    app: &App,
+    survive: Survive,
+    best: &Best<'_>,
+) -> Result<Option<Cheapest>, PlanError> {
+    let mut least: Option<Cheapest> = None;
+    each((ground, space), app, |own, space| {
+        let found = cheapest(space, Limits { survive, ..compose::limits(own) }, best);
+        let less = |found: &Cheapest| least.as_ref().is_none_or(|least| found.usd_month < least.usd_month);
+        if let Some(found) = found.filter(less) {
+            least = Some(found);
+        }
+    })?;
+    Ok(least)
 }
 
 /// The file without each recovery objective, without its region, and without its residency.

@@ -97,6 +97,16 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
+    /// Of two searches for the same plan.
+    pub(crate) fn joined(self, other: Effort) -> Effort {
+        Effort {
+            evaluated: self.evaluated.saturating_add(other.evaluated),
+            pruned: self.pruned.saturating_add(other.pruned),
+            open: self.open.into_iter().chain(other.open).min(),
+            ..self
+        }
+    }
+
     /// For a search beside the main one, which may take a fraction of its work.
     pub(crate) fn aside() -> Effort {
         Effort { work: WORK_MAX / 8 * 7, ..Effort::default() }
@@ -233,9 +243,37 @@ impl<'a> Space<'a> {
         &self.odds[&spread]
     }
 
+    /// Objectives that the databases miss where they miss fewest.
+    pub(crate) fn fewest_misses(&self) -> usize {
+        let misses = |spread: &Spread| database::misses(self.app, self.request, *spread, &self.assumptions);
+        self.fitting.iter().map(misses).min().unwrap_or(usize::MAX)
+    }
+
+    /// Keeps nothing in which databases miss more than that.
+    pub(crate) fn must_miss_no_more_than(&mut self, fewest: usize) {
+        if self.fewest_misses() > fewest {
+            self.fitting.clear();
+        }
+    }
+
+    /// One of the spreads in which the databases miss fewest objectives, with the most zones.
+    pub(crate) fn fitting(&self) -> Option<Spread> {
+        self.fitting.last().copied()
+    }
+
     /// The cheapest candidate within `limits`; the safest of equally cheap topologies.
     pub(crate) fn cheapest(&self, limits: Limits, effort: &mut Effort) -> Found<'a> {
-        let mut found = Found { best: None, apart: None, topologies: Vec::new() };
+        self.cheaper_than(None, limits, effort)
+    }
+
+    /// The same, where a plan of another space is to be beaten.
+    pub(crate) fn cheaper_than(
+        &self,
+        best: Option<Candidate<'a>>,
+        limits: Limits,
+        effort: &mut Effort,
+    ) -> Found<'a> {
+        let mut found = Found { best, apart: None, topologies: Vec::new() };
         let mut drafts = Vec::new();
         for (market, zones) in self.apart() {
             for (nat, draft) in self.drafts((market, zones), limits) {

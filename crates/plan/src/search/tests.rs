@@ -24,7 +24,7 @@ pub(crate) struct Case {
     pub(crate) catalog: Catalog,
 }
 
-pub(super) fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
+pub(crate) fn one_of<T: Copy>(dice: &mut Dice, of: &[T]) -> T {
     of[dice.below(of.len() as u64) as usize]
 }
 
@@ -126,13 +126,14 @@ fn random_service(dice: &mut Dice, index: u64) -> Service {
     one
 }
 
-pub(super) fn random_database(dice: &mut Dice) -> Database {
+pub(crate) fn random_database(dice: &mut Dice) -> Database {
     let standbys = dice.below(4) as u8;
     Database {
         name: DatabaseName::new("db").unwrap(),
         postgres: 15,
         storage: "50G".parse().unwrap(),
         standbys,
+        auto: false,
         witness: standbys == 1 && dice.below(2) == 0,
         writes: Some(Rate(one_of(dice, &[50.0, 800.0, 1_800.0]))),
         when_alone: WhenAlone::Block,
@@ -322,7 +323,7 @@ pub(super) fn is_allowed(app: &App, offer: &RegionOffer) -> bool {
 }
 
 /// Every choice in every topology, each with the whole availability model.
-fn try_everything(case: &Case) -> Option<Money> {
+pub(crate) fn try_everything(case: &Case) -> Option<Money> {
     let app = &case.app;
     let assumptions = crate::Terms::default().assumptions(app).unwrap();
     let request = crate::size::Request::new(app, &crate::Terms::default()).unwrap();

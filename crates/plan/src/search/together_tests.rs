@@ -349,7 +349,7 @@ fn one_machine_a_zone_is_told_in_plain_words() {
               downtime min/year         86.3       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 5): gap 0
+                assumptions (26 of them) and this space (version 6): gap 0
 
             services
               web  3 replicas, 2 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 1)

@@ -16,6 +16,7 @@ mod network;
 mod plan;
 mod rules;
 mod space;
+mod standbys;
 mod together;
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ use serde_json::Value;
 
 use crate::catalog::{Catalog, RegionOffer, is_date};
 use crate::certain::Certain;
-use crate::proof::{Nat, Proof, SPACE, fingerprint};
+use crate::proof::{Nat, Proof, SPACE, Topology, fingerprint};
 use crate::{Options, Terms};
 use cover::Cover;
 use rules::Rules;
@@ -92,33 +93,26 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     let proof: Proof = serde_json::from_value(proof.clone())
         .map_err(|error| refuse("the certificate", format!("it cannot be read: {error}")))?;
     head(app, options, &proof)?;
-    let rules = Rules::new(app, &proof)?;
     let catalog = priced(&options.catalog, proof.terms.pessimistic.as_deref())?;
-    let detour = rules.assumed("detour.times");
-    let places = places(app, options, &catalog, detour)?;
-    covered(&places, &proof)?;
-    stands(&places, &proof, stored)?;
-    let best = plan::incumbent(&rules, &catalog, &proof)?;
-    plan::stored(&rules, &proof, best.as_ref(), stored)?;
-    derived::derived(&rules, &proof, best.as_ref(), stored)?;
-    near::told(app, offered(&places, stored), detour, stored)?;
-    let fewest = places.iter().map(|place| rules.misses(place.zones, place.layout)).min().unwrap_or(0);
+    let ways = standbys::ways(app, &proof)?;
+    let all =
+        ways.iter().map(|way| Part::new(way, &proof, options, &catalog)).collect::<Result<Vec<_>, _>>()?;
+    let (rules, places) = (&all[0].rules, &all[0].places);
+    stands(places, &proof, stored)?;
+    let best = plan::incumbent(rules, &catalog, &proof)?;
+    plan::stored(rules, &proof, best.as_ref(), stored)?;
+    derived::derived(rules, &proof, best.as_ref(), stored)?;
+    near::told(app, offered(places, stored), rules.assumed("detour.times"), stored)?;
     let cost = proof.incumbent.as_ref().map(|incumbent| incumbent.micro_usd);
-    let mut cover = Cover::new(&rules, cost, fewest);
-    for place in &places {
-        let topology = proof.topologies.iter().find(|topology| topology.place() == named(place));
-        let topology = topology.ok_or_else(|| refuse(label(place), "the certificate leaves it out"))?;
-        cover.check(place, &topology.closed).map_err(|why| refuse(label(place), why))?;
-    }
-    let gap = match (cost, cover.open) {
+    let Covered { open, branches } = covered(&all, cost)?;
+    let gap = match (cost, open) {
         (Some(cost), Some(open)) if cost > 0 => ((cost as f64 - open) / cost as f64).max(0.0),
         _ => 0.0,
     };
-    let branches = cover.branches;
     let bought = places.iter().any(|place| place.offer.is_some());
     let certain = Certain {
         found: proof.incumbent.is_some(),
-        gap: if proof.incumbent.is_some() { gap } else { f64::from(u8::from(cover.open.is_some())) },
+        gap: if proof.incumbent.is_some() { gap } else { f64::from(u8::from(open.is_some())) },
         catalog: bought.then_some((&options.catalog, &proof.catalogue)),
         terms: &proof.terms,
         assumptions: proof.assumptions.len(),
@@ -126,6 +120,55 @@ pub fn verify(app: &App, options: &Options, stored: &Value) -> Result<Verified, 
     let found = certain.found;
     let certain = derived::certain(&certain, stored)?;
     Ok(Verified { found, topologies: proof.places(), branches, gap, certain, terms: proof.terms })
+}
+
+/// The space of the file with one number of standbys for each database.
+struct Part<'a> {
+    rules: Rules<'a>,
+    places: Vec<Place<'a>>,
+    topologies: &'a [Topology],
+}
+
+impl<'a> Part<'a> {
+    fn new(
+        way: &'a standbys::Way<'_>,
+        proof: &Proof,
+        options: &Options,
+        catalog: &'a Catalog,
+    ) -> Result<Part<'a>, Refused> {
+        let rules = Rules::new(&way.app, proof)?;
+        let places = places(&way.app, options, catalog, rules.assumed("detour.times"))?;
+        listed(&places, way.topologies)?;
+        Ok(Part { rules, places, topologies: way.topologies })
+    }
+}
+
+/// What was looked at of all topologies.
+struct Covered {
+    /// Cheapest bound of what nobody looked at, in millionths of a dollar.
+    open: Option<f64>,
+    branches: usize,
+}
+
+/// That nothing in any topology is cheaper than `cost`.
+fn covered(all: &[Part<'_>], cost: Option<i64>) -> Result<Covered, Refused> {
+    let misses = |part: &Part<'_>| {
+        let each = part.places.iter().map(|place| part.rules.misses(place.zones, place.layout));
+        each.min()
+    };
+    let fewest = all.iter().filter_map(misses).min().unwrap_or(0);
+    let mut covered = Covered { open: None, branches: 0 };
+    for part in all {
+        let mut cover = Cover::new(&part.rules, cost, fewest);
+        for place in &part.places {
+            let topology = part.topologies.iter().find(|topology| topology.place() == named(place));
+            let topology = topology.ok_or_else(|| refuse(label(place), "the certificate leaves it out"))?;
+            cover.check(place, &topology.closed).map_err(|why| refuse(label(place), why))?;
+        }
+        covered.open = covered.open.into_iter().chain(cover.open).min_by(f64::total_cmp);
+        covered.branches += cover.branches;
+    }
+    Ok(covered)
 }
 
 /// That the plan is for a provider that the file and the flags consider: another one has other prices, too.
@@ -306,8 +349,8 @@ fn spelt((provider, region, zones, layout, nat): &Named<'_>) -> String {
 }
 
 /// That the certificate lists each topology once, and nothing else.
-fn covered(places: &[Place<'_>], proof: &Proof) -> Result<(), Refused> {
-    let mut listed: Vec<Named<'_>> = proof.topologies.iter().map(|topology| topology.place()).collect();
+fn listed(places: &[Place<'_>], topologies: &[Topology]) -> Result<(), Refused> {
+    let mut listed: Vec<Named<'_>> = topologies.iter().map(Topology::place).collect();
     listed.sort_unstable();
     if let Some(twice) = listed.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(refuse("the certificate", format!("{} is there twice", spelt(&twice[0]))));

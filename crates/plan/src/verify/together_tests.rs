@@ -21,6 +21,7 @@ fn app() -> App {
         postgres: 15,
         storage: "50G".parse().unwrap(),
         standbys: 2,
+        auto: false,
         witness: false,
         writes: Some(Rate(10.0)),
         when_alone: WhenAlone::Block,
@@ -266,7 +267,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a machine more on the bill: the line `n4-standard-4 for web, api and db`: it is 4, and 3 is what follows
         a bill that forgets what the machines hold: the bill: `n4-standard-4 for web, api and db` is missing
         smaller disks: the line `GB of disk for web, api and db`: it is 105, and 210 is what follows
-        another space: the certificate: it is for version 3 of the space, this one checks 5
+        another space: the certificate: it is for version 3 of the space, this one checks 6
     "#]].assert_eq(&reasons.concat());
 }
 

@@ -11,6 +11,9 @@ use crate::table::DATABASE;
 /// The major version of PostgreSQL that is run.
 const POSTGRES: u16 = 15;
 
+/// The default of `standbys`.
+const USUAL_STANDBYS: i64 = 2;
+
 impl<'c> Lower<'c, '_> {
     /// The databases without a mistake; a finding was made for each that is missing.
     pub(super) fn databases(&mut self, root: &'c Checked) -> Vec<Database> {
@@ -27,11 +30,15 @@ impl<'c> Lower<'c, '_> {
             Typed::Word("degrade") => WhenAlone::Degrade,
             _ => WhenAlone::Block,
         };
+        // How many is the planner's to say then; as many as with nothing said, where somebody looks before it did.
+        let auto = matches!(table.item("standbys")?.typed, Typed::Word(_));
+        let standbys = if auto { USUAL_STANDBYS } else { table.integer("standbys")? };
         let database = Database {
             name: DatabaseName::new(&named.name).ok()?,
             postgres: postgres?,
             storage: *storage,
-            standbys: u8::try_from(table.integer("standbys")?).ok()?,
+            standbys: u8::try_from(standbys).ok()?,
+            auto,
             witness: matches!(table.item("witness").map(|item| &item.typed), Some(Typed::Bool(true))),
             writes: table.rate("writes"),
             when_alone,
@@ -45,16 +52,15 @@ impl<'c> Lower<'c, '_> {
 
     /// A witness is the third vote beside two copies. One copy has nobody to take over, and three vote by themselves.
     fn witness_fits(&mut self, table: &Checked, named: &Named, database: &Database) -> bool {
-        if !database.witness || database.standbys == 1 {
+        if !database.witness || (database.standbys == 1 && !database.auto) {
             return true;
         }
         let name = short(&named.name);
         let at = table.given("witness").unwrap_or(named.at);
         let written = if table.given("standbys").is_some() { "" } else { " (left out)" };
-        let message = format!(
-            "`witness: true` of `{name}` goes with `standbys: 1`, and it is {}{written}",
-            database.standbys
-        );
+        let standbys = if database.auto { "auto".to_owned() } else { database.standbys.to_string() };
+        let message =
+            format!("`witness: true` of `{name}` goes with `standbys: 1`, and it is {standbys}{written}");
         self.found.error(&codes::WITNESS, at, message).hint(
             "write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies",
         );

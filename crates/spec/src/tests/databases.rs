@@ -178,6 +178,18 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
         "#]],
     );
     check(RUN, &file("standbys: 0"), expect![""]);
+    let auto = check(RUN, &file("standbys: auto"), expect![""]);
+    assert!(auto.app.unwrap().databases[0].auto, "it is left to the plan");
+    check(
+        RUN,
+        &file("standbys: Auto"),
+        expect![[r#"
+        error[E0103]: `standbys` must be a whole number or `auto`, not a text
+         --> evenkeel.yaml:3:51
+        3 | databases: { db: { engine: postgres:15, standbys: Auto } }
+          |                                                   ^^^^
+    "#]],
+    );
     check(
         RUN,
         &file("standbys: 0, when_alone: block"),
@@ -194,11 +206,11 @@ fn few_or_many_standbys_are_answered_with_what_they_mean() {
         RUN,
         &file("standbys: two"),
         expect![[r#"
-        error[E0103]: `standbys` must be a whole number, not a text
-         --> evenkeel.yaml:3:51
-        3 | databases: { db: { engine: postgres:15, standbys: two } }
-          |                                                   ^^^
-    "#]],
+            error[E0103]: `standbys` must be a whole number or `auto`, not a text
+             --> evenkeel.yaml:3:51
+            3 | databases: { db: { engine: postgres:15, standbys: two } }
+              |                                                   ^^^
+        "#]],
     );
 }
 
@@ -311,6 +323,17 @@ fn a_witness_goes_with_two_copies() {
          --> evenkeel.yaml:3:54
         3 | databases: { db: { engine: postgres:15, standbys: 0, witness: true } }
           |                                                      ^^^^^^^
+        hint: write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies
+    "#]],
+    );
+    check(
+        RUN,
+        &file("standbys: auto, witness: true"),
+        expect![[r#"
+        error[E0211]: `witness: true` of `db` goes with `standbys: 1`, and it is auto
+         --> evenkeel.yaml:3:57
+        3 | databases: { db: { engine: postgres:15, standbys: auto, witness: true } }
+          |                                                         ^^^^^^^
         hint: write `standbys: 1` for two copies and the witness, or remove `witness`: `standbys: 2` are three copies
     "#]],
     );

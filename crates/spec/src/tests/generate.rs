@@ -74,6 +74,10 @@ fn value(field: &Field, dice: &mut Dice) -> Value {
         }
         Kind::Bool => json!(dice.below(2) == 0),
         Kind::Integer { min, max } => json!(dice.within(min as u64, max as u64)),
+        Kind::Count { min, max, word } => match dice.below(4) {
+            0 => json!(word),
+            _ => json!(dice.within(min as u64, max as u64)),
+        },
         Kind::Number { min, max } => {
             let step = dice.below(101) as f64 / 100.0;
             json!(((min + (max - min) * step) * 1_000.0).round() / 1_000.0)

@@ -236,6 +236,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                         107374182400,
                     ),
                     standbys: 2,
+                    auto: false,
                     witness: false,
                     writes: Some(
                         Rate(

@@ -481,6 +481,7 @@ fn planned(places: &BTreeMap<NodeId, NodePlace>, witness: bool) -> Result<Planne
         postgres: 15,
         storage: Bytes(1 << 30),
         standbys: u8::try_from(places.len())?.saturating_sub(if witness { 2 } else { 1 }),
+        auto: false,
         writes: None,
         witness,
         when_alone: WhenAlone::Block,
