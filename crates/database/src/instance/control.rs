@@ -1,8 +1,10 @@
 //! What can be known of a data folder without starting it.
 
 use std::fs;
+use std::str::FromStr;
 use std::time::Duration;
 
+use super::demand::{DEMANDED, Demands};
 use super::{Class, Half, Instance, InstanceError, Lsn, STANDBY_SIGNAL};
 
 /// `pg_controldata` reads one file of 8 KiB.
@@ -47,6 +49,8 @@ pub struct Control {
     pub min_recovery_timeline: u32,
     /// Whether pages carry checksums, which `pg_rewind` relies on.
     pub checksums: bool,
+    /// Settings of which a start as a standby needs at least so much.
+    pub demands: Demands,
     /// Whether it would start as a standby (`standby.signal`).
     pub standby: bool,
     /// A clone or rewind that did not come to its end.
@@ -140,21 +144,28 @@ fn garbled(what: &'static str, why: impl Into<String>) -> InstanceError {
     InstanceError::Garbled { what, why: why.into() }
 }
 
+/// Whose words these are.
+const WHAT: &str = "pg_controldata";
+
+fn field<'a>(text: &'a str, name: &str) -> Result<&'a str, InstanceError> {
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.map(str::trim).ok_or_else(|| garbled(WHAT, format!("it does not say `{name}`")))
+}
+
+fn number<T: FromStr>(text: &str, name: &str) -> Result<T, InstanceError> {
+    let value = field(text, name)?;
+    value.parse().map_err(|_| garbled(WHAT, format!("`{name}` is `{value}`")))
+}
+
+/// What `pg_controldata` says of the primary whose log was replayed last.
+pub(super) fn demands(text: &str) -> Result<Demands, InstanceError> {
+    DEMANDED.iter().map(|(name, control)| Ok((*name, number(text, control)?))).collect()
+}
+
 fn parse(text: &str, standby: bool, half: Option<Half>) -> Result<Control, InstanceError> {
-    const WHAT: &str = "pg_controldata";
-    let field = |name: &str| {
-        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        found.map(str::trim).ok_or_else(|| garbled(WHAT, format!("it does not say `{name}`")))
-    };
+    let field = |name: &str| field(text, name);
     let lsn = |name: &str| field(name)?.parse::<Lsn>().map_err(|bad| garbled(WHAT, bad.to_string()));
-    let number = |name: &str| {
-        let value = field(name)?;
-        value.parse::<u64>().map_err(|_| garbled(WHAT, format!("`{name}` is `{value}`")))
-    };
-    let timeline = |name: &str| {
-        number(name)
-            .and_then(|value| u32::try_from(value).map_err(|_| garbled(WHAT, format!("`{name}` is {value}"))))
-    };
+    let timeline = |name: &str| number::<u32>(text, name);
     let state = match field("Database cluster state")? {
         "starting up" => DbState::StartingUp,
         "shut down" => DbState::ShutDown,
@@ -167,13 +178,14 @@ fn parse(text: &str, standby: bool, half: Option<Half>) -> Result<Control, Insta
     };
     Ok(Control {
         state,
-        system_identifier: number("Database system identifier")?,
+        system_identifier: number(text, "Database system identifier")?,
         checkpoint: lsn("Latest checkpoint location")?,
         redo: lsn("Latest checkpoint's REDO location")?,
         timeline: timeline("Latest checkpoint's TimeLineID")?,
         min_recovery_end: lsn("Minimum recovery ending location")?,
         min_recovery_timeline: timeline("Min recovery ending loc's timeline")?,
-        checksums: number("Data page checksum version")? != 0,
+        checksums: number::<u32>(text, "Data page checksum version")? != 0,
+        demands: demands(text)?,
         standby,
         half,
     })
@@ -224,6 +236,11 @@ mod tests {
         Latest checkpoint's PrevTimeLineID:   1\n\
         Minimum recovery ending location:     0/3000148\n\
         Min recovery ending loc's timeline:   2\n\
+        max_connections setting:              100\n\
+        max_worker_processes setting:         8\n\
+        max_wal_senders setting:              16\n\
+        max_prepared_xacts setting:           5\n\
+        max_locks_per_xact setting:           64\n\
         Data page checksum version:           1\n";
 
     #[test]
@@ -234,6 +251,7 @@ mod tests {
         assert_eq!((control.checkpoint, control.redo), (Lsn(0x300_0060), Lsn(0x300_0028)));
         assert_eq!((control.timeline, control.min_recovery_timeline), (1, 2));
         assert!(control.clean() && control.checksums);
+        assert_eq!(control.demands["max_prepared_transactions"], 5);
         for line in TEXT.lines().skip(1).filter(|line| !line.contains("Prev")) {
             let without = TEXT.replace(line, "");
             assert!(parse(&without, true, None).is_err(), "{line}");

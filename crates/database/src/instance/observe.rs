@@ -105,6 +105,9 @@ pub struct Observation {
     /// Whether a standby has replayed all that it has: its startup process waits for more. Once seen with no
     /// receiver, `replayed` is the end.
     pub replay_waits: bool,
+    /// Whether a standby's replay stands still: somebody wants that, or [`Instance::lacks_settings`].
+    #[serde(default)]
+    pub replay_paused: bool,
     /// Its receiver, if one runs.
     pub receiver: Option<Receiver>,
     /// Whom it sends WAL.
@@ -179,6 +182,8 @@ const LOOK: &str = "WITH q AS MATERIALIZED (SELECT pg_is_in_recovery() AS r), \
   'flushed', CASE WHEN NOT r THEN pg_current_wal_flush_lsn() END, \
   'replay_waits', EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
     AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval')), \
+  'replay_paused', EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
+    AND wait_event = 'RecoveryPause'), \
   'received', CASE WHEN r THEN pg_last_wal_receive_lsn() END, \
   'replayed', CASE WHEN r THEN pg_last_wal_replay_lsn() END, \
   'receiver', (SELECT json_build_object('pid', pid, 'status', status, 'timeline', received_tli, \

@@ -174,7 +174,7 @@ impl Instance {
     /// # Errors
     /// [`InstanceError::HalfMade`]; [`InstanceError::Foreign`] when the data is another cluster's;
     /// [`InstanceError::StillRuns`] while a process of an earlier server is there; [`InstanceError::Program`] when it
-    /// ends at once; [`InstanceError::File`].
+    /// ends at once, or the data is damaged; [`InstanceError::File`].
     pub fn start(&self) -> Result<Running, InstanceError> {
         if let Some(half) = self.half()? {
             return Err(InstanceError::HalfMade { path: self.dir.clone(), half });
@@ -184,6 +184,7 @@ impl Instance {
         self.must_be_stopped(self.data())?;
         self.bury()?;
         self.clear_auto_conf(self.data())?;
+        let beyond = self.beyond_files()?;
         self.note_start()?;
         let log = self.dir.join("log");
         let output = std::fs::OpenOptions::new()
@@ -201,6 +202,9 @@ impl Instance {
             command.arg("-c").arg(format!("{name}={}/{file}", self.conf_text));
         }
         for (name, value) in PINNED {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        for (name, value) in beyond {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command

@@ -63,7 +63,7 @@ pub(super) const OURS: &[&str] = &[
     "max_standby_streaming_delay",
 ];
 
-/// Sizes. Standbys need at least the primary's `connections`, so all nodes get the same.
+/// Sizes. Of `connections` a standby needs at least what its primary has; see `demand`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// `shared_buffers`, in MiB.
@@ -252,6 +252,10 @@ pub(super) fn fixed_part(facts: &Facts<'_>) -> String {
     // Two receivers per standby while one reconnects, base backups (two each), and room.
     set("max_wal_senders", "16");
     set("max_replication_slots", "16");
+    // PostgreSQL's own. A start compares them with what its data demands (`demand`).
+    set("max_worker_processes", "8");
+    set("max_prepared_transactions", "0");
+    set("max_locks_per_transaction", "64");
     text
 }
 

@@ -37,8 +37,9 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 const COPY_AGAIN: Duration = Duration::from_secs(1);
 /// So long after the last thing was received the server's log is asked why: what it says of an earlier primary is past.
 pub(super) const STRANDED: Duration = Duration::from_secs(2);
-/// A server that does not answer and follows nobody is asked so often whether it lacks log that nobody gives it.
-const LACKS_LOG: Duration = Duration::from_secs(1);
+/// A server that does not answer and follows nobody is asked so often whether it lacks log that nobody gives it, and one whose
+/// replay is paused whether it lacks settings.
+const LACKS: Duration = Duration::from_secs(1);
 /// A quorum is confirmed over a new connection.
 const CONFIRM: Duration = Duration::from_millis(1_000);
 /// Looks whether the postmaster, which was told to a moment ago, has read its settings.
@@ -95,6 +96,8 @@ pub(super) struct Local {
     looked_through: Option<(u32, Option<Lsn>)>,
     /// The last time that a server which does not answer was asked whether it lacks log.
     asked_for_log: Option<Instant>,
+    /// The last time that a server whose replay is paused was asked whether it lacks settings.
+    asked_for_settings: Option<Instant>,
     /// Since when the server awaits others than those that were confirmed.
     awaits_others: Option<Instant>,
     /// Nothing is received from the primary of this term, since when.
@@ -160,6 +163,7 @@ impl Local {
             hangs: None,
             looked_through: None,
             asked_for_log: None,
+            asked_for_settings: None,
             awaits_others: None,
             unfed: None,
             stranded: None,
@@ -398,11 +402,8 @@ impl Local {
             Ok(seen) => {
                 (self.failed_looks, self.answered) = (0, true);
                 self.cut(&seen);
-                let torn = self.is_torn(&seen);
-                if torn || self.hides_log(&seen).await? {
-                    let what =
-                        if torn { "ends in the middle of a record" } else { "is of a timeline only begun" };
-                    tracing::info!(node = %self.options.unit(), "what was received {what}; starting again");
+                if let Some(why) = self.must_start_again(&seen).await? {
+                    tracing::info!(node = %self.options.unit(), why, "starting again");
                     self.end().await?;
                     return Ok(Server::Stopped { upstream: self.own.upstream(), fresh: self.own.fresh });
                 }
@@ -417,6 +418,30 @@ impl Local {
             }
             Err(error) => self.no_answer(error, began).await,
         }
+    }
+
+    /// Why a standby has to start again, if it has.
+    async fn must_start_again(&mut self, seen: &Observation) -> Result<Option<&'static str>, KeeperError> {
+        if self.is_torn(seen) {
+            return Ok(Some("what was received ends in the middle of a record"));
+        }
+        if self.hides_log(seen).await? {
+            return Ok(Some("what was received is of a timeline only begun"));
+        }
+        let lacks = self.lacks_settings(seen).await?;
+        Ok(lacks.then_some("its primary has more of a setting than it was started with"))
+    }
+
+    /// Whether its replay stands still until it is started with as much of something as its primary has. Somebody may also
+    /// have paused it, for long.
+    async fn lacks_settings(&mut self, seen: &Observation) -> Result<bool, KeeperError> {
+        let now = Instant::now();
+        let asked = self.asked_for_settings.filter(|asked| now.duration_since(*asked) < LACKS);
+        if !seen.replay_paused || asked.is_some() {
+            return Ok(false);
+        }
+        self.asked_for_settings = Some(now);
+        Ok(self.instance.lacks_settings(LOOK_AGAIN).await?)
     }
 
     /// Ends a receiver that should not be: the startup process, busy with replay, would do it late.
@@ -519,7 +544,7 @@ impl Local {
     /// Whether a server that follows nobody, and has not answered since it began, never will.
     async fn lacks_log(&mut self) -> Result<bool, KeeperError> {
         let now = Instant::now();
-        let asked = self.asked_for_log.filter(|asked| now.duration_since(*asked) < LACKS_LOG);
+        let asked = self.asked_for_log.filter(|asked| now.duration_since(*asked) < LACKS);
         if self.own.upstream().is_some() || asked.is_some() {
             return Ok(false);
         }
@@ -546,7 +571,7 @@ impl Local {
         self.unfed = None;
         // The next one has received nothing yet.
         self.joined_at = Some(None);
-        (self.looked_through, self.asked_for_log) = (None, None);
+        (self.looked_through, self.asked_for_log, self.asked_for_settings) = (None, None, None);
     }
 
     fn server_of(&mut self, seen: &Observation) -> Result<Server, KeeperError> {

@@ -67,6 +67,39 @@ async fn a_primary_whose_server_is_frozen_is_ended_and_followed() {
     site.end().await;
 }
 
+/// A standby with less of them stands still in its replay; one that won so never came to the end of its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_connections_on_one_node_are_had_by_the_others_too_and_break_no_failover() {
+    let Some(mut site) = Site::three("more connections").await else { return };
+    write(&site, 0, 5).await;
+    let (_, record) = site.primary().unwrap();
+    let more = record.current().unwrap().members.iter().next().unwrap();
+    site.superuser(more, "ALTER SYSTEM SET max_connections = 300").await;
+    site.superuser(more, "ALTER SYSTEM SET max_prepared_transactions = 5").await;
+    site.stop(more).await;
+    site.start(more);
+    site.calm().await;
+    site.hand_over(more).await;
+    site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == more)).await;
+    write(&site, 5, 10).await;
+    // At once: the others may not have come to it in their replay.
+    let killed = Instant::now();
+    site.signal_server(more, Signal::KILL);
+    site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != more)).await;
+    write(&site, 10, 15).await;
+    println!(
+        "MEASURED killed with more connections than its standbys: first write after {:?}",
+        killed.elapsed()
+    );
+    site.calm().await;
+    for node in [1, 2, 3].map(NodeId) {
+        assert_eq!(site.ask(node, "SHOW max_connections").await, "300", "node {node}");
+        assert_eq!(site.ask(node, "SHOW max_prepared_transactions").await, "5", "node {node}");
+    }
+    is(count(&site).await, 15);
+    site.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_that_crashes_takes_its_server_over_again_and_nobody_notices() {
     let Some(mut site) = Site::three("a crashed keeper").await else { return };

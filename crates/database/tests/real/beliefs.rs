@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use database::instance::{Acks, LoweredCommit, Role, Settings};
+use database::instance::{Acks, LoweredCommit, Observation, Role, Settings};
 
 use crate::rig::*;
 
@@ -210,7 +210,7 @@ async fn a_name_of_another_term_does_not_count_and_a_removed_standby_no_longer()
     let run_a = a.start_primary(any_one(&["b-2"])).await;
     let _b = b.follow(&a, "b-1").await;
     let _c = c.follow(&a, "c-2").await;
-    let rank = |seen: &database::instance::Observation, name: &str| {
+    let rank = |seen: &Observation, name: &str| {
         seen.senders.iter().find(|sender| sender.name == name).map(|sender| sender.sync_priority)
     };
     let seen = a.until("both stream", |seen| {
@@ -311,4 +311,58 @@ async fn a_standby_whose_replay_is_paused_can_still_be_revoked() {
     b.until("it has replayed all", |seen| seen.replay_waits).await;
     not_acknowledged(&mut insert).await;
     assert_eq!(b.orders(), "1");
+}
+
+/// What users raise by `ALTER SYSTEM`, they raise on one node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_with_fewer_connections_than_its_primary_had_is_promoted() {
+    let Some(place) = Place::new("fewer connections") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.node("c"));
+    let run_a = a.start_primary(Acks::NotAwaited).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let run_c = c.follow(&a, "c-1").await;
+    order(&a.shop().await, 1).await.unwrap();
+    // Somebody may pause a replay, too.
+    b.sql("postgres", "SELECT pg_wal_replay_pause()");
+    b.until("its replay is paused", |seen| seen.replay_paused).await;
+    assert!(!b.lacks_settings(PATIENCE).await.unwrap());
+    b.sql("postgres", "SELECT pg_wal_replay_resume()");
+
+    let raised = [
+        ("max_connections", "60"),
+        ("max_worker_processes", "12"),
+        ("max_prepared_transactions", "5"),
+        ("max_locks_per_transaction", "100"),
+    ];
+    for (name, value) in raised {
+        a.sql("postgres", &format!("ALTER SYSTEM SET {name} = {value}"));
+    }
+    stop_fast(&run_a).await;
+    let _a = a.start_primary(Acks::NotAwaited).await;
+    for standby in [&b, &c] {
+        standby.until("its replay stands still", |seen| seen.replay_paused).await;
+        assert!(standby.lacks_settings(PATIENCE).await.unwrap());
+    }
+    // The belief: a promotion ends such a server.
+    let (promoted, exit) = tokio::join!(c.promote(PATIENCE), run_c.exited());
+    assert!(promoted.is_err());
+    assert!(exit.says.contains("insufficient parameter settings"), "{}", exit.says);
+
+    // Started again it has as much.
+    b.kill().await.unwrap();
+    drop(run_b);
+    let run_b = b.start().unwrap();
+    b.until("it has come to the end", |seen| seen.replay_waits || seen.receiver.is_some()).await;
+    for (name, value) in raised {
+        assert_eq!(b.sql("postgres", &format!("SHOW {name}")), value, "{name}");
+    }
+    a.kill().await.unwrap();
+    b.revoke(&run_b).await;
+    b.change(&run_b, &primary(Acks::NotAwaited, true));
+    b.until_acks(&Acks::NotAwaited).await;
+    b.promote(PATIENCE).await.unwrap();
+    let client = b.client().await;
+    client.batch_execute("BEGIN; INSERT INTO orders VALUES (2); PREPARE TRANSACTION 'two'").await.unwrap();
+    client.batch_execute("COMMIT PREPARED 'two'").await.unwrap();
+    assert_eq!(b.orders(), "1,2");
 }
