@@ -1,8 +1,10 @@
 //! When PostgreSQL acknowledges, and when it must not.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use database::instance::{Acks, LoweredCommit, Observation, Role, Settings};
+use database::instance::{Acks, LoweredCommit, Observation, Role, Settings, SlotName, Upstream};
 
 use crate::rig::*;
 
@@ -311,6 +313,105 @@ async fn a_standby_whose_replay_is_paused_can_still_be_revoked() {
     b.until("it has replayed all", |seen| seen.replay_waits).await;
     not_acknowledged(&mut insert).await;
     assert_eq!(b.orders(), "1");
+}
+
+/// A standby that receives from `from` through a slot there.
+fn through(slot: &str, from: &Node, name: &str) -> Settings {
+    let slot = Some(SlotName::new(slot).unwrap());
+    let upstream = Some(Upstream { slot, ..from.upstream(name) });
+    Settings { role: Role::Standby { upstream }, acks: Acks::Never, open: true }
+}
+
+fn feeds(seen: &Observation) -> bool {
+    seen.senders.iter().any(|sender| sender.state == "streaming")
+}
+
+/// A slot's name holds the term: who is not that term's primary has none, and feeds nobody, whatever it runs as.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_streams_through_a_slot_of_another_term() {
+    let Some(place) = Place::new("slots of terms") else { return };
+    let (a, b, c) = (place.node("a"), place.node("b"), place.node("c"));
+    let run_a = a.start_primary(any_one(&["b-1", "b-2"])).await;
+    a.create_slot(&SlotName::new("b_1").unwrap(), PATIENCE).await.unwrap();
+    let run_b = b.start_with(through("b_1", &a, "b-1")).await;
+    a.until("it feeds b", feeds).await;
+    order(&a.shop().await, 1).await.unwrap();
+
+    // The name of the next term counts already; its slot is not there.
+    b.change(&run_b, &through("b_2", &a, "b-2"));
+    a.until("it feeds nobody", |seen| !feeds(seen)).await;
+    let before = b.until("it answers", |_| true).await.has_up_to();
+    let (mut insert, _) = pending(&a, 2).await;
+    not_acknowledged(&mut insert).await;
+    assert_eq!(b.until("it answers", |_| true).await.has_up_to(), before, "something was received");
+    a.create_slot(&SlotName::new("b_2").unwrap(), PATIENCE).await.unwrap();
+    tokio::time::timeout(PATIENCE, insert).await.unwrap().unwrap().unwrap();
+
+    // The old primary is started again, as a standby of the next one. One that kept its slots goes on feeding in the old term...
+    let run_c = c.follow(&a, "c-1").await;
+    stop_fast(&run_a).await;
+    c.revoke(&run_c).await;
+    c.change(&run_c, &primary(Acks::NotAwaited, true));
+    c.until_acks(&Acks::NotAwaited).await;
+    c.promote(PATIENCE).await.unwrap();
+    let client = c.client().await;
+    order(&client, 3).await.unwrap();
+    a.follow(&c, "a-2").await;
+    b.until("it is fed by a primary of the past", |_| b.orders() == "1,2,3").await;
+
+    // ... so a start takes them away.
+    a.kill().await.unwrap();
+    for slot in fs::read_dir(a.data().join("pg_replslot")).unwrap().flatten() {
+        fs::remove_dir_all(slot.path()).unwrap();
+    }
+    a.follow(&c, "a-2").await;
+    order(&client, 4).await.unwrap();
+    a.until("it has all", |_| a.orders() == "1,2,3,4").await;
+    tokio::time::sleep(WATCHED).await;
+    assert!(!feeds(&a.until("it answers", |_| true).await));
+    assert_eq!(b.orders(), "1,2,3");
+}
+
+/// Log out of an archive would come past an upstream that was taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_command_that_somebody_has_set_brings_nothing_to_a_standby_that_was_cut_off() {
+    let Some(place) = Place::new("restore command") else { return };
+    let (a, b) = (place.node("a"), place.node("b"));
+    let _a = a.start_primary(Acks::NotAwaited).await;
+    let run_b = b.follow(&a, "b-1").await;
+    let client = a.shop().await;
+    order(&client, 1).await.unwrap();
+    let all = a.until("it answers", |_| true).await.flushed;
+    b.until("it has all", |seen| seen.replayed >= all).await;
+    let archive = place.folder.join("archive");
+    fs::create_dir(&archive).unwrap();
+    let command = format!("ALTER SYSTEM SET restore_command = 'cp {}/%f %p'", archive.display());
+    b.sql("postgres", &command);
+    let end = b.revoke(&run_b).await.replayed;
+
+    for id in 2..5 {
+        order(&client, id).await.unwrap();
+        a.sql("postgres", "SELECT pg_switch_wal()");
+    }
+    for file in fs::read_dir(a.data().join("pg_wal")).unwrap().flatten() {
+        let copy = archive.join(file.file_name());
+        if file.metadata().unwrap().is_file() {
+            fs::copy(file.path(), &copy).unwrap();
+            // PostgreSQL may be another user.
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+    let sets = fs::read_to_string(b.data().join("postgresql.auto.conf")).unwrap();
+    assert!(sets.contains("restore_command = 'cp "), "the setting is gone: {sets}");
+    tokio::time::sleep(WATCHED).await;
+    let seen = b.until("it waits", |seen| seen.replay_waits).await;
+    assert_eq!((seen.replayed, b.orders().as_str()), (end, "1"));
+    b.kill().await.unwrap();
+    let _b = b.start().unwrap();
+    b.until("it waits", |seen| seen.replay_waits).await;
+    tokio::time::sleep(WATCHED).await;
+    let seen = b.until("it waits", |seen| seen.replay_waits).await;
+    assert_eq!((seen.replayed, b.orders().as_str()), (end, "1"));
 }
 
 /// What users raise by `ALTER SYSTEM`, they raise on one node.

@@ -7,6 +7,8 @@ mod beliefs;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod ended;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod rig;
