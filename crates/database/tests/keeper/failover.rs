@@ -4,7 +4,7 @@ use database::keeper::ServerState;
 use model::{NodeId, ReignPhase};
 use rustix::process::Signal;
 
-use super::site::Site;
+use super::site::{PATIENCE, Site};
 
 /// Rows that were acknowledged, one statement each.
 pub async fn write(site: &Site, from: i32, to: i32) {
@@ -64,6 +64,69 @@ async fn a_primary_whose_server_is_frozen_is_ended_and_followed() {
     site.calm().await;
     println!("frozen: whole again after {:?}", frozen.elapsed());
     is(count(&site).await, 21);
+    site.end().await;
+}
+
+/// A whole node stood still, and is a primary of the past when it goes on: its server first, and then its keeper.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_wakes_behind_its_successor_answers_and_acknowledges_nothing() {
+    let Some(site) = Site::three_apart("a node that stood still").await else { return };
+    write(&site, 0, 20).await;
+    let (first, _) = site.primary().unwrap();
+    let server = site.server_pid(first);
+    let (stuck, asked) = (site.client(first).await.unwrap(), site.client(first).await.unwrap());
+    site.freeze_server(first);
+    site.freeze_keeper(first);
+    // On its way when the server wakes.
+    let early = tokio::spawn(async move { stuck.execute("INSERT INTO t VALUES (98)", &[]).await });
+    site.until("another primary", |site| site.primary().is_some_and(|(now, _)| now != first)).await;
+    write(&site, 20, 21).await;
+
+    site.thaw_server(first);
+    let fresh = site.client(first).await.unwrap();
+    let late = tokio::spawn(async move { fresh.execute("INSERT INTO t VALUES (99)", &[]).await });
+    let waits =
+        "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'";
+    let began = Instant::now();
+    while site.ask(first, waits).await != "2" {
+        assert!(!early.is_finished() && !late.is_finished(), "the old primary acknowledged");
+        assert!(began.elapsed() < PATIENCE, "it writes nothing");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // It does answer, and what it has is what it had.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rows: i64 = asked.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
+    assert_eq!(rows, 20, "what nobody else has is shown, or what was written elsewhere");
+    assert!(!early.is_finished() && !late.is_finished(), "the old primary acknowledged");
+    assert_eq!(site.status(first).server_pid, Some(server as u32), "its keeper did not stand still");
+
+    site.thaw_keeper(first);
+    for insert in [early, late] {
+        let told = tokio::time::timeout(PATIENCE, insert).await.expect("nobody ends it").unwrap();
+        assert!(told.is_err(), "the old primary acknowledged: {told:?}");
+    }
+    site.calm().await;
+    assert_ne!(site.primary().unwrap().0, first);
+    is(count(&site).await, 21);
+    site.end().await;
+}
+
+/// The old primary would feed whoever comes late in its term, with the log of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_primary_comes_back_without_a_slot_of_its_term() {
+    let Some(site) = Site::three("slots of an old primary").await else { return };
+    write(&site, 0, 5).await;
+    let (first, record) = site.primary().unwrap();
+    let server = site.server_pid(first);
+    assert_eq!(site.slots(first, Some(record.term)), 2);
+    site.signal_server(first, Signal::KILL);
+    site.until("it is back", |site| {
+        let back = site.running(first).is_some_and(|now| now != server);
+        assert!(!back || site.slots(first, Some(record.term)) == 0, "it came back with slots of its term");
+        back && site.is_calm()
+    })
+    .await;
+    is(count(&site).await, 5);
     site.end().await;
 }
 

@@ -68,22 +68,36 @@ impl Site {
 
     /// Two nodes with data and a witness, [`WITNESS`].
     pub async fn witnessed(test: &str) -> Option<Site> {
-        Site::made(test, |database| (database.standbys, database.witness) = (1, true)).await
+        Site::made(test, |site| (site.planned.database.standbys, site.planned.database.witness) = (1, true))
+            .await
     }
 
     /// The same with the file's `when_alone`.
     pub async fn three_that(test: &str, when_alone: WhenAlone) -> Option<Site> {
-        Site::made(test, |database| database.when_alone = when_alone).await
+        Site::made(test, |site| site.planned.database.when_alone = when_alone).await
     }
 
-    async fn made(test: &str, change: impl FnOnce(&mut Database)) -> Option<Site> {
+    /// Three nodes whose keepers have a thread each, so that one can stand still.
+    pub async fn three_apart(test: &str) -> Option<Site> {
+        Site::made(test, Site::part).await
+    }
+
+    /// Gives each keeper a thread of its own.
+    fn part(&mut self) {
+        for node in self.places.keys() {
+            let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            self.threads.insert(*node, (thread, Arc::default()));
+        }
+    }
+
+    async fn made(test: &str, change: impl FnOnce(&mut Site)) -> Option<Site> {
         // With `RUST_LOG=database=info` each action of each keeper is told.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .try_init();
         let user = postgres(test)?;
         let mut site = Site::new(user, 3);
-        change(&mut site.planned.database);
+        change(&mut site);
         for node in 1..=3 {
             site.start(NodeId(node));
         }
@@ -100,9 +114,8 @@ impl Site {
         let mut site = Site::new(user, 3);
         site.spare = site.places.pop_last();
         site.plan(Mode::Lease);
+        site.part();
         for node in 1..=2 {
-            let thread = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            site.threads.insert(NodeId(node), (thread, Arc::default()));
             site.start(NodeId(node));
         }
         site.calm().await;
@@ -417,6 +430,13 @@ impl Site {
         let (client, connection) = config.user("evenkeel").dbname("postgres").connect(NoTls).await.unwrap();
         drop(tokio::spawn(connection));
         client
+    }
+
+    /// Slots of `term` that a node has, or of any.
+    pub fn slots(&self, node: NodeId, term: Option<u64>) -> usize {
+        let slots = fs::read_dir(self.folder(node).join("data/pg_replslot")).unwrap().flatten();
+        let end = term.map_or(String::new(), |term| format!("_t{term}"));
+        slots.filter(|slot| slot.file_name().to_string_lossy().ends_with(&end)).count()
     }
 
     /// Segments of log that a node has.

@@ -7,10 +7,6 @@ use model::{NodeId, ReignPhase};
 use super::failover::{count, is, write};
 use super::site::Site;
 
-fn slots(site: &Site, node: NodeId) -> usize {
-    site.folder(node).join("data/pg_replslot").read_dir().unwrap().count()
-}
-
 /// Clients are let in again, nothing that was made ready for the switch stays, and it can be asked for once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_to_a_node_that_stands_still_is_called_off_and_may_be_asked_for_again() {
@@ -37,7 +33,7 @@ async fn a_switch_to_a_node_that_stands_still_is_called_off_and_may_be_asked_for
     assert_eq!((still, record.term), (primary, before.term), "the term ended for nothing");
     site.thaw_server(heir);
     site.calm().await;
-    let unused = |site: &Site| site.others(primary).into_iter().all(|standby| slots(site, standby) == 0);
+    let unused = |site: &Site| site.others(primary).into_iter().all(|standby| site.slots(standby, None) == 0);
     site.until("no slots that nobody uses", unused).await;
     site.hand_over(heir).await;
     site.until("the heir", |site| site.primary().is_some_and(|(now, _)| now == heir)).await;
