@@ -1,6 +1,7 @@
 //! Room on the disks: what is kept, what is given up, and what happens when nothing can be written.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use database::keeper::{Note, ServerState};
@@ -26,7 +27,7 @@ fn standbys(site: &Site) -> Vec<NodeId> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quick_switches_do_not_pile_up_log() {
     let Some(site) = Site::three("log of many switches").await else { return };
-    let slots = |site: &Site, node| site.folder(node).join("data/pg_replslot").read_dir().unwrap().count();
+    let slots = |site: &Site, node| site.slots(node, None);
     let mut most = Vec::new();
     for _ in 0..SWITCHES {
         let to = standbys(&site)[0];
@@ -160,6 +161,63 @@ async fn a_standby_whose_log_is_gone_at_the_primary_is_copied_anew() {
     site.until("everybody to have everything", |site| !behind(site)).await;
     let rows: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
     assert_eq!(rows, 24);
+    site.end().await;
+}
+
+/// Longer than somebody is let be away without being told of.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// A disk is not filled for the sake of a standby that is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_was_given_up_is_told_of_and_made_anew() {
+    let Some(mut site) = Site::three("a slot that is given up").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, record) = site.primary().unwrap();
+    let away = standbys(&site)[0];
+    let slot = format!("db_{away}_t{}", record.term);
+    let copy = |site: &Site| fs::metadata(site.folder(away).join("data")).unwrap().ino();
+    let before = copy(&site);
+    site.stop(away).await;
+    let left = Instant::now();
+    site.until("a quorum without it", |site| {
+        site.primary().is_some_and(|(_, record)| !record.current().unwrap().members.has(away))
+    })
+    .await;
+    tokio::time::sleep(AWAY.saturating_sub(left.elapsed())).await;
+    let is_away = |note: &Note| matches!(note, Note::SlotAway { slot: name, .. } if *name == slot);
+    site.until("it is told that nobody comes", |site| site.status(primary).notes.iter().any(is_away)).await;
+
+    // The keeper writes its own number with the next change of a setting, of which there is none now.
+    site.superuser(primary, "ALTER SYSTEM SET max_slot_wal_keep_size = '8MB'").await;
+    site.superuser(primary, "SELECT pg_reload_conf()").await;
+    let client = site.client(primary).await.unwrap();
+    for id in 5..30 {
+        client.execute(&format!("INSERT INTO t VALUES ({id})"), &[]).await.unwrap();
+        site.superuser(primary, "SELECT pg_switch_wal()").await;
+    }
+    site.superuser(primary, "CHECKPOINT").await;
+    let state = format!("SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    assert_eq!(site.ask(primary, &state).await, "lost");
+    let lost = Note::SlotLost { slot: slot.clone() };
+    let told = |site: &Site| site.status(primary).notes.contains(&lost);
+    site.until("it is told that it is lost", |site| {
+        told(site) && !site.status(primary).notes.iter().any(is_away)
+    })
+    .await;
+    // Nobody is there for whom it would be made anew.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(site.ask(primary, &state).await, "lost");
+
+    site.start(away);
+    site.calm().await;
+    assert_ne!(copy(&site), before, "it cannot have gone on with the data it had");
+    assert_ne!(site.ask(primary, &state).await, "lost");
+    site.until("nothing to tell of it", |site| {
+        !told(site) && !site.status(primary).notes.iter().any(is_away)
+    })
+    .await;
+    assert_eq!(site.primary().unwrap().1.term, record.term, "nobody else had to notice");
+    is(count(&site).await, 30);
     site.end().await;
 }
 
