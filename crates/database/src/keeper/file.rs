@@ -97,20 +97,91 @@ impl KeeperFile {
 
     /// Writes `own`, whole or not at all, and returns when it is on the disk.
     pub fn save(&self, own: &Own) -> io::Result<()> {
+        self.save_by(own, File::sync_all)
+    }
+
+    /// As [`KeeperFile::save`], where `sync` brings a file or a folder to the disk.
+    fn save_by(&self, own: &Own, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         let bytes = serde_json::to_vec(&Own { format: FORMAT, ..own.clone() }).map_err(io::Error::other)?;
         let draft = self.path.with_extension("new");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&bytes)?;
-        file.sync_all()?;
+        sync(&file)?;
         fs::rename(&draft, &self.path)?;
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
-        File::open(folder)?.sync_all()
+        sync(&File::open(folder)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::os::fd::AsRawFd;
+
     use super::*;
+
+    fn place(name: &str) -> (PathBuf, KeeperFile) {
+        let dir = std::env::temp_dir().join(format!("evenkeel-keeper-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let dir = fs::canonicalize(dir).unwrap();
+        let file = KeeperFile::new(&dir);
+        (dir, file)
+    }
+
+    fn of(promised: Term) -> Own {
+        let mut own = Own::default();
+        own.set_durable(Durable { promised, ..Durable::default() });
+        own
+    }
+
+    /// The power may fail at any moment, and then what was not synced may be gone: the content of a file, and under which
+    /// name it is. So what is synced must be the whole of the new content before it has the name, and then the name.
+    #[test]
+    fn a_promise_is_on_the_disk_before_it_has_its_name_and_has_it_before_anything_rests_on_it() {
+        let (dir, file) = place("synced");
+        file.save(&of(1)).unwrap();
+        let is_of = |path: &Path, promised| {
+            let read = KeeperFile { path: path.to_owned() }.load(false);
+            read.is_ok_and(|own| own.durable().promised == promised)
+        };
+        let synced = RefCell::new(Vec::new());
+        let sync = |what: &File| {
+            let path = fs::read_link(format!("/proc/self/fd/{}", what.as_raw_fd())).unwrap();
+            // What its name says at this moment, and what is in the file itself.
+            let own = (path.is_file() && is_of(&path, 2)).then_some("the new one");
+            let named = if is_of(file.path(), 2) { "the new one" } else { "the old one" };
+            synced.borrow_mut().push((path, own, named));
+            Ok(())
+        };
+        file.save_by(&of(2), sync).unwrap();
+        let draft = (dir.join("keeper.new"), Some("the new one"), "the old one");
+        let folder = (dir.clone(), None, "the new one");
+        assert_eq!(synced.into_inner(), [draft, folder]);
+        // Whichever does not come to the disk, nobody is told that it has.
+        for failing in 0..2 {
+            let syncs = RefCell::new(0..);
+            let sync = |_: &File| match syncs.borrow_mut().next() {
+                Some(number) if number == failing => Err(io::Error::other("the disk failed")),
+                _ => Ok(()),
+            };
+            assert!(file.save_by(&of(3), sync).is_err(), "sync {failing}");
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// The kernel is asked: a pipe cannot be synced, and takes all that is written.
+    #[test]
+    fn what_cannot_be_synced_is_not_saved() {
+        let (dir, file) = place("unsynced");
+        file.save(&of(1)).unwrap();
+        let draft = dir.join("keeper.new");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &draft, rustix::fs::Mode::RWXU).unwrap();
+        // Who has both ends waits for nobody.
+        let _reader = File::options().read(true).write(true).open(&draft).unwrap();
+        file.save(&of(2)).unwrap_err();
+        assert_eq!(file.load(true).unwrap().durable().promised, 1);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_promise_is_read_back_and_a_damaged_file_is_no_empty_one() {
