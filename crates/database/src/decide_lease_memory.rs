@@ -34,8 +34,9 @@ pub const LEASE_BEHIND_MS: u64 = 2_000;
 /// A machine as a whole, its watchdog with it, stands still for at most so long and then goes on.
 pub const LEASE_STALL_MS: u64 = 2_000;
 /// Writes of at most so long before its end are lost with a primary. It does not renew its lease while a standby is named
-/// that is behind, but may stand still before it sees that, for as long as its lease; its machine may stand still just
-/// before the watchdog ends it, and let the one commit through that was under way; and half a second for looks.
+/// that is behind, but may stand still before it sees that, for as long as its lease, which counts from before the look that
+/// it rests on; its machine may stand still just before the watchdog ends it, and let the one commit through that was under
+/// way; and half a second for the kill.
 pub const LEASE_LOSS_MS: u64 = LEASE_BEHIND_MS + LEASE_FENCE_MS + LEASE_STALL_MS + 500;
 
 // What plans and status say is true.
@@ -51,13 +52,25 @@ pub struct LeaseMemory {
     until: Option<(Term, Moment)>,
     /// It was last asked for.
     asked: Option<Moment>,
-    /// On a primary: how far its log reached at each look, the newest last, none older than [`LEASE_BEHIND_MS`].
+    /// On a primary: how far its log reached when each look began, the newest last, none older than [`LEASE_BEHIND_MS`].
     reached: VecDeque<(Moment, Lsn)>,
 }
 
 impl LeaseMemory {
-    /// What time says at `now`, with the lease's document at `revision`; 0: there is none.
+    /// As [`LeaseMemory::judge_look`], of a look that took no time.
     pub fn judge(&mut self, view: &View, revision: u64, now: Moment, flaw: Flaw) -> Tenure {
+        self.judge_look(view, revision, (now, now), flaw)
+    }
+
+    /// What time says at `now`, with the lease's document at `revision`; 0: there is none. The look at the server began at
+    /// `looked`. What it said counts from then: the answer may have lain there while this process stood still.
+    pub fn judge_look(
+        &mut self,
+        view: &View,
+        revision: u64,
+        (looked, now): (Moment, Moment),
+        flaw: Flaw,
+    ) -> Tenure {
         let term = view.record.as_ref().map_or(0, |kept| kept.value.term);
         let since = match self.seen {
             Some((known, in_term, at)) if (known, in_term) == (revision, term) => at,
@@ -65,7 +78,7 @@ impl LeaseMemory {
         };
         self.seen = Some((revision, term, since));
         let own = self.until.filter(|(of, _)| *of == term).map(|(_, until)| until);
-        let (close, behind) = self.watch(view, term, now);
+        let (close, behind) = self.watch(view, term, (looked, now));
         let wait_ms = if flaw == Flaw::TakeOverEarly { LEASE_FENCE_MS / 2 } else { LEASE_TAKE_OVER_MS };
         Tenure {
             held: own.is_some_and(|until| now < until),
@@ -79,7 +92,7 @@ impl LeaseMemory {
     }
 
     /// Who is close behind, and who is not. A keeper that has not looked for long enough asks for all that it knows of.
-    fn watch(&mut self, view: &View, term: Term, now: Moment) -> (Nodes, Nodes) {
+    fn watch(&mut self, view: &View, term: Term, (looked, now): (Moment, Moment)) -> (Nodes, Nodes) {
         let (flush, senders) = match &view.server {
             Server::Primary { flush, senders, .. } if view.durable.reign == term => (*flush, senders),
             // A look that failed.
@@ -89,7 +102,7 @@ impl LeaseMemory {
                 return (Nodes::NONE, Nodes::NONE);
             }
         };
-        self.reached.push_back((now, flush));
+        self.reached.push_back((looked, flush));
         // None that is older, or a keeper that stood still would go by what was written before that for as long again.
         while self.reached.front().is_some_and(|(at, _)| now.ms_since(*at) > LEASE_BEHIND_MS) {
             self.reached.pop_front();
@@ -107,12 +120,13 @@ impl LeaseMemory {
         (close, others.iter().filter(|node| !has(*node, late)).collect())
     }
 
-    /// A renewal is about to be sent.
+    /// A renewal is about to be sent, on a look that began at `now` or then.
     pub fn asks(&mut self, now: Moment) {
         self.asked = Some(now);
     }
 
-    /// The renewal that was sent at `sent` is certain to have been written; until when it holds.
+    /// The renewal that was sent at `sent`, or rests on a look that began then, is certain to have been written; until when it
+    /// holds.
     pub fn has(&mut self, term: Term, sent: Moment) -> Moment {
         let until = sent.plus(LEASE_FENCE_MS);
         let longer = self.until.filter(|(of, known)| *of == term && *known >= until);

@@ -1,9 +1,15 @@
 use expect_test::{Expect, expect};
 
-use super::{LEASE_DRIFT_PERCENT, LEASE_FENCE_MS, LEASE_TAKE_OVER_MS, LEASE_TTL_MS, LeaseMemory, MARGIN_MS};
+use super::{
+    LEASE_BEHIND_MS, LEASE_DRIFT_PERCENT, LEASE_FENCE_MS, LEASE_LOSS_MS, LEASE_STALL_MS, LEASE_TAKE_OVER_MS,
+    LEASE_TTL_MS, LeaseMemory, MARGIN_MS,
+};
 use crate::sim::{Budget, World};
-use crate::{Alone, Flaw, Kept, View};
-use model::{Moment, Record, ReignPhase};
+use crate::{Alone, Durable, Flaw, Kept, Sender, Server, Sync, View};
+use model::{Lsn, Moment, NodeId, Nodes, Record, ReignPhase};
+
+/// What is left of the sum for the kill.
+const KILL_MS: u64 = 500;
 
 fn view(term: u64) -> View {
     let mut view = World::new(2, Alone::Block, Budget::NOTHING, Flaw::None).view_of(model::NodeId(1));
@@ -73,4 +79,61 @@ fn the_primary_s_time_is_over_before_anybody_takes_over() {
     let quickest_take_over = LEASE_TAKE_OVER_MS * (100 - LEASE_DRIFT_PERCENT) / 100;
     let left = quickest_take_over - slowest_fence;
     assert!(left >= 2_500, "a fence may be {left} ms late");
+}
+
+/// The primary of term 4 with its log at `flush`, and node 2 at `standby`.
+fn reigning(flush: u64, standby: u64) -> View {
+    let mut view = view(4);
+    view.durable = Durable { promised: 4, lineage: 4, reign: 4 };
+    let senders = [(NodeId(2), Sender { term: 4, flush: Lsn(standby) })].into_iter().collect();
+    view.server = Server::Primary {
+        sync: Sync::default(),
+        open: true,
+        flush: Lsn(flush),
+        fork: Lsn(1),
+        senders,
+        checkpointed: true,
+    };
+    view
+}
+
+/// Who is behind by a look that began at `looked` and is judged at `now`, with both logs as they were said to be.
+fn behind(memory: &mut LeaseMemory, (looked, now): (u64, u64), (flush, standby): (u64, u64)) -> Nodes {
+    memory.judge_look(&reigning(flush, standby), 1, (Moment(looked), Moment(now)), Flaw::None).behind
+}
+
+/// The server's answer lay in the socket while the keeper stood still: it says how far the log was before that, not now.
+#[test]
+fn what_a_server_said_before_its_keeper_stood_still_is_no_measure_after_it() {
+    let mut memory = LeaseMemory::default();
+    behind(&mut memory, (500, 3_200), (10, 10));
+    assert_eq!(behind(&mut memory, (3_210, 3_210), (50, 10)), Nodes::NONE.with(NodeId(2)));
+}
+
+/// The sum of the page: whoever may stand in for a primary has all but the writes of the time that is stated before its end,
+/// however long the keeper stood still between a look's question and its answer. A log that grows by one each millisecond, and a
+/// standby that gets nothing any more.
+#[test]
+fn under_a_lease_nobody_is_named_that_lacks_more_than_is_stated() {
+    let mut renewed = 0;
+    for (first, second) in
+        (0..6_000).step_by(150).flat_map(|one| (0..6_000).step_by(150).map(move |two| (one, two)))
+    {
+        let (mut memory, mut looked, falls_behind) = (LeaseMemory::default(), 10_000, 10_100);
+        for late in [0, first, 0, second, 0, 0] {
+            let now = looked + late;
+            if behind(&mut memory, (looked, now), (looked, falls_behind.min(looked))).is_empty() {
+                renewed += 1;
+                let until = memory.has(4, Moment(looked)).0;
+                let end = until + LEASE_STALL_MS + KILL_MS;
+                assert!(
+                    end - falls_behind.min(end) <= LEASE_LOSS_MS,
+                    "looks {first} and {second} ms late: {end}"
+                );
+            }
+            looked = now + 100;
+        }
+    }
+    assert!(renewed > 0);
+    assert_eq!(LEASE_BEHIND_MS + LEASE_FENCE_MS + LEASE_STALL_MS + KILL_MS, LEASE_LOSS_MS);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::ProcessId;
-use model::{Lease, Mode, Record};
+use model::{Lease, Mode, Moment, Record};
 use store::{Compare, Revision, Store};
 use tracing::{info, warn};
 
@@ -14,9 +14,6 @@ use super::shared::{self, Keys};
 use super::watchdog::{Watchdog, boot_time, watchdogs};
 use crate::decide_lease::{Relief, relief};
 use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
-
-/// An answer that comes later than this is of no use.
-const ANSWER: Duration = Duration::from_millis(LEASE_FENCE_MS);
 
 /// Renewals, two a second, for which a new watchdog looks for others of its server.
 const LOOKS: u32 = 20;
@@ -72,10 +69,11 @@ impl Tenancy {
         }
     }
 
-    /// What the clock says, with the lease's document at `revision`.
-    pub fn judge(&mut self, view: &View, revision: Revision) -> Tenure {
+    /// What the clock says of `view`, for which the server was looked at from `looked` on, with the lease's document at
+    /// `revision`.
+    pub fn judge(&mut self, view: &View, revision: Revision, looked: Moment) -> Tenure {
         if self.mode == Mode::Lease {
-            return self.memory.judge(view, revision, boot_time(), Flaw::None);
+            return self.memory.judge_look(view, revision, (looked, boot_time()), Flaw::None);
         }
         Tenure::default()
     }
@@ -92,30 +90,32 @@ impl Tenancy {
         self.inherited.drain(..).for_each(|watchdog| watchdog.signal(rustix::process::Signal::KILL));
     }
 
-    /// Writes the lease, if the record is still at `record`. It counts from before it was sent, and when the watchdog of
-    /// `server` knows of it. Whether it was written.
+    /// Writes the lease, if the record is still at `record`. It counts from before the look that it rests on, and so from
+    /// before it was sent, and when the watchdog of `server` knows of it. Whether it was written.
     pub async fn renew(
         &mut self,
         (store, keys): (&Store, &Keys),
         (lease, record): (&Lease, Revision),
+        looked: Moment,
         server: Option<ProcessId>,
     ) -> Result<bool, KeeperError> {
-        let sent = boot_time();
-        self.memory.asks(sent);
+        self.memory.asks(looked);
         let Some(server) = server else { return Ok(false) };
         let compare = vec![Compare::Modified { key: keys.record(), revision: record }];
-        let written = tokio::time::timeout(ANSWER, shared::put(store, keys.lease(), lease, compare)).await;
+        // An answer that comes later is of no use.
+        let until = looked.plus(LEASE_FENCE_MS);
+        let left = Duration::from_millis(until.ms_since(boot_time()));
+        let written = tokio::time::timeout(left, shared::put(store, keys.lease(), lease, compare)).await;
         let late = || KeeperError::NotNow("the store does not answer before the lease is over".to_owned());
         if written.map_err(|_| late())??.is_none() {
             return Ok(false);
         }
-        let until = sent.plus(LEASE_FENCE_MS);
         self.watch(server, until).await?;
-        self.memory.has(lease.term, sent);
+        self.memory.has(lease.term, looked);
         Ok(true)
     }
 
-    async fn watch(&mut self, server: ProcessId, until: model::Moment) -> Result<(), KeeperError> {
+    async fn watch(&mut self, server: ProcessId, until: Moment) -> Result<(), KeeperError> {
         let known = self.watchdog.take().filter(|watchdog| watchdog.server() == server);
         let mut watchdog = match known {
             Some(watchdog) => watchdog,
@@ -172,5 +172,29 @@ mod tests {
         assert_eq!(tenancy.relieve(&view, true), Relief::Goes);
         assert_eq!(tenancy.relieve(&view, false), Relief::Stays);
         assert_eq!(Tenancy::new(Mode::Lease, PathBuf::new()).relieve(&view, true), Relief::Stays);
+    }
+
+    /// What the server said is as old as the look, however long this process stood still after it.
+    #[tokio::test]
+    async fn a_renewal_counts_from_before_the_look_that_it_rests_on() {
+        let folder = std::env::temp_dir().join(format!("ek-renew-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // It answers what it is told. Written by another process, so that none that is started meanwhile holds it open.
+        let program = folder.join("watchdog");
+        let text = "printf '#!/bin/sh\nexec /bin/cat\n' > \"$0\" && chmod 700 \"$0\"";
+        let written = tokio::process::Command::new("/bin/sh").arg("-c").arg(text).arg(&program).status();
+        assert!(written.await.unwrap().success());
+        let (store, _) = Store::simulated(1, world::Clock::real(), store::Faults::default());
+        let keys = Keys::new(&model::DatabaseName::new("db").unwrap());
+        let mut tenancy = Tenancy::new(Mode::Lease, program);
+        let lease = Lease { term: 4, node: model::NodeId(1), flush: model::Lsn(7) };
+        let server = ProcessId { pid: std::process::id(), started: 3 };
+        let looked = boot_time();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let renewed = tenancy.renew((&store, &keys), (&lease, 0), looked, Some(server)).await;
+        assert!(renewed.unwrap());
+        assert_eq!(tenancy.memory.has(4, Moment(0)), looked.plus(LEASE_FENCE_MS));
+        tenancy.end().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -23,6 +23,7 @@ use super::shared::{self, Keys, Shared};
 use super::status::KeeperStatus;
 use super::vigil::Vigil;
 use super::warn::Warnings;
+use super::watchdog::boot_time;
 use super::witness;
 use crate::decide_lease::Relief;
 use crate::instance::{Running, Settings, StopHow};
@@ -331,6 +332,7 @@ impl Keeper {
         while let Ok(finished) = self.finished.try_recv() {
             self.finish(finished).await;
         }
+        let looked = boot_time();
         let server = self.vigil.attend((&self.clock, &self.peers), self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
         let server = self.with_sent(server, shared.record.as_ref());
@@ -360,7 +362,7 @@ impl Keeper {
         let now: Moment = self.clock.now();
         let seen: BTreeMap<NodeId, crate::Peer> = self.peers.seen();
         let mut judgement = self.vigil.memory.judge(&view, &seen, now);
-        judgement.lease = self.tenancy.judge(&view, shared.lease);
+        judgement.lease = self.tenancy.judge(&view, shared.lease, looked);
         if self.say(shared.record.as_ref().map(|kept| &kept.value), judgement.suspects) {
             self.publish(&view, &judgement, &shared);
             return Ok(Round::Calm);
@@ -372,16 +374,7 @@ impl Keeper {
         let chosen = known.then(|| relief.or_else(|| choose(&view, &judgement))).flatten();
         self.publish(&view, &judgement, &shared);
         let Some((rule, action)) = chosen else {
-            // Whatever is tried after this is news again, and what the store did not do need not be done any more.
-            self.in_vain = None;
-            self.complaint.store_answered();
-            self.settle_log(&view).await?;
-            let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
-            let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
-            self.local.mend_slots(there, view.durable.reign).await?;
-            if matches!(view.record.as_ref().map(|kept| kept.value.phase), Some(ReignPhase::Serving { .. })) {
-                self.local.drop_unused().await?;
-            }
+            self.tidy_up(&view, &seen, now).await?;
             return Ok(Round::Calm);
         };
         if self.checkpointing && action == Action::Checkpoint {
@@ -393,7 +386,27 @@ impl Keeper {
             rule.clone_into(&mut self.rule);
         }
         self.in_vain = Some(action.clone());
-        self.act(action).await
+        self.act(action, looked).await
+    }
+
+    /// No rule has anything to do: what is in nobody's way now.
+    async fn tidy_up(
+        &mut self,
+        view: &View,
+        seen: &BTreeMap<NodeId, crate::Peer>,
+        now: Moment,
+    ) -> Result<(), KeeperError> {
+        // Whatever is tried after this is news again, and what the store did not do need not be done any more.
+        self.in_vain = None;
+        self.complaint.store_answered();
+        self.settle_log(view).await?;
+        let recent = |peer: &crate::Peer| peer.heard.is_some_and(|at| now.ms_since(at) < SUSPECT_MS);
+        let there = seen.iter().filter(|(_, peer)| recent(peer)).map(|(node, _)| *node).collect();
+        self.local.mend_slots(there, view.durable.reign).await?;
+        if matches!(view.record.as_ref().map(|kept| kept.value.phase), Some(ReignPhase::Serving { .. })) {
+            self.local.drop_unused().await?;
+        }
+        Ok(())
     }
 
     /// Lets the watchdogs of lease mode go; `Some`: what must be done before. Them first: they are told of no renewal any more, and
@@ -457,7 +470,8 @@ impl Keeper {
         self.begin(Work::Checkpoint).await
     }
 
-    async fn act(&mut self, action: Action) -> Result<Round, KeeperError> {
+    /// Carries out `action`, which was chosen on a look that began at `looked`.
+    async fn act(&mut self, action: Action, looked: Moment) -> Result<Round, KeeperError> {
         let written = match &action {
             Action::Write { record, revision, unchanged } => {
                 let now = self.shared.borrow().record.clone();
@@ -473,7 +487,7 @@ impl Keeper {
             }
             Action::Renew { lease, record } => {
                 let server = self.local.running.as_ref().map(Running::process);
-                let renew = self.tenancy.renew((&self.store, &self.keys), (lease, *record), server);
+                let renew = self.tenancy.renew((&self.store, &self.keys), (lease, *record), looked, server);
                 if !self.vigil.attend((&self.clock, &self.peers), renew).await? {
                     self.wait(URGENT_MS).await;
                 }
