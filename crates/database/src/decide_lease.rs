@@ -23,8 +23,11 @@ pub(crate) fn first(primary: NodeId, term: Term) -> Quorum {
 /// election, and so does a member less where a member may stand in: always the record first.
 pub(crate) fn step(now: &Quorum, wanted: Nodes) -> Option<Step> {
     let to = |members, need| Some(Step { to: Quorum { members, need, ..*now }, record_first: true });
-    if now.need > 0 {
-        return to(now.members, now.need - 1);
+    match now.need {
+        0 => {}
+        // From then on a member stands in, and a quorum's may be as far behind as it likes.
+        1 => return to(now.members.minus(now.members.minus(wanted)), 0),
+        need => return to(now.members, need - 1),
     }
     if let Some(node) = now.members.minus(wanted).iter().next() {
         return to(now.members.without(node), 0);
@@ -45,6 +48,13 @@ pub(crate) fn let_go(scene: &Scene<'_>) -> Option<Action> {
     (scene.leased() && open && scene.judgement.lease.lost).then_some(Action::Fence)
 }
 
+/// Whether one is named that is far behind: it would take over with less than is stated. Where commits are awaited nobody
+/// stands in, so who counts there is not named by it.
+pub(crate) fn names_one_behind(scene: &Scene<'_>) -> bool {
+    let current = scene.record().and_then(Record::current).filter(|now| scene.leased() && now.need == 0);
+    current.is_some_and(|now| now.members.minus(scene.judgement.lease.behind) != now.members)
+}
+
 /// A primary asks for its lease in time, from before it opens. It does not go on under it while one is named that is far
 /// behind: that one is taken out first, or would take over with less than is stated.
 pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
@@ -53,9 +63,7 @@ pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
     }
     let throne = throne(scene)?;
     let record = scene.record()?;
-    let behind =
-        record.current().is_some_and(|now| now.members.minus(scene.judgement.lease.behind) != now.members);
-    if behind && matches!(record.phase, Phase::Serving { handover: None, .. }) {
+    if names_one_behind(scene) && matches!(record.phase, Phase::Serving { handover: None, .. }) {
         return None;
     }
     let lease = Lease { term: scene.term(), node: scene.me(), flush: throne.flush };
@@ -130,3 +138,7 @@ pub(crate) fn relief(view: &View) -> Relief {
     let (record, revision) = (Box::new(record.clone()), *revision);
     Relief::After(Action::Write { record, revision, unchanged: BTreeMap::new() })
 }
+
+#[cfg(test)]
+#[path = "decide_lease_tests.rs"]
+mod tests;
