@@ -56,15 +56,22 @@ pub(crate) fn names_one_behind(scene: &Scene<'_>) -> bool {
 }
 
 /// A primary asks for its lease in time, from before it opens. It does not go on under it while one is named that is far
-/// behind: that one is taken out first, or would take over with less than is stated.
+/// behind: that one is taken out first, and a switch to it called off. Nor while one that is far behind may come to be named by
+/// what was sent and may still arrive: the record is written first, as it is, which nothing sent before outlives.
 pub(crate) fn renew(scene: &Scene<'_>) -> Option<Action> {
     if !scene.leased() || !scene.judgement.lease.due {
         return None;
     }
     let throne = throne(scene)?;
     let record = scene.record()?;
-    if names_one_behind(scene) && matches!(record.phase, Phase::Serving { handover: None, .. }) {
-        return None;
+    if let Phase::Serving { handover, .. } = record.phase {
+        if names_one_behind(scene) && (handover.is_none() || throne.open) {
+            return None;
+        }
+        let others = scene.view.nodes.without(scene.me());
+        if throne.sync.unsure && others.minus(scene.judgement.lease.behind) != others {
+            return scene.write(record.clone(), Nodes::NONE);
+        }
     }
     let lease = Lease { term: scene.term(), node: scene.me(), flush: throne.flush };
     let record = scene.view.record.as_ref().map_or(0, |kept| kept.revision);

@@ -43,6 +43,24 @@ fn scene(members: &[NodeId], need: u32) -> View {
     view
 }
 
+fn unsure(mut view: View) -> View {
+    let Server::Primary { sync, .. } = &mut view.server else { panic!() };
+    sync.unsure = true;
+    view
+}
+
+fn switching_to(mut view: View, heir: NodeId) -> View {
+    let handover = Some(heir);
+    view.record.as_mut().unwrap().value.phase = ReignPhase::Serving { primary: A, handover };
+    view
+}
+
+fn closed(mut view: View) -> View {
+    let Server::Primary { open, .. } = &mut view.server else { panic!() };
+    *open = false;
+    view
+}
+
 /// What A does while those of `behind` are; whether a renewal is `due`.
 fn does(view: &View, due: bool, behind: &[NodeId]) -> String {
     let lease = Tenure { held: true, due, behind: nodes(behind), ..Tenure::default() };
@@ -68,6 +86,34 @@ fn a_standby_that_is_far_behind_is_taken_out_before_the_lease_is_renewed() {
     assert_eq!(does(&scene(&[B], 0), true, &[]), "renew: the lease");
     assert_eq!(does(&scene(&[B], 0), true, &[B]), "quorum: 0 of [], switches: false");
     assert_eq!(does(&scene(&[], 0), true, &[B]), "renew: the lease");
+}
+
+/// The store was away when B was to be named, and B's machine then. The write arrives when A's machine is lost, minutes later: B
+/// would take over with what it had before all of that.
+#[test]
+fn a_lease_is_not_renewed_while_a_write_may_arrive_that_names_one_far_behind() {
+    assert_eq!(does(&unsure(scene(&[], 0)), true, &[B]), "renew: the record as it is");
+    assert_eq!(does(&unsure(scene(&[C], 0)), true, &[B]), "renew: the record as it is");
+    assert_eq!(does(&unsure(scene(&[B, C], 1)), true, &[B]), "renew: the record as it is");
+    assert_eq!(
+        does(&unsure(switching_to(closed(scene(&[C], 0)), C)), true, &[B]),
+        "renew: the record as it is"
+    );
+    assert_eq!(does(&unsure(scene(&[], 0)), true, &[]), "renew: the lease");
+    assert_eq!(does(&unsure(scene(&[B], 0)), true, &[B]), "quorum: 0 of [], switches: false");
+}
+
+/// It would go on under its lease for as long as the switch may last, 5 s.
+#[test]
+fn a_switch_is_called_off_when_who_may_stand_in_falls_behind_an_open_server() {
+    let switching = switching_to(scene(&[B], 0), B);
+    for due in [true, false] {
+        assert_eq!(does(&switching, due, &[B]), "hand over: 0 of [2], switches: false");
+    }
+    assert_eq!(does(&switching, false, &[]), "hand over: Close");
+    // From then on nothing is acknowledged that it could lack.
+    assert_eq!(does(&closed(switching.clone()), true, &[B]), "renew: the lease");
+    assert_eq!(does(&closed(switching), false, &[B]), "nothing");
 }
 
 /// A primary that awaits its standbys asks for a lease whoever lags: nobody stands in for it yet. Refused, it would be ended 3.3 s

@@ -99,8 +99,8 @@ fn settle_sync(scene: &Scene<'_>, sync: &Sync, quorum: &Quorum) -> Option<Action
 
 /// A primary's server, as the rules of a reign need it.
 pub(crate) struct Throne<'a> {
-    sync: &'a Sync,
-    open: bool,
+    pub(crate) sync: &'a Sync,
+    pub(crate) open: bool,
     pub(crate) flush: Lsn,
     fork: Lsn,
     senders: &'a BTreeMap<NodeId, Sender>,
@@ -227,7 +227,9 @@ pub(crate) fn hand_over(scene: &Scene<'_>) -> Option<Action> {
     // One that does not count may be about to throw its log away.
     let counts = scene.leased() || now.members.has(heir);
     let pointless = heir == primary || !with_data(scene, scene.view.nodes).has(heir) || !counts;
-    if pointless || scene.judgement.missing.has(heir) || scene.judgement.handover_late {
+    // Nor is a lease renewed while who may stand in falls behind an open server, so that one would end instead.
+    let lags = throne.open && lease::names_one_behind(scene);
+    if pointless || lags || scene.judgement.missing.has(heir) || scene.judgement.handover_late {
         let phase = Phase::Serving { primary, handover: None };
         return scene.write(Record { phase, ..record.clone() }, Nodes::NONE);
     }
