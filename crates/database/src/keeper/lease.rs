@@ -18,6 +18,19 @@ use crate::{Flaw, LEASE_FENCE_MS, LeaseMemory, Tenure, View};
 /// Renewals, two a second, for which a new watchdog looks for others of its server.
 const LOOKS: u32 = 20;
 
+/// A watchdog whose keeper ended before it had said until when ends within this: it looks every 50 ms.
+const TOLD_NOTHING: Duration = Duration::from_millis(100);
+
+/// Watchdogs of `server` that go on.
+async fn lasting(server: ProcessId) -> Vec<ProcessId> {
+    let mut left = watchdogs(server);
+    if !left.is_empty() {
+        tokio::time::sleep(TOLD_NOTHING).await;
+        left.retain(|watchdog| watchdog.alive());
+    }
+    left
+}
+
 /// The right of this node's server to acknowledge.
 #[derive(Debug)]
 pub(super) struct Tenancy {
@@ -52,7 +65,7 @@ impl Tenancy {
     /// it is ended.
     pub async fn adopt(&mut self, local: &mut Local) {
         let Some(server) = local.running.as_ref().map(crate::instance::Running::process) else { return };
-        let left = watchdogs(server);
+        let left = lasting(server).await;
         let nobody_watches = left.is_empty();
         if self.mode != Mode::Lease {
             self.inherited = left;
@@ -172,6 +185,50 @@ mod tests {
         assert_eq!(tenancy.relieve(&view, true), Relief::Goes);
         assert_eq!(tenancy.relieve(&view, false), Relief::Stays);
         assert_eq!(Tenancy::new(Mode::Lease, PathBuf::new()).relieve(&view, true), Relief::Stays);
+    }
+
+    /// As a watchdog of `server` is seen: by its arguments. It goes on until its input ends.
+    fn one_of(server: ProcessId) -> (tokio::process::Child, PathBuf) {
+        let folder =
+            std::env::temp_dir().join(format!("ek-lasting-{}-{}", std::process::id(), server.started));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(crate::keeper::WATCHDOG), "read line").unwrap();
+        let mut command = tokio::process::Command::new("/bin/sh");
+        command
+            .arg(crate::keeper::WATCHDOG)
+            .args([server.pid.to_string(), server.started.to_string()])
+            .current_dir(&folder)
+            .stdin(std::process::Stdio::piped());
+        (command.spawn().unwrap(), folder)
+    }
+
+    async fn seen(server: ProcessId) {
+        while watchdogs(server).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Its keeper ended before it had said until when. Taken for one that watches, it would leave a server to nobody.
+    #[tokio::test]
+    async fn a_watchdog_that_was_told_nothing_does_not_count() {
+        // Of this process, which it does not touch.
+        let server = |started| ProcessId { pid: std::process::id(), started };
+        let (mut ends, first) = one_of(server(1));
+        seen(server(1)).await;
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            drop(ends.stdin.take());
+            ends.wait().await.unwrap();
+        };
+        let (left, ()) = tokio::join!(lasting(server(1)), end);
+        assert!(left.is_empty(), "{left:?}");
+        let (mut stays, second) = one_of(server(2));
+        seen(server(2)).await;
+        assert_eq!(lasting(server(2)).await.len(), 1);
+        stays.kill().await.unwrap();
+        for folder in [first, second] {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     /// What the server said is as old as the look, however long this process stood still after it.

@@ -159,7 +159,7 @@ pub fn watchdog_main(pid: u32, started: u64) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         if until != 0 && now >= until {
-            end(server);
+            end(server, folder.as_deref(), alive_at);
             let _ = writeln!(
                 std::io::stderr(),
                 "watchdog: the lease of the server {pid} is over since {} ms; it was ended",
@@ -207,8 +207,8 @@ fn listen(until: &AtomicU64) {
     }
 }
 
-/// Ends all processes of a server.
-fn end(server: ProcessId) {
+/// Ends all processes of a server, which works in `folder` and ran at `alive_at`.
+fn end(server: ProcessId, folder: Option<&Path>, alive_at: Moment) {
     // Stopped first it forks nothing more, and what it had is found by its parent; a killed one is no parent any more.
     server.signal(Signal::STOP);
     for _ in 0..KILLS_MAX {
@@ -221,6 +221,10 @@ fn end(server: ProcessId) {
         std::thread::park_timeout(KILL_AGAIN);
     }
     server.signal(Signal::KILL);
+    // Its first process may have been killed alone since `alive_at`: then what it had has another parent already.
+    if let Some(folder) = folder {
+        end_orphans(folder, alive_at);
+    }
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -238,5 +242,46 @@ mod tests {
         let before = boot_time();
         std::thread::sleep(Duration::from_millis(20));
         assert!(boot_time().ms_since(before) >= 20);
+    }
+
+    /// Its sessions commit where nobody is awaited, and are no children of it any more.
+    #[test]
+    fn of_a_server_whose_first_process_was_killed_just_before_its_time_was_over_nothing_is_left() {
+        let folder = std::env::temp_dir().join(format!("ek-watchdog-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let folder = std::fs::canonicalize(&folder).unwrap();
+        // Called so, it is one of PostgreSQL's to whoever asks.
+        std::os::unix::fs::symlink("/bin/sleep", folder.join("postgres")).unwrap();
+        let sleep = |called: &Path| {
+            let mut command = std::process::Command::new(called);
+            command.arg("60").current_dir(&folder).spawn().unwrap()
+        };
+        let mut first = sleep(Path::new("/bin/sleep"));
+        let (mut session, mut other) = (sleep(&folder.join("postgres")), sleep(Path::new("/bin/sleep")));
+        let server = ProcessId::of(first.id()).unwrap();
+        // Until it is that program it is still this one.
+        let called = || std::fs::read_to_string(format!("/proc/{}/comm", session.id())).unwrap_or_default();
+        while called().trim() != "postgres" {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let alive_at = boot_time();
+        first.kill().unwrap();
+        first.wait().unwrap();
+        end(server, Some(&folder), alive_at);
+        let began = std::time::Instant::now();
+        let mut ended = None;
+        while ended.is_none() && began.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(5));
+            ended = session.try_wait().unwrap();
+        }
+        let others = other.try_wait().unwrap();
+        for mut left in [session, other] {
+            let _ = left.kill();
+            let _ = left.wait();
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(ended.is_some(), "a session is left");
+        assert!(others.is_none(), "who is none of the server's was ended");
     }
 }
