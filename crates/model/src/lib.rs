@@ -37,8 +37,8 @@ pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolic
 pub use lsn::{BadLsn, Lsn};
 pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{
-    Cause, Certificate, DataLoss, Layout, Outages, Plan, PlanLine, PlanNumber, PlannedService, Rejected,
-    Risk, RoundTrip,
+    Buys, Cause, Certificate, DataLoss, Layout, Outages, Plan, PlanLine, PlanNumber, PlannedService,
+    Rejected, Risk, RoundTrip,
 };
 pub use quantity::{Availability, BadQuantity, Bytes, Duration, MilliCpu, Money, Rate};
 pub use replication::{

@@ -135,8 +135,11 @@ pub struct RoundTrip {
 /// One line of the bill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanLine {
-    /// What is paid for.
+    /// What is paid for, for people.
     pub item: String,
+    /// The same for programs.
+    #[serde(default)]
+    pub buys: Buys,
     /// How many.
     pub quantity: f64,
     /// Price of one in a month of 730 h.
@@ -151,6 +154,46 @@ pub struct PlanLine {
     /// was stored before it was told.
     #[serde(default)]
     pub not_applied: Option<String>,
+}
+
+/// What a line of the bill buys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Buys {
+    /// It was stored before this was told.
+    #[default]
+    Unknown,
+    /// Replicas of a service or nodes of a database on this machine, which nobody bills.
+    Here {
+        /// The service or database.
+        part: String,
+    },
+    /// Machines of one type.
+    Machines {
+        /// The provider's type.
+        kind: String,
+        /// The services and databases that they hold.
+        parts: Vec<String>,
+    },
+    /// Disks of all these machines together, in GB.
+    Disks {
+        /// The services and databases that their machines hold.
+        parts: Vec<String>,
+    },
+    /// A balancer of connections at the entry.
+    NetworkBalancer,
+    /// A balancer of requests at the entry.
+    ApplicationBalancer,
+    /// What is paid for the use of the balancer.
+    BalancerUse,
+    /// NAT gateways, paid by the piece or by the machine behind them.
+    Nat,
+    /// Public addresses: of NAT gateways, and of the balancer where they cost.
+    Addresses,
+    /// GB of answers to the internet, which go through the entry.
+    Answers,
+    /// GB between zones, which nothing of its own makes.
+    Between,
 }
 
 /// One cause of downtime.

@@ -1,5 +1,6 @@
 //! What a plan takes for granted: every prior with its band and source, and every default.
 
+use crate::bill;
 use crate::catalog::RegionOffer;
 use crate::chance::{Assumptions, Exactness, Prior};
 use crate::database;
@@ -64,6 +65,7 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
             );
         }
         Market::Cloud(offer) => {
+            all.extend(bill::assumed(space.app, chosen, terms));
             all.extend(bought(space.app, chosen, offer, assumptions));
             all.extend(distances(space.app, assumptions));
         }

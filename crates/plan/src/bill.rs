@@ -1,10 +1,10 @@
 //! The bill of a plan, line by line: what, how many, at which price, read where and when, and what nothing here starts.
 
-use model::{App, Money, PlanLine};
+use model::{App, Buys, Money, PlanLine};
 
 use crate::Terms;
 use crate::applied::{Kind, not_applied};
-use crate::catalog::{Price, RegionOffer, Source, Unit};
+use crate::catalog::{Machine, Price, RegionOffer, Source, Unit};
 use crate::database;
 use crate::search::{Candidate, DISK_GB, Market, Paid, Use, machine_month, shared_disk_gb, ways_out};
 
@@ -17,66 +17,104 @@ pub(crate) fn everything(app: &App) -> String {
     if names.is_empty() { last.to_owned() } else { format!("{} and {last}", names.join(", ")) }
 }
 
+/// Everything that one machine a zone holds.
+pub(crate) fn all_parts(app: &App) -> Vec<String> {
+    let services = app.services.iter().map(|service| service.name.to_string());
+    services.chain(app.databases.iter().map(|database| database.name.to_string())).collect()
+}
+
 /// What a candidate is billed for, on the terms that its prices were raised by.
 struct Bill<'b, 'a> {
     app: &'b App,
     chosen: &'b Candidate<'a>,
     terms: &'b Terms,
     lines: Vec<PlanLine>,
+    /// Of these what is paid at prices that nobody read.
+    assumed: Money,
 }
 
 /// Every line.
 pub(crate) fn lines(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Vec<PlanLine> {
-    let mut bill = Bill { app, chosen, terms, lines: Vec::new() };
+    bill(app, chosen, terms).lines
+}
+
+/// How much of it hangs on prices that nobody read, a sentence; `None`: nothing does.
+pub(crate) fn assumed(app: &App, chosen: &Candidate<'_>, terms: &Terms) -> Option<String> {
+    let bill = bill(app, chosen, terms);
+    let whole: Money = bill.lines.iter().map(|line| line.usd_month).sum();
+    (bill.assumed > Money(0)).then(|| {
+        format!(
+            "{} of the {whole} USD/month are at prices that were assumed and not read; the bill says which",
+            bill.assumed
+        )
+    })
+}
+
+fn bill<'b, 'a>(app: &'b App, chosen: &'b Candidate<'a>, terms: &'b Terms) -> Bill<'b, 'a> {
+    let mut bill = Bill { app, chosen, terms, lines: Vec::new(), assumed: Money(0) };
     bill.machines();
     if let Market::Cloud(offer) = chosen.market {
         bill.disks(offer);
         bill.network(offer);
     }
-    bill.lines
+    bill
 }
 
 impl Bill<'_, '_> {
-    fn add(&mut self, kind: Kind, item: String, (quantity, unit_usd): (f64, f64), price: Option<&Price>) {
+    /// A line of a kind, with its words and what these stand for.
+    fn add(
+        &mut self,
+        kind: Kind,
+        (item, buys): (String, Buys),
+        (quantity, unit_usd): (f64, f64),
+        price: Option<&Price>,
+    ) {
         let (source, date) = match price {
             Some(price) => read(price, self.terms),
             None => ("this machine is not billed".to_owned(), String::new()),
         };
         let usd_month = Money::from_usd(quantity * unit_usd);
         let not_applied = not_applied(kind, self.app, self.chosen);
-        self.lines.push(PlanLine { item, quantity, unit_usd, usd_month, source, date, not_applied });
+        if price.is_some_and(|price| price.source.assumed) {
+            self.assumed = self.assumed + usd_month;
+        }
+        self.lines.push(PlanLine { item, buys, quantity, unit_usd, usd_month, source, date, not_applied });
     }
 
     fn machines(&mut self) {
         let (app, chosen) = (self.app, self.chosen);
         if let Some(kind) = chosen.shared() {
             let item = format!("{} for {}", kind.price.item, everything(app));
+            let buys = Buys::Machines { kind: kind.name.to_string(), parts: all_parts(app) };
             let amount = (f64::from(chosen.machines), machine_month(kind));
-            return self.add(Kind::Shared, item, amount, Some(&kind.price));
+            return self.add(Kind::Shared, (item, buys), amount, Some(&kind.price));
         }
         for (at, (choice, service)) in chosen.choices.iter().zip(&app.services).enumerate() {
+            let part = service.name.to_string();
             match choice.machine {
                 Some(kind) => {
-                    let item = format!("{} for {}", kind.price.item, service.name);
+                    let item = format!("{} for {part}", kind.price.item);
                     let amount = (f64::from(choice.machines), machine_month(kind));
-                    self.add(Kind::Service(at), item, amount, Some(&kind.price));
+                    self.add(Kind::Service(at), (item, machines_for(kind, part)), amount, Some(&kind.price));
                 }
                 None => {
-                    let item = format!("replica of {} on this machine", service.name);
-                    self.add(Kind::Here, item, (f64::from(choice.size.replicas), 0.0), None);
+                    let item = format!("replica of {part} on this machine");
+                    let amount = (f64::from(choice.size.replicas), 0.0);
+                    self.add(Kind::Here, (item, Buys::Here { part }), amount, None);
                 }
             }
         }
         for (at, (&holding, database)) in chosen.databases.iter().zip(&app.databases).enumerate() {
-            let nodes = f64::from(database.nodes());
+            let (nodes, part) = (f64::from(database.nodes()), database.name.to_string());
             match holding {
                 Some(kind) => {
-                    let item = format!("{} for {}", kind.price.item, database.name);
-                    self.add(Kind::Database(at), item, (nodes, machine_month(kind)), Some(&kind.price));
+                    let item = format!("{} for {part}", kind.price.item);
+                    let amount = (nodes, machine_month(kind));
+                    self.add(Kind::Database(at), (item, machines_for(kind, part)), amount, Some(&kind.price));
                 }
                 None => {
-                    let item = format!("node of {} on this machine", database.name);
-                    self.add(Kind::Here, item, (nodes, 0.0), None);
+                    let item = format!("node of {part} on this machine");
+                    self.add(Kind::Here, (item, Buys::Here { part }), (nodes, 0.0), None);
                 }
             }
         }
@@ -88,16 +126,19 @@ impl Bill<'_, '_> {
         if chosen.shared().is_some() {
             let item = format!("GB of {} for {}", disk.item, everything(app));
             let gb = shared_disk_gb(app, chosen.zones);
-            return self.add(Kind::Disks, item, (gb, disk.usd), Some(disk));
+            let buys = Buys::Disks { parts: all_parts(app) };
+            return self.add(Kind::Disks, (item, buys), (gb, disk.usd), Some(disk));
         }
         for (choice, service) in chosen.choices.iter().zip(&app.services) {
             let item = format!("GB of {} for {}", disk.item, service.name);
-            self.add(Kind::Disks, item, (DISK_GB * f64::from(choice.machines), disk.usd), Some(disk));
+            let buys = Buys::Disks { parts: vec![service.name.to_string()] };
+            self.add(Kind::Disks, (item, buys), (DISK_GB * f64::from(choice.machines), disk.usd), Some(disk));
         }
         for database in &app.databases {
             let item = format!("GB of {} for {}", disk.item, database.name);
             let gb = database::disk_gb(database) * f64::from(database.nodes());
-            self.add(Kind::Disks, item, (gb, disk.usd), Some(disk));
+            let buys = Buys::Disks { parts: vec![database.name.to_string()] };
+            self.add(Kind::Disks, (item, buys), (gb, disk.usd), Some(disk));
         }
     }
 
@@ -118,9 +159,15 @@ impl Bill<'_, '_> {
                 Paid::Unit(Unit::NatMonth | Unit::NatMachineMonth | Unit::AddressMonth) => Kind::WaysOut,
                 Paid::Unit(_) | Paid::Between(_) => Kind::Traffic,
             };
-            self.add(kind, one.paid.item(self.app, price), (one.quantity, usd), Some(price));
+            let told = (one.paid.item(self.app, price), one.paid.buys(price));
+            self.add(kind, told, (one.quantity, usd), Some(price));
         }
     }
+}
+
+/// Machines of one service or database.
+fn machines_for(kind: &Machine, part: String) -> Buys {
+    Buys::Machines { kind: kind.name.to_string(), parts: vec![part] }
 }
 
 /// Where and when a price was read, and what the terms made of it.

@@ -32,6 +32,7 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
     let lines = plan.lines.iter().map(|line| {
         json!({
             "item": line.item,
+            "buys": line.buys,
             "quantity": line.quantity,
             "unit_usd": line.unit_usd,
             "usd_month": line.usd_month.usd(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Plan, PlanLine};
+use model::{Buys, Plan, PlanLine};
 
 /// What one line buys.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,38 +38,38 @@ pub(crate) enum Layer {
 
 /// What `line` buys for `plan`.
 pub(crate) fn read(plan: &Plan, line: &PlanLine) -> Item {
-    let item = line.item.as_str();
-    match item {
-        "application load balancer" => return Item::Entry(Layer::Application),
-        "network load balancer" | "forwarding rule" => return Item::Entry(Layer::Network),
-        "load balancer capacity unit" => return Item::EntryUse,
-        "NAT gateway" | "machine behind the NAT gateway" => return Item::Nat,
-        "public address" => return Item::Addresses,
-        _ if item.starts_with("GB between zones for ") => return Item::Between,
-        // Whom a disk is for is always said.
-        _ if item.starts_with("GB of ") && !item.contains(" for ") => return Item::Answers,
-        _ => {}
+    match &line.buys {
+        Buys::ApplicationBalancer => Item::Entry(Layer::Application),
+        Buys::NetworkBalancer => Item::Entry(Layer::Network),
+        Buys::BalancerUse => Item::EntryUse,
+        Buys::Nat => Item::Nat,
+        Buys::Addresses => Item::Addresses,
+        Buys::Between => Item::Between,
+        Buys::Answers => Item::Answers,
+        Buys::Here { .. } | Buys::Unknown => Item::Other,
+        Buys::Machines { kind, parts } => match whole(line.quantity).filter(|_| are_known(plan, parts)) {
+            Some(count) if is_type(kind) => {
+                Item::Machines { kind: kind.clone(), parts: parts.clone(), count }
+            }
+            _ => Item::Other,
+        },
+        Buys::Disks { parts } => match whole(line.quantity).filter(|_| are_known(plan, parts)) {
+            Some(gb) => Item::Disk { parts: parts.clone(), gb },
+            None => Item::Other,
+        },
     }
-    let Some((what, whom)) = item.rsplit_once(" for ") else { return Item::Other };
-    let parts: Vec<String> = whom
-        .split([',', '+'])
-        .flat_map(|part| part.split(" and "))
-        .map(str::trim)
-        .map(str::to_owned)
-        .collect();
-    let known = known(plan);
-    // A part that is not in the plan is nobody's machine; one that is in a line twice would be counted twice.
+}
+
+/// A part that is not in the plan is nobody's machine; one that is in a line twice would be counted twice.
+fn are_known(plan: &Plan, parts: &[String]) -> bool {
     let distinct: BTreeSet<&str> = parts.iter().map(String::as_str).collect();
-    if distinct.len() != parts.len() || !distinct.is_subset(&known) {
-        return Item::Other;
-    }
-    let Some(count) = whole(line.quantity) else { return Item::Other };
-    if what.starts_with("GB of ") {
-        return Item::Disk { parts, gb: count };
-    }
-    let is_type = !what.is_empty()
-        && what.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
-    if is_type { Item::Machines { kind: what.to_owned(), parts, count } } else { Item::Other }
+    !parts.is_empty() && distinct.len() == parts.len() && distinct.is_subset(&known(plan))
+}
+
+/// Whether it looks like a machine type of a provider: it is written into files.
+fn is_type(kind: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+    !kind.is_empty() && kind.bytes().all(plain)
 }
 
 fn known(plan: &Plan) -> BTreeSet<&str> {

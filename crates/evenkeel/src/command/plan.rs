@@ -121,9 +121,11 @@ fn write(args: &PlanArgs, made: &Made, today: &str, solve_ms: f64) -> anyhow::Re
         replaceable(path)?;
         let json = serde_json::to_vec_pretty(&made.json(solve_ms)?)?;
         write_whole(path, &json).with_context(|| unwritten("plan"))?;
+        say::talk(format_args!("wrote the plan and its certificate to `{}`", path.display()));
     }
     if let (Some(path), (_, Some(explained))) = (&args.html, made.parts()) {
         write_whole(path, plan::html(explained, today).as_bytes()).with_context(|| unwritten("page"))?;
+        say::talk(format_args!("wrote the page to `{}`", path.display()));
     }
     Ok(())
 }

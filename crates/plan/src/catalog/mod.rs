@@ -194,7 +194,8 @@ impl Catalog {
         self.regions.iter_mut().for_each(|offer| offer.reprice(&change));
     }
 
-    /// The oldest and the newest date of a price that is planned with; `None`: there is none.
+    /// The oldest and the newest date of a price that was read and is planned with, or of an assumed one where none was; `None`: there
+    /// is none.
     #[must_use]
     pub fn dates(&self) -> Option<(&str, &str)> {
         fn sources(offer: &RegionOffer) -> Vec<&Arc<Source>> {
@@ -208,7 +209,10 @@ impl Catalog {
             }
             sources
         }
-        let dates = || self.regions.iter().flat_map(sources).map(|source| source.date.as_str());
+        let all: Vec<&Arc<Source>> = self.regions.iter().flat_map(sources).collect();
+        let none_was_read = all.iter().all(|source| source.assumed);
+        let counted = || all.iter().filter(|source| none_was_read || !source.assumed);
+        let dates = || counted().map(|source| source.date.as_str());
         Some((dates().min()?, dates().max()?))
     }
 

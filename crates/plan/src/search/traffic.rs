@@ -3,7 +3,7 @@
 //! None of it depends on which machines are bought: it follows from the file, the provider and the number of zones, so it is a
 //! part of what a topology costs whatever is chosen in it, and of every bound.
 
-use model::{App, Load, Money, Service};
+use model::{App, Buys, Load, Money, Service};
 
 use super::nat::gateways;
 use crate::catalog::{HOURS_MONTH, Price, RegionOffer, Unit};
@@ -50,6 +50,22 @@ impl Paid {
                 let out = offer.unit(Unit::TrafficZoneOutGb)?;
                 Some((out.usd + offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd), out))
             }
+        }
+    }
+
+    /// What that is, for programs.
+    pub(crate) fn buys(self, price: &Price) -> Buys {
+        match self {
+            Paid::Between(_) => Buys::Between,
+            // The two kinds have one price a provider, and the name says which it is.
+            Paid::Unit(Unit::BalancerMonth) => match &*price.item {
+                "network load balancer" | "forwarding rule" => Buys::NetworkBalancer,
+                _ => Buys::ApplicationBalancer,
+            },
+            Paid::Unit(Unit::BalancerUnitMonth) => Buys::BalancerUse,
+            Paid::Unit(Unit::NatMonth | Unit::NatMachineMonth) => Buys::Nat,
+            Paid::Unit(Unit::AddressMonth) => Buys::Addresses,
+            Paid::Unit(_) => Buys::Answers,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The bill of a stored plan, made anew: what must stand on it, line by line, and nothing else.
 
-use model::Layout;
-use serde_json::Value;
+use model::{App, Buys, Layout};
+use serde_json::{Value, json};
 
 use super::network::{network, way_out};
 use super::plan::{Best, ROUNDED_USD, near};
@@ -13,9 +13,10 @@ use crate::applied::{IDLE, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
 use crate::bill::everything;
 use crate::catalog::{Machine, Price, Unit};
 
-/// A line: its words, how many, USD for one, whose price that is, and why nothing of evenkeel starts it.
+/// A line: its words, what these stand for, how many, USD for one, whose price that is, and why nothing of evenkeel starts it.
 pub(super) struct Line {
     pub(super) item: String,
+    pub(super) buys: Buys,
     pub(super) quantity: f64,
     pub(super) usd: f64,
     pub(super) price: Option<Price>,
@@ -23,8 +24,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(item: String, quantity: f64, usd: f64, price: &Price) -> Line {
-        Line { item, quantity, usd, price: Some(price.clone()), not_applied: None }
+    pub(super) fn new((item, buys): (String, Buys), quantity: f64, usd: f64, price: &Price) -> Line {
+        Line { item, buys, quantity, usd, price: Some(price.clone()), not_applied: None }
     }
 }
 
@@ -76,6 +77,11 @@ impl Line {
             }
             None => ("this machine is not billed".to_owned(), ""),
         };
+        let buys = json!(self.buys);
+        if line["buys"] != buys {
+            let why = format!("what it buys is {}, and {buys} is what follows", line["buys"]);
+            return Err(refuse(place, why));
+        }
         let not_applied = self.not_applied.as_deref();
         for (field, own) in [("source", Some(&*source)), ("date", Some(date)), ("not_applied", not_applied)] {
             if line[field].as_str() != own || line[field].is_null() != own.is_none() {
@@ -94,18 +100,22 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
     let Some(offer) = best.offer() else { return lines };
     let app = rules.app;
     if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
-        let mut disks = |whom: &str, gb: f64| {
-            lines.push(Line::new(format!("GB of {} for {whom}", disk.item), gb, disk.usd, disk));
+        let mut disks = |whom: &str, parts: Vec<String>, gb: f64| {
+            let told = (format!("GB of {} for {whom}", disk.item), Buys::Disks { parts });
+            lines.push(Line::new(told, gb, disk.usd, disk));
         };
         match best.layout() {
-            Layout::Together => disks(&everything(app), together::disk_gb(app, best.zones())),
+            Layout::Together => {
+                disks(&everything(app), parts(app), together::disk_gb(app, best.zones()));
+            }
             Layout::Apart => {
                 for (way, service) in best.services().iter().zip(&app.services) {
-                    disks(service.name.as_str(), DISK_GB * f64::from(way.machines));
+                    let name = service.name.as_str();
+                    disks(name, vec![name.to_owned()], DISK_GB * f64::from(way.machines));
                 }
                 for database in &app.databases {
-                    let gb = database.storage.0 as f64 / GIB + DISK_GB;
-                    disks(database.name.as_str(), gb * f64::from(database.nodes()));
+                    let (name, gb) = (database.name.as_str(), database.storage.0 as f64 / GIB + DISK_GB);
+                    disks(name, vec![name.to_owned()], gb * f64::from(database.nodes()));
                 }
             }
         }
@@ -127,19 +137,29 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
     lines
 }
 
+/// Every service, then every database.
+fn parts(app: &App) -> Vec<String> {
+    let mut parts: Vec<String> = app.services.iter().map(|service| service.name.to_string()).collect();
+    parts.extend(app.databases.iter().map(|database| database.name.to_string()));
+    parts
+}
+
 /// Machines, or what stands for them on this one; and how many there are.
 fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
     let (app, zones) = (rules.app, best.zones());
-    let month = |machine: &Machine, item: String, count: u32| {
-        Line::new(item, f64::from(count), machine.price.usd * 730.0, &machine.price)
+    let month = |machine: &Machine, whom: &str, parts: Vec<String>, count: u32| {
+        let (item, kind) = (format!("{} for {whom}", machine.price.item), machine.name.to_string());
+        let told = (item, Buys::Machines { kind, parts });
+        Line::new(told, f64::from(count), machine.price.usd * 730.0, &machine.price)
     };
     if let Some(machine) = best.shared() {
-        let item = format!("{} for {}", machine.price.item, everything(app));
-        return (vec![month(machine, item, zones)], zones);
+        return (vec![month(machine, &everything(app), parts(app), zones)], zones);
     }
+    let own = |machine: &Machine, name: &str, count: u32| month(machine, name, vec![name.to_owned()], count);
     let here = |what: &str, name: &str, count: u32| {
-        let item = format!("{what} of {name} on this machine");
-        Line { item, quantity: f64::from(count), usd: 0.0, price: None, not_applied: None }
+        let (item, buys) =
+            (format!("{what} of {name} on this machine"), Buys::Here { part: name.to_owned() });
+        Line { item, buys, quantity: f64::from(count), usd: 0.0, price: None, not_applied: None }
     };
     let (mut lines, mut count) = (Vec::new(), 0);
     for (at, (way, service)) in best.services().iter().zip(&app.services).enumerate() {
@@ -147,7 +167,7 @@ fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
         lines.push(match way.machine {
             Some(machine) => {
                 count += way.machines;
-                let line = month(machine, format!("{} for {name}", machine.price.item), way.machines);
+                let line = own(machine, name, way.machines);
                 Line { not_applied: idle(rules, best, Whose::Service(at)), ..line }
             }
             None => here("replica", name, way.size.replicas),
@@ -158,7 +178,7 @@ fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
         lines.push(match machine {
             Some(machine) => {
                 count += nodes;
-                let line = month(machine, format!("{} for {name}", machine.price.item), nodes);
+                let line = own(machine, name, nodes);
                 Line { not_applied: idle(rules, best, Whose::Database(at)), ..line }
             }
             None => here("node", name, nodes),

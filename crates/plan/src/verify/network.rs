@@ -1,6 +1,6 @@
 //! What the network of a topology costs, computed anew: the entry, ways out, addresses, traffic.
 
-use model::{Layout, Money};
+use model::{Buys, Layout, Money};
 
 use super::Place;
 use super::bill::Line;
@@ -57,7 +57,8 @@ pub(super) fn way_out(rules: &Rules<'_>, offer: &RegionOffer, zones: u32, machin
     };
     let price = offer.unit(unit)?;
     let usd = if dear { price.usd } else { Money::from_usd(price.usd).usd() };
-    Some(Line::new(Paid::Unit(unit).item(rules.app, price), f64::from(count), usd, price))
+    let told = (Paid::Unit(unit).item(rules.app, price), Buys::Nat);
+    Some(Line::new(told, f64::from(count), usd, price))
 }
 
 /// Every line of the network but that of its ways out; none on this machine.
@@ -94,8 +95,8 @@ pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
         let entering = offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd);
         let gb = all * ((zones - 1.0) / zones) + copied;
         if let Some(leaving) = offer.unit(Unit::TrafficZoneOutGb) {
-            let item = Paid::Between(at).item(app, leaving);
-            lines.all.push(Line::new(item, gb, leaving.usd + entering, leaving));
+            let told = (Paid::Between(at).item(app, leaving), Buys::Between);
+            lines.all.push(Line::new(told, gb, leaving.usd + entering, leaving));
         }
     }
     lines.all.retain(|line| line.quantity > 0.0);
@@ -111,8 +112,8 @@ struct Lines<'l, 'r> {
 impl Lines<'_, '_> {
     fn unit(&mut self, unit: Unit, quantity: f64) {
         if let Some(price) = self.offer.unit(unit) {
-            let item = Paid::Unit(unit).item(self.rules.app, price);
-            self.all.push(Line::new(item, quantity, price.usd, price));
+            let told = (Paid::Unit(unit).item(self.rules.app, price), Paid::Unit(unit).buys(price));
+            self.all.push(Line::new(told, quantity, price.usd, price));
         }
     }
 

@@ -122,6 +122,13 @@ const CHANGES: &[(&str, Change)] = &[
         first["region"] = json!("moon-1");
         topologies(stored).push(first);
     }),
+    ("a line that buys machines of another type", |stored| {
+        stored["lines"][0]["buys"]["kind"] = json!("m6i.metal");
+    }),
+    ("a line that buys for another part", |stored| stored["lines"][0]["buys"]["parts"] = json!(["db"])),
+    ("a line that does not say what it buys", |stored| {
+        stored["lines"].as_array_mut().unwrap().last_mut().unwrap()["buys"] = json!(null);
+    }),
     ("a bound raised", |stored| scale(&mut bounded(stored, false)["usd_month"], 1.01)),
     ("a bound with a price of time raised", |stored| scale(&mut bounded(stored, true)["usd_month"], 1.001)),
     ("a bound below the plan", |stored| bounded(stored, false)["usd_month"] = json!(1.0)),
@@ -342,6 +349,9 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         all topologies dropped: the certificate: alicloud ap-southeast-1 with 1 zone is left out
         a topology twice: the certificate: alicloud ap-southeast-1 with 1 zone is there twice
         a region that nobody sells: the certificate: alicloud moon-1 with 1 zone is not in the space
+        a line that buys machines of another type: the line `ecs.c7.large for web`: what it buys is {"kind":"m6i.metal","parts":["web"],"what":"machines"}, and {"kind":"ecs.c7.large","parts":["web"],"what":"machines"} is what follows
+        a line that buys for another part: the line `ecs.c7.large for web`: what it buys is {"kind":"ecs.c7.large","parts":["db"],"what":"machines"}, and {"kind":"ecs.c7.large","parts":["web"],"what":"machines"} is what follows
+        a line that does not say what it buys: the line `GB between zones for db`: what it buys is null, and {"what":"between"} is what follows
         a bound raised: aws ap-southeast-1 with 3 zones: its bound is 1779.786448 USD/month, and 1762.1648 is what follows
         a bound with a price of time raised: gcp asia-southeast1 with 3 zones, NAT paid by the machine: its bound is 1217.6052599208087 USD/month, and 1216.388871049759 is what follows
         a bound below the plan: aws ap-southeast-1 with 3 zones: its bound of 1 USD/month is below the plan, so something cheaper may be there
@@ -400,8 +410,8 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a mark that nothing starts a line put there: the line `ecs.g7.large for db`: its `not_applied` is "nobody knows", and null is what follows
         a line of something that costs nothing: the bill: nothing in the plan costs "support around the clock"
         a line twice, once for nothing: the bill: `ecs.c7.large for web` is there twice
-        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0" is what follows
-        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 0123456789abcdef), these assumptions (26 of them) and this space (version 6): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-11; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0" is what follows
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 0123456789abcdef), these assumptions (26 of them) and this space (version 6): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 6): gap 0" is what follows
         nothing said of how certain it is: `certain`: it is missing
         a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it

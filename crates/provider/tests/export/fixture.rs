@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Money, Plan, PlanLine, ZoneName};
+use model::{Buys, Money, Plan, PlanLine, ZoneName};
 use provider::{Export, Options, Ports};
 use serde_json::Value;
 
@@ -62,6 +62,26 @@ pub fn options() -> Options {
     Options { ports, prepared_image: false, file, state, version }
 }
 
+/// What the words of a bill stand for.
+pub fn buys(item: &str) -> Buys {
+    let parts =
+        |whom: &str| whom.split(" and ").flat_map(|part| part.split(", ")).map(str::to_owned).collect();
+    match item {
+        "application load balancer" => Buys::ApplicationBalancer,
+        "network load balancer" | "forwarding rule" => Buys::NetworkBalancer,
+        "load balancer capacity unit" => Buys::BalancerUse,
+        "NAT gateway" | "machine behind the NAT gateway" => Buys::Nat,
+        "public address" => Buys::Addresses,
+        _ if item.starts_with("GB between zones for ") => Buys::Between,
+        _ => match item.rsplit_once(" for ") {
+            Some((disk, whom)) if disk.starts_with("GB of ") => Buys::Disks { parts: parts(whom) },
+            Some((kind, whom)) => Buys::Machines { kind: kind.to_owned(), parts: parts(whom) },
+            None if item.starts_with("GB of ") => Buys::Answers,
+            None => Buys::Unknown,
+        },
+    }
+}
+
 /// `text` planned for this machine, and moved to a cloud.
 pub fn plan_of(text: &str, provider: &str, region: &str, zones: &[&str], bill: Bill<'_>) -> Plan {
     let reading = spec::read(text, "evenkeel.yaml");
@@ -77,6 +97,7 @@ pub fn plan_of(text: &str, provider: &str, region: &str, zones: &[&str], bill: B
     (plan.provider, plan.region) = (provider.to_owned(), region.to_owned());
     let line = |(item, quantity): &(&str, f64)| PlanLine {
         item: (*item).to_owned(),
+        buys: buys(item),
         quantity: *quantity,
         unit_usd: 1.0,
         usd_month: Money::from_usd(*quantity),
