@@ -19,7 +19,7 @@ pub fn soak(arguments: &[String]) -> Result<()> {
         bail!("`{name}` is no soak\nhint: there is `database`");
     }
     install::ensure(&[install::RUN, install::TEST])?;
-    if rest.iter().any(|word| word == "--hosts") {
+    if rest.iter().any(|word| word == "--hosts" || word == "--lease") {
         // The agents that run on them.
         run(cargo(&["build", "--release", "--package", "evenkeel"]))?;
     }

@@ -20,6 +20,8 @@ soak_database [OPTIONS]   breaks a database again and again under load, and judg
   --faults N              so many faults in all (default 20)
   --seed S                fixes their order and times (default 1)
   --hosts                 on three hosts in network namespaces (as root): on each a member of etcd and `evenkeel agent`
+  --lease                 on such hosts, two of which have the data, under a lease: what it states that it may lose is
+                          allowed, and counted
   --standbys N            2 to 4 beside the primary, in place of 2
   --witness               two nodes with data and a witness, in place of three
   --kinds A,B             only these; `--kinds list` lists them (default: all that can be made there)
@@ -170,7 +172,10 @@ fn parse(arguments: &[String]) -> Result<Asked> {
                 "list" => list = true,
                 names => soak.kinds = kinds_of(names)?,
             },
+            // Either way round.
+            "--hosts" if soak.place == Where::Lease => {}
             "--hosts" => soak.place = Where::Hosts,
+            "--lease" => soak.place = Where::Lease,
             "--standbys" => soak.standbys = value()?.parse().context("`--standbys` needs a number")?,
             "--witness" => soak.place = Where::Witness,
             "--store" => soak.store = store_of(value()?)?,
@@ -195,24 +200,40 @@ fn parse(arguments: &[String]) -> Result<Asked> {
     if soak.kinds.is_empty() && table.is_none() && calm.is_none() {
         soak.kinds = every(soak.place);
     }
+    check(&mut soak, calm.is_some())?;
+    Ok(Asked::Run(Box::new(Wanted { soak, table, calm, strict })))
+}
+
+/// Whether all of it goes together.
+fn check(soak: &mut Soak, calm: bool) -> Result<()> {
     if let Some(kind) = soak.kinds.iter().find(|kind| !Kind::all(soak.place).contains(kind)) {
-        bail!("`{}` cannot be made there\nhint: `--hosts` or `--witness`, or without it", kind.name());
+        bail!(
+            "`{}` cannot be made there\nhint: `--hosts`, `--lease` or `--witness`, or without it",
+            kind.name()
+        );
     }
-    if !(2..=4).contains(&soak.standbys) || (soak.standbys > 2 && soak.place != Where::Loopback) {
+    if soak.place == Where::Lease {
+        soak.standbys = 1;
+    } else if !(2..=4).contains(&soak.standbys) || (soak.standbys > 2 && soak.place != Where::Loopback) {
         bail!("there are 2 to 4 standbys on loopback, and 2 on hosts\nhint: `--standbys 3`");
     }
-    if soak.place == Where::Hosts && soak.store != Which::Etcd {
+    if matches!(soak.place, Where::Hosts | Where::Lease) && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
-    if soak.place == Where::Witness && calm.is_some() {
-        bail!("a calm is of three nodes with data\nhint: `--calm` without `--witness`");
+    if calm && matches!(soak.place, Where::Witness | Where::Lease) {
+        bail!("a calm is of three nodes with data\nhint: `--calm` without `--witness` or `--lease`");
     }
-    Ok(Asked::Run(Box::new(Wanted { soak, table, calm, strict })))
+    Ok(())
 }
 
 /// Every kind, and with which options it can be made.
 fn listed() -> String {
-    let places = [(Where::Loopback, "alone"), (Where::Witness, "--witness"), (Where::Hosts, "--hosts")];
+    let places = [
+        (Where::Loopback, "alone"),
+        (Where::Witness, "--witness"),
+        (Where::Hosts, "--hosts"),
+        (Where::Lease, "--lease"),
+    ];
     let line = |(kind, name): &(Kind, &str)| {
         let able = places.iter().filter(|(place, _)| Kind::all(*place).contains(kind));
         let able: Vec<&str> = able.map(|(_, option)| *option).collect();
@@ -252,6 +273,7 @@ fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
     (soak.long, soak.standbys) = (soak.long | *long, *standbys);
     soak.place = match place.as_str() {
         "hosts" => Where::Hosts,
+        "lease" => Where::Lease,
         "witness" => Where::Witness,
         _ => Where::Loopback,
     };

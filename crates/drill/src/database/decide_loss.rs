@@ -19,14 +19,25 @@ pub(super) fn judge_within(history: &History, survived: &FinalState, rpo_ms: u64
     let gone = history.operations.iter().filter(lost).filter_map(|operation| operation.ended_us);
     let end = gone.max().unwrap_or(at).max(at);
     let from = end.saturating_sub(rpo_ms.saturating_mul(1_000));
+    let last = |operation: &Operation| operation.ended_us.is_some_and(|ended| (from..=end).contains(&ended));
+    judge_but(history, survived, |operation| operation.via == Via::Front && last(operation))
+}
+
+/// As [`judge`], where what was acknowledged and is `forgiven` may be gone, or not. It still counts as lost in the report of
+/// the registers.
+#[must_use]
+pub fn judge_but(
+    history: &History,
+    survived: &FinalState,
+    forgiven: impl Fn(&Operation) -> bool,
+) -> Judgement {
     let mut forgiving = history.clone();
     for operation in &mut forgiving.operations {
-        let last = operation.ended_us.is_some_and(|ended| (from..=end).contains(&ended));
-        if last && operation.is_ok() && operation.via == Via::Front {
+        if operation.is_ok() && forgiven(operation) {
             let why = "acknowledged in the last moments of a primary".to_owned();
             operation.outcome = Outcome::Unknown { why, false_ack: false };
         }
     }
-    let Judgement { registers, availability, .. } = strict;
+    let Judgement { registers, availability, .. } = judge(history, survived);
     Judgement { registers, availability, ..judge(&forgiving, survived) }
 }

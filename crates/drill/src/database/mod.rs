@@ -51,6 +51,7 @@ pub use decide_history::{
 };
 pub use decide_judgement::{Judgement, judge};
 pub use decide_lists::{Anomaly, AnomalyKind, ListReport};
+pub use decide_loss::judge_but;
 pub use decide_outcome::{Saw, Stage, Warned, conclude};
 pub use decide_register::{DirectReport, RegisterReport};
 pub use decide_sessions::SessionReport;

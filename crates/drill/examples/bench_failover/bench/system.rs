@@ -28,7 +28,7 @@ impl Running {
     /// Starts it. Whether the peer replicates synchronously is `sync`'s; ours always does.
     pub async fn start(system: System, sync: bool) -> Result<Running> {
         Ok(match system {
-            System::Evenkeel => Running::Evenkeel(Box::new(Hosts::start().await?)),
+            System::Evenkeel => Running::Evenkeel(Box::new(Hosts::start(false).await?)),
             System::PatroniDefault | System::PatroniAggressive => {
                 Running::Patroni(Box::new(Cluster::start(system, sync).await?))
             }

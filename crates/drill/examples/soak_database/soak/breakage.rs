@@ -12,7 +12,6 @@ use super::lab::Cut;
 use super::nemesis::Done;
 use super::outcome;
 use super::plan::{Fault, Kind};
-use super::site::NODES;
 
 /// etcd's leader has moved by then, or the fault comes where it is.
 const MOVED: Duration = Duration::from_secs(2);
@@ -27,7 +26,7 @@ pub async fn make(hosts: &mut Hosts, load: &Handle, fault: Fault, primary: NodeI
     let host = hosts.host(primary)?;
     let leader = move_leader(hosts, host, fault).await?;
     let mut done = Done { at_us: load.now_us(), node: Some(primary), ..Done::default() };
-    let standbys: Vec<NodeId> = NODES.into_iter().filter(|node| *node != primary).collect();
+    let standbys: Vec<NodeId> = hosts.nodes().into_iter().filter(|node| *node != primary).collect();
     let standby = fault.choose(&standbys).context("no standby")?;
     let away = Duration::from_millis(fault.away_ms);
     match fault.kind {
@@ -80,6 +79,12 @@ async fn strike(hosts: &mut Hosts, fault: Fault, host: &'static str, away: Durat
             hosts.lab.ask(host, &["nft", &closed()])?;
             tokio::time::sleep(away).await;
             hosts.lab.ask(host, &["nft", "delete table inet lab"]).map(drop)
+        }
+        Kind::AgentKill => {
+            hosts.kill_agent(host)?;
+            tokio::time::sleep(away).await;
+            hosts.start_agent(host)?;
+            hosts.agent_is_heard(host).await
         }
         Kind::HostDelay => slow(hosts, fault, host, away).await,
         // What comes on loopback only is not chosen here.

@@ -1,4 +1,4 @@
-//! Where the database is: in this process on loopback, or on three hosts.
+//! Where the database is: in this process on loopback, or on hosts.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use model::{NodeId, Record, ReignPhase};
 
 use super::Soak;
 use super::hosts::Hosts;
-use super::site::{NODES, Site};
+use super::site::Site;
 
 /// Where nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Where {
     Witness,
     /// An agent on each of three hosts.
     Hosts,
+    /// The same, and two of the three hosts have the data, under a lease.
+    Lease,
 }
 
 /// The database that is broken. Dropped, nothing of it is left but, where asked for, its folder.
@@ -38,7 +40,8 @@ impl Ground {
         Ok(match soak.place {
             Where::Loopback => Ground::Loopback(Box::new(site(soak.standbys + 1, false).await?)),
             Where::Witness => Ground::Loopback(Box::new(site(3, true).await?)),
-            Where::Hosts => Ground::Hosts(Box::new(Hosts::start().await?)),
+            Where::Hosts => Ground::Hosts(Box::new(Hosts::start(false).await?)),
+            Where::Lease => Ground::Hosts(Box::new(Hosts::start(true).await?)),
         })
     }
 
@@ -74,7 +77,7 @@ impl Ground {
     pub fn nodes(&self) -> Vec<NodeId> {
         match self {
             Ground::Loopback(site) => site.nodes(),
-            Ground::Hosts(_) => NODES.to_vec(),
+            Ground::Hosts(hosts) => hosts.nodes(),
         }
     }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use database::keeper::{KeeperStatus, ServerState};
 use drill::database::Target;
 use identity::Secrets;
-use model::{NodeId, Record, ReignPhase, Rollout, keys};
+use model::{AgentRecord, NodeId, Record, ReignPhase, Rollout, keys};
 use rustix::process::Signal;
 use store::{Compare, EtcdOptions, Op, Store, Txn};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use world::Tasks;
 use super::etcd::{self, Gateway};
 use super::lab::{Lab, Program};
 use super::process::Process;
-use super::site::{self, NODES};
+use super::site;
 
 /// The hosts, which are the plan's zones.
 pub const HOSTS: [&str; 3] = ["a", "b", "c"];
@@ -39,6 +39,8 @@ pub const DATA_PORTS: &str = "15432-16999";
 const LOOK: Duration = Duration::from_millis(20);
 /// So many points of unrest are forgiven at once.
 const UNREST: u32 = database::UNREST_MAX / 2;
+/// A switch is asked for so many times, as a person would who is told to try again.
+const SWITCHES: u32 = 3;
 /// Everything serves by then, also on a machine that is busy.
 const UP: Duration = Duration::from_secs(120);
 const FILE: &str = "\
@@ -48,6 +50,16 @@ services:
   idle: { command: [sleep, infinity] }
 databases:
   db: { engine: postgres:15, standbys: 2 }
+";
+/// Two nodes, and that they may lose something; else such a file is refused.
+const LEASE_FILE: &str = "\
+name: shop
+objectives: { rto: { node: 60s, zone: 60s }, rpo: { node: 8s } }
+placement: { zones: 3 }
+services:
+  idle: { command: [sleep, infinity] }
+databases:
+  db: { engine: postgres:15, standbys: 1 }
 ";
 
 /// What the store says.
@@ -110,8 +122,8 @@ fn program() -> Result<PathBuf> {
 }
 
 impl Hosts {
-    /// Three hosts that serve, with both standbys streaming.
-    pub async fn start() -> Result<Hosts> {
+    /// Three hosts that serve, with all standbys streaming; `lease`: two of them have the data, under a lease.
+    pub async fn start(lease: bool) -> Result<Hosts> {
         if let Some(missing) = missing() {
             bail!(missing);
         }
@@ -133,7 +145,7 @@ impl Hosts {
         };
         HOSTS.into_iter().try_for_each(|host| hosts.start_member(host))?;
         hosts.members_agree().await?;
-        hosts.put_up()?;
+        hosts.put_up(if lease { LEASE_FILE } else { FILE })?;
         HOSTS.into_iter().try_for_each(|host| hosts.start_agent(host))?;
         hosts.look_around().await?;
         if hosts.calm(UP).await.is_none() {
@@ -186,10 +198,10 @@ impl Hosts {
     }
 
     /// `evenkeel up --store`: the plan and what hosts share, and a copy of that for each.
-    fn put_up(&mut self) -> Result<()> {
+    fn put_up(&mut self, text: &str) -> Result<()> {
         let state = self.lab.folder().join("owner");
         let file = self.lab.folder().join("evenkeel.yaml");
-        fs::write(&file, FILE)?;
+        fs::write(&file, text)?;
         let put = Command::new(&self.program)
             .arg("--state")
             .arg(&state)
@@ -220,7 +232,32 @@ impl Hosts {
         self.lab.home(host).join("databases")
     }
 
-    fn start_agent(&mut self, host: &'static str) -> Result<()> {
+    /// kill -9 of the host's agent, and of nothing that it runs.
+    pub fn kill_agent(&self, host: &str) -> Result<()> {
+        let number = *self.agents.get(host).context("the host has no agent")?;
+        ensure!(self.lab.lives(number), "the agent of host {host} does not run");
+        self.lab.signal(number, Signal::KILL);
+        Ok(())
+    }
+
+    /// Waits until the host's agent says that it is there: until then the store has what the one before said.
+    pub async fn agent_is_heard(&self, host: &str) -> Result<()> {
+        let number = *self.agents.get(host).context("the host has no agent")?;
+        let (store, began) = (Store::etcd(EtcdOptions::parse(&self.store(host))?)?, Instant::now());
+        let key = format!("{}{host}", keys::AGENTS);
+        loop {
+            let entry = store.get(&key).await.ok().flatten();
+            let record = entry.and_then(|entry| serde_json::from_slice::<AgentRecord>(&entry.value).ok());
+            if record.is_some_and(|record| record.pid == number) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < UP, "the agent of host {host} does not come up");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Starts the host's agent, which takes over what runs there.
+    pub fn start_agent(&mut self, host: &'static str) -> Result<()> {
         let mut words =
             vec![self.program.clone().into_os_string(), "--state".into(), self.state(host).into()];
         words.extend(
@@ -237,7 +274,7 @@ impl Hosts {
     /// Whatever runs on the hosts beside servers of PostgreSQL: members of etcd, agents, and what agents run.
     pub fn programs(&self) -> Vec<Process> {
         let process = |number: &u32| Process::of(*number as i32);
-        let servers: Vec<Process> = NODES.iter().filter_map(|node| self.server(*node)).collect();
+        let servers: Vec<Process> = self.nodes().into_iter().filter_map(|node| self.server(node)).collect();
         let agents: Vec<Process> = self.agents.values().filter_map(process).collect();
         let below = agents.iter().flat_map(|agent| agent.children());
         let below = below.filter(|child| !servers.contains(child)).collect::<Vec<_>>();
@@ -284,6 +321,11 @@ impl Hosts {
         Ok(SocketAddr::new(*address, SERVER_PORT + u16::from(node.0)))
     }
 
+    /// All nodes.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.places.keys().copied().collect()
+    }
+
     /// The host of a node.
     pub fn host(&self, node: NodeId) -> Result<&'static str> {
         self.places.get(&node).copied().context("no such node")
@@ -304,7 +346,7 @@ impl Hosts {
     /// Bytes of log of the node that has most of it.
     pub fn log_bytes(&self) -> u64 {
         let folder = |node: &NodeId| Some(self.databases(self.host(*node).ok()?).join(format!("db-{node}")));
-        NODES.iter().filter_map(folder).map(|folder| site::log_of(&folder)).max().unwrap_or_default()
+        self.places.keys().filter_map(folder).map(|folder| site::log_of(&folder)).max().unwrap_or_default()
     }
 
     /// As [`site::Site`] has it, by what keepers told the store.
@@ -316,7 +358,7 @@ impl Hosts {
         else {
             return false;
         };
-        NODES.iter().all(|node| {
+        self.places.keys().all(|node| {
             let Some(status) = picture.statuses.get(node) else { return false };
             let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
             // One that does not know the record yet tells of before.
@@ -345,7 +387,7 @@ impl Hosts {
 
     /// Straight to all nodes.
     pub fn servers(&self) -> Target {
-        self.way(NODES.iter().filter_map(|node| self.server_address(*node).ok()).collect())
+        self.way(self.places.keys().filter_map(|node| self.server_address(*node).ok()).collect())
     }
 
     fn way(&self, addresses: Vec<SocketAddr>) -> Target {
@@ -376,15 +418,25 @@ impl Hosts {
     /// `evenkeel failover`, from the owner's state folder.
     pub async fn hand_over(&self, to: NodeId) -> Result<()> {
         let (program, state) = (self.program.clone(), self.lab.folder().join("owner"));
-        let run = move || {
-            Command::new(program)
+        let run = || {
+            Command::new(&program)
                 .arg("--state")
-                .arg(state)
+                .arg(&state)
                 .args(["failover", "db", "--to", &format!("db-{to}")])
                 .output()
         };
-        let done = tokio::task::block_in_place(run)?;
-        ensure!(done.status.success(), "failover: {}", String::from_utf8_lossy(&done.stderr).trim());
+        for left in (0..SWITCHES).rev() {
+            let done = tokio::task::block_in_place(&run)?;
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            // Under a lease the old primary may have written a record more than the heir has, and goes on itself.
+            let again = left > 0 && told.contains("; try again once");
+            ensure!(done.status.success() || again, "failover: {}", told.trim());
+            if done.status.success() {
+                break;
+            }
+            eprintln!("      {}", told.trim());
+            self.calm(UP).await;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use database::LEASE_RTO_MS;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{self, Double};
@@ -236,7 +237,11 @@ const LIMITS: &[(&str, Option<f64>, f64)] = &[
     ("host-cut-in", None, 2_500.0),
     ("host-cut-out", None, 2_500.0),
     ("data-cut", None, 2_500.0),
+    ("agent-kill", None, 500.0),
 ];
+/// A primary under a lease goes on without its agent for 2.8 s. Another agent that is started by then, in milliseconds,
+/// renews its lease in time.
+const LEASE_AGENT_MS: u64 = 1_000;
 /// No node has more log than this, in MiB: what is kept for standbys, and what a rewind must copy.
 const LOG_MIB: f64 = 400.0;
 /// Everybody is back by then, in milliseconds.
@@ -247,6 +252,8 @@ const REJOIN_MS: f64 = 10_000.0;
 pub struct Table {
     /// On three members of etcd, for which alone figures are promised.
     etcd: bool,
+    /// Two nodes, for which other figures are promised.
+    lease: bool,
     kinds: BTreeMap<String, Vec<FaultLine>>,
     rounds: Vec<RoundLine>,
     calm: Vec<CalmLine>,
@@ -260,8 +267,8 @@ impl Table {
         for line in lines {
             match line {
                 // Whoever goes on makes the faults again whose round was not written.
-                Line::Start { store, .. } => {
-                    table.etcd = store == "etcd";
+                Line::Start { store, place, .. } => {
+                    (table.etcd, table.lease) = (store == "etcd", place == "lease");
                     judged.clear();
                 }
                 Line::Fault(fault) => judged.push(fault),
@@ -297,23 +304,42 @@ impl Table {
             broken
                 .extend(wrong.iter().map(|wrong| format!("fault {}, {}: {wrong}", fault.index, fault.kind)));
         }
-        for fault in self.kinds.get("store-away").into_iter().flatten() {
+        for fault in self.kinds.values().flatten() {
+            let Some(without) = self.goes_on_without(fault) else { continue };
             let (failed, began) = (fault.failed, fault.term_after.saturating_sub(fault.term_before));
             if failed > 0 || began > 0 {
                 let index = fault.index;
                 broken.push(format!(
-                    "without the store, fault {index}: {failed} writes failed and {began} terms began"
+                    "without {without}, fault {index}: {failed} writes failed and {began} terms began"
                 ));
             }
         }
         broken
     }
 
+    /// What was away in a fault that no client may notice.
+    fn goes_on_without(&self, fault: &FaultLine) -> Option<&'static str> {
+        match fault.kind.strip_suffix(WITH_LEADER).unwrap_or(&fault.kind) {
+            "store-away" => Some("the store"),
+            // Nobody else renews a lease.
+            "agent-kill" if !self.lease || fault.away_ms <= LEASE_AGENT_MS => Some("its agent"),
+            _ => None,
+        }
+    }
+
     /// Promised figures that were missed: one sentence each.
     pub fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         missed.extend(self.calm.iter().flat_map(|calm| &calm.events).map(|event| format!("calm: {event}")));
-        if !self.etcd {
+        if self.lease {
+            for kind in self.kinds.keys() {
+                let longest = self.sorted(kind, |fault| fault.gap_ms).last().copied();
+                if let Some(gap) = longest.filter(|gap| *gap > LEASE_RTO_MS as f64) {
+                    missed.push(format!("{kind}: {gap:.0} ms without a write, above {LEASE_RTO_MS} ms"));
+                }
+            }
+        }
+        if !self.etcd || self.lease {
             return missed;
         }
         for kind in self.kinds.keys() {

@@ -1,7 +1,8 @@
 //! A database that is broken again and again under load, and judged.
 //!
 //! Three keepers with real PostgreSQL servers and a data front each, on loopback, in this process; a store beside them.
-//! Or three hosts in network namespaces, each with a member of etcd and the product's own agent.
+//! Or three hosts in network namespaces, each with a member of etcd and the product's own agent; with a lease two of them
+//! have the data.
 //! Faults come one after another in an order that a seed fixes, each once the database is whole again. They come in
 //! rounds: of each round the workload's history is held against what survived, and only a round that was judged is in
 //! the journal.
@@ -15,6 +16,7 @@ pub mod hosts;
 pub mod journal;
 #[path = "../../lab/mod.rs"]
 pub mod lab;
+pub mod loss;
 mod nemesis;
 mod nemesis_disk;
 pub mod outcome;
@@ -193,7 +195,10 @@ impl Round {
             survived = Ok(FinalState::default());
         }
         let survived = survived.context("what survived cannot be read")?;
-        let judgement = tokio::task::block_in_place(|| judge(&history, &survived));
+        let judgement = tokio::task::block_in_place(|| match soak.place {
+            Where::Lease => loss::judge(&history, &survived, &takeovers(&made)),
+            _ => judge(&history, &survived),
+        });
         let acks = front_acks(&history);
         let mut faults: Vec<FaultLine> = made.iter().map(|one| one.measured(&acks)).collect();
         for (one, line) in made.iter().zip(&mut faults) {
@@ -308,6 +313,14 @@ impl Made {
     fn ended_us(&self) -> u64 {
         self.whole_us.unwrap_or(u64::MAX)
     }
+}
+
+/// The faults after which a database under a lease may have lost something: where a server alone was killed, or somebody
+/// asked for a switch, nothing is lost.
+fn takeovers(made: &[Made]) -> Vec<loss::Takeover> {
+    let orderly = |kind| matches!(kind, Kind::PrimaryKill | Kind::Switchover);
+    let taken = made.iter().filter(|one| one.line.term_after > one.line.term_before && !orderly(one.kind));
+    taken.map(|one| loss::Takeover { at_us: one.done.at_us, until_us: one.ended_us() }).collect()
 }
 
 /// Who is primary. What a short fault began may go on after all was whole for a moment: then its end is waited for.

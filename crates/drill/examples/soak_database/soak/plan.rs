@@ -67,6 +67,8 @@ pub enum Kind {
     TwoHostsCut,
     /// Every packet to the primary's host and from it comes late, and some never.
     HostDelay,
+    /// kill -9 of the agent of the primary's host, and of nothing else: what it runs goes on. It is started again later.
+    AgentKill,
     /// No byte is left on the primary's disk, for a while. It refuses to write or is followed by another.
     PrimaryDiskFull,
     /// The same of a standby: writes go on without it.
@@ -114,6 +116,7 @@ pub const HOST_KINDS: &[(Kind, &str)] = &[
     (Kind::HostDelay, "host-delay"),
     (Kind::HostKillStandbyFreeze, "host-kill+standby-freeze"),
     (Kind::TwoHostsCut, "two-hosts-cut"),
+    (Kind::AgentKill, "agent-kill"),
 ];
 
 /// Of those on loopback, the ones that hosts know too.
@@ -132,12 +135,26 @@ const BESIDE_A_WITNESS: &[Kind] = &[
     Kind::PrimaryKillStandbyFreeze,
 ];
 
+/// Under a lease the store is needed to write, and no machine stands still for more than 2 s and then goes on
+/// (`docs/decisions/0007-lease-mode.md`): what breaks that is not among them, nor what needs three copies.
+const UNDER_A_LEASE: &[Kind] = &[
+    Kind::PrimaryKill,
+    Kind::Switchover,
+    Kind::HostKill,
+    Kind::HostCut,
+    Kind::HostCutIn,
+    Kind::HostCutOut,
+    Kind::DataCut,
+    Kind::AgentKill,
+];
+
 impl Kind {
     /// All that can be made there.
     pub fn all(place: Where) -> Vec<Kind> {
         match place {
             Where::Loopback => KINDS.iter().map(|(kind, _)| *kind).collect(),
             Where::Witness => BESIDE_A_WITNESS.to_vec(),
+            Where::Lease => UNDER_A_LEASE.to_vec(),
             Where::Hosts => {
                 EVERYWHERE.iter().copied().chain(HOST_KINDS.iter().map(|(kind, _)| *kind)).collect()
             }
@@ -180,6 +197,7 @@ impl Kind {
             Kind::HostDelay => (2_000.0, 20_000.0),
             Kind::HostKillStandbyFreeze | Kind::TwoHostsCut => (1_000.0, 10_000.0),
             Kind::KeeperCrash => (100.0, 3_000.0),
+            Kind::AgentKill => (300.0, 10_000.0),
             Kind::NodeKill => (1_000.0, 6_000.0),
             Kind::StoreFreeze | Kind::PrimaryKillStandbyFreeze | Kind::PrimaryKillStoreFreeze => {
                 (1_000.0, 5_000.0)
@@ -232,7 +250,8 @@ impl Fault {
 
     /// On hosts: whether the store's leader is moved to the host that is hit, first.
     pub fn takes_leader(&self) -> bool {
-        self.pick.is_multiple_of(2) && !matches!(self.kind, Kind::Switchover | Kind::StoreAway)
+        let elsewhere = matches!(self.kind, Kind::Switchover | Kind::StoreAway | Kind::AgentKill);
+        self.pick.is_multiple_of(2) && !elsewhere
     }
 
     /// Whether of two things that are broken the first comes back first.
