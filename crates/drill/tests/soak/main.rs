@@ -3,6 +3,7 @@
 #[path = "../../examples/soak_database/soak/mod.rs"]
 mod soak;
 
+mod lease;
 mod resume;
 
 use drill::database::{Action, History, Operation, Outcome, Via};
@@ -48,15 +49,19 @@ async fn play_at(place: Where, faults: u64, seed: u64, kinds: Vec<Kind>, broken:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_faults_of_every_kind_lose_nothing_and_heal() {
-    if !present("twenty_faults_of_every_kind_lose_nothing_and_heal") {
+async fn one_fault_of_every_kind_loses_nothing_and_heals() {
+    if !present("one_fault_of_every_kind_loses_nothing_and_heals") {
         return;
     }
-    let kinds = Kind::all(Where::Loopback).into_iter().filter(|kind| !kind.needs_disks()).collect();
-    let ended = play(20, 3, kinds, false).await;
+    let kinds: Vec<Kind> =
+        Kind::all(Where::Loopback).into_iter().filter(|kind| !kind.needs_disks()).collect();
+    let count = kinds.len();
+    // With those on hosts and beside a witness there are more; those of disks have a test of their own.
+    assert!(count >= 16, "{kinds:?}");
+    let ended = play(count as u64, 3, kinds, false).await;
     assert_eq!(ended.stuck, None);
     let table = Table::of(&ended.lines);
-    assert_eq!(table.faults(), 20);
+    assert_eq!(table.faults(), count);
     assert_eq!(table.broken(), Vec::<String>::new());
     for line in &ended.lines {
         if let Line::Round(round) = line {
@@ -86,25 +91,37 @@ async fn a_host_that_is_cut_off_or_lost_takes_nothing_with_it() {
         eprintln!("SKIPPED a_host_that_is_cut_off_or_lost_takes_nothing_with_it: {why}");
         return;
     }
-    let kinds = vec![Kind::HostCut, Kind::HostKill, Kind::HostKillStandbyFreeze, Kind::TwoHostsCut];
+    let delays = soak::lab::slow::possible();
+    if !delays {
+        assert_ne!(std::env::var("EVENKEEL_REQUIRE").as_deref(), Ok("all"), "the kernel has no `macvtap`");
+        eprintln!("SKIPPED host-delay: the kernel has no `macvtap`");
+    }
+    let mut kinds = vec![
+        Kind::HostCut,
+        Kind::HostKill,
+        Kind::HostKillStandbyFreeze,
+        Kind::TwoHostsCut,
+        Kind::HostCutIn,
+        Kind::DataCut,
+        Kind::HostDelay,
+        Kind::AgentKill,
+    ];
+    kinds.retain(|kind| delays || !kind.needs_delays());
+    let count = kinds.len() as u64;
     // Away for longer than a primary may be silent, and no longer than a test should take.
-    let long = |seed: &u64| (0..4).all(|at| (2_500..4_000).contains(&Fault::at(*seed, at, &kinds).away_ms));
-    let seed = (1..10_000).find(long).unwrap();
-    let (place, store) = (Where::Hosts, Which::Etcd);
-    let (from, round, journal, long, broken) = (0, 4, None, false, false);
-    let soak = Soak { faults: 4, from, seed, kinds, place, standbys: 2, store, round, journal, long, broken };
-    let (_stopper, stop) = Stop::pair();
-    let _machine = MACHINE.lock().await;
-    let ended = run(&soak, &stop).await.unwrap_or_else(|error| panic!("{error:#}"));
+    let long =
+        |seed: &u64| (0..count).all(|at| (2_500..4_500).contains(&Fault::at(*seed, at, &kinds).away_ms));
+    let seed = (1..1_000_000).find(long).unwrap();
+    let ended = play_at(Where::Hosts, count, seed, kinds, false).await;
     let table = Table::of(&ended.lines);
-    eprint!("{}", table.render());
     assert_eq!(ended.stuck, None);
-    assert_eq!((table.faults(), table.broken()), (4, Vec::new()));
+    assert_eq!((table.faults() as u64, table.broken()), (count, Vec::new()));
     for line in &ended.lines {
         if let Line::Fault(fault) = line {
-            // Where each is alone nobody can take over.
-            let taken = fault.term_after > fault.term_before || fault.kind.starts_with("two-hosts-cut");
-            assert!(taken, "nobody took over: {fault:?}");
+            // Where each is alone nobody can take over, and a host that is late or without its agent goes on.
+            let stays = ["two-hosts-cut", "host-delay", "agent-kill"];
+            let stays = stays.iter().any(|kind| fault.kind.starts_with(kind));
+            assert!(stays || fault.term_after > fault.term_before, "nobody took over: {fault:?}");
             assert!(fault.double.is_none_or(|double| double.alone_ms > 2_000.0), "{fault:?}");
         }
     }
