@@ -1,11 +1,10 @@
 //! A database of three nodes as a user has it.
 
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::inside::{Ending, Inside, Write, primary_of, zone_of};
+use crate::promises;
 use crate::site::{Site, last_json, program, root, text, unit};
 
 const WITH_DATABASE: &str = "name: shop
@@ -42,6 +41,27 @@ pub fn whole(status: &serde_json::Value) -> bool {
         && nodes.iter().all(|name| unit(status, name).is_some_and(|unit| unit["healthy"] == true))
 }
 
+/// The zone with the primary, and the orders of the shop: what was on its way there is looked up afterwards.
+fn zone_drills(site: &Site) {
+    for how in ["kill", "freeze"] {
+        let status = site.until("a whole database", Duration::from_secs(90), whole);
+        let zone = zone_of(&status, primary_of(&status));
+        let words = ["--json", "drill", "zone", zone, "--fault", how, "--duration", "5", "--rate", "100"];
+        let verdict = last_json(&site.expect(0, &words));
+        assert_eq!(verdict["fault"], format!("zone/{how}"), "{verdict:#}");
+        assert_eq!(verdict["objectives_met"], true, "{verdict:#}");
+        assert_eq!(verdict["failed"], verdict["unsavable"], "{verdict:#}");
+        assert_eq!(
+            (&verdict["lost_writes"], &verdict["double_effects"]),
+            (&0.into(), &0.into()),
+            "{verdict:#}"
+        );
+        assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+        let moved = site.until("a whole database again", Duration::from_secs(90), whole);
+        assert_ne!(primary_of(&moved), primary_of(&status), "nothing was broken");
+    }
+}
+
 #[test]
 fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
     if !postgres("a database of three nodes") {
@@ -51,6 +71,8 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
     let site = Site::new("database", WITH_DATABASE);
     site.up(&[]);
     site.until("a whole database", Duration::from_secs(60), whole);
+    promises::a_dump_brings_back_what_was_dropped_by_the_commands_of_the_documentation(&site);
+    promises::a_primary_whose_agent_is_killed_serves_on_and_is_taken_over(&site);
 
     for how in ["kill", "freeze"] {
         let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
@@ -66,16 +88,8 @@ fn a_database_outlives_its_primary_and_moves_where_it_is_wanted() {
         site.until("a whole database again", Duration::from_secs(90), whole);
     }
 
-    // The zone with the primary, and the orders of the shop: what was on its way there is looked up afterwards.
-    let status = site.status();
-    let primary = status["databases"][0]["primary"].as_str().unwrap();
-    let zone = unit(&status, primary).unwrap()["zone"].as_str().unwrap().to_owned();
-    let output = site.expect(0, &["--json", "drill", "zone", &zone, "--duration", "5", "--rate", "100"]);
-    let verdict = last_json(&output);
-    assert_eq!(verdict["failed"], verdict["unsavable"], "{verdict:#}");
-    assert_eq!((&verdict["lost_writes"], &verdict["double_effects"]), (&0.into(), &0.into()), "{verdict:#}");
-    let moved = site.until("a whole database again", Duration::from_secs(90), whole);
-    assert_ne!(moved["databases"][0]["primary"], status["databases"][0]["primary"], "nothing was broken");
+    zone_drills(&site);
+    promises::a_primary_that_is_left_alone_says_so_within_five_seconds_and_loses_nothing(&site);
 
     let before = site.status()["databases"][0].clone();
     let from = before["primary"].as_str().unwrap().to_owned();
@@ -130,19 +144,21 @@ fn a_database_with_one_standby_says_what_that_may_cost_and_is_taken_over_by_it()
     let told = text(&refused.stderr);
     assert!(!refused.status.success() && told.contains("(write `standbys: 2`)"), "{told}");
     site.write(&two.replace("rpo: { node: 0s }", "rpo: { node: 8s }"));
-    // Cut off, it is ended by its own clock alone.
-    let (isolated, faults): (&[&str], _) = match root("a two-node database whose primary is cut off") {
-        true => (&["--isolate"], ["kill", "freeze", "cut"].as_slice()),
-        false => (&[], ["kill", "freeze"].as_slice()),
+    let isolated: &[&str] = match root("a two-node database whose primary is cut off") {
+        true => &["--isolate"],
+        false => &[],
     };
     site.up(isolated);
     site.until("a database of two nodes", Duration::from_secs(60), doubled);
-    for how in faults {
+    for how in ["kill", "freeze"] {
         let words = ["--json", "drill", "primary", "--fault", how, "--duration", "8", "--rate", "60"];
         let verdict = last_json(&site.expect(0, &words));
         assert_eq!(verdict["fault"], format!("primary/{how}"), "{verdict:#}");
         assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
         site.until("a database of two nodes again", Duration::from_secs(90), doubled);
+    }
+    if !isolated.is_empty() {
+        cut_off_under_a_lease(&site);
     }
     // More nodes and back, while it serves.
     let term = site.status()["databases"][0]["term"].clone();
@@ -154,6 +170,66 @@ fn a_database_with_one_standby_says_what_that_may_cost_and_is_taken_over_by_it()
     let after = site.until("a database of two nodes", Duration::from_secs(60), doubled);
     assert_eq!(after["databases"][0]["term"], term, "a needless failover");
     site.expect(0, &["down", "--delete-data"]);
+}
+
+/// Cut off, a primary is ended by its own clock alone. Until then it acknowledges to clients of its own zone, who lose as
+/// much as is stated; from the other one's first acknowledgement on, nothing.
+fn cut_off_under_a_lease(site: &Site) {
+    const EVENT_MS: u64 = 13_000;
+    const RPO_MS: u64 = 8_000;
+    let status = site.until("a database of two nodes", Duration::from_secs(90), doubled);
+    let struck = primary_of(&status);
+    let heir = ["db-1", "db-2"].into_iter().find(|name| *name != struck).unwrap();
+    let [inside, beside] =
+        [struck, heir].map(|node| Inside::of_zone(site, &status, zone_of(&status, node), 1));
+    inside.table("cut");
+    let stop = AtomicBool::new(false);
+    let (verdict, within, outside) = std::thread::scope(|scope| {
+        let within = scope.spawn(|| inside.write("cut", 0, &stop));
+        let outside = scope.spawn(|| beside.write("cut", 1_000_000, &stop));
+        let duration = (EVENT_MS / 1_000).to_string();
+        let words = ["--json", "drill", "primary", "--fault", "cut", "--duration", &duration, "--rate", "60"];
+        let ending = Ending(&stop);
+        let output = site.run(&words);
+        drop(ending);
+        assert_eq!(output.status.code(), Some(0), "the objectives were missed");
+        (last_json(&output), within.join().unwrap(), outside.join().unwrap())
+    });
+    assert_eq!(
+        (&verdict["fault"], &verdict["target"]),
+        (&"primary/cut".into(), &struck.into()),
+        "{verdict:#}"
+    );
+    assert!(verdict["acked_writes"].as_u64().is_some_and(|acked| acked > 50), "{verdict:#}");
+
+    let at_ms = verdict["at_ms"].as_u64().unwrap();
+    // Sent after the cut, and ended before it did.
+    let cut = |write: &&Write| write.sent_ms > at_ms + 1_000 && write.ended_ms < at_ms + EVENT_MS;
+    let acked =
+        |writes: &[Write]| writes.iter().filter(cut).filter(|write| write.acked).copied().collect::<Vec<_>>();
+    let (by_old, by_heir) = (acked(&within), acked(&outside));
+    let served_ms = by_heir.first().unwrap_or_else(|| panic!("nobody took over: {outside:?}")).ended_ms;
+    let ended_ms = by_old.last().unwrap_or_else(|| panic!("it was not cut off alone: {within:?}")).ended_ms;
+    println!(
+        "MEASURED lease, cut off: acknowledged to its own zone until {} ms after the cut, the other one from {} ms on",
+        ended_ms - at_ms,
+        served_ms - at_ms
+    );
+    assert!(ended_ms < served_ms, "two primaries acknowledged: {by_old:?} {by_heir:?}");
+    let tried = within.iter().filter(cut).filter(|write| write.sent_ms > served_ms).count();
+    assert!(tried >= 2, "nothing was tried once the other one served: {within:?}");
+
+    let moved = site.until("a database of two nodes again", Duration::from_secs(90), doubled);
+    assert_eq!(primary_of(&moved), heir, "nobody took over");
+    let survived = beside.ids("cut");
+    let gone = |write: &&Write| write.acked && !survived.contains(&write.id);
+    for write in within.iter().chain(&outside).filter(gone) {
+        let stated = write.ended_ms <= ended_ms && write.ended_ms + RPO_MS >= ended_ms;
+        assert!(stated, "lost, and not in the last {RPO_MS} ms before {ended_ms}: {write:?}");
+    }
+    let lost = within.iter().filter(gone).count();
+    assert!(lost > 0, "nothing was at stake: {by_old:?}");
+    beside.run("DROP TABLE cut").unwrap();
 }
 
 #[test]
@@ -179,50 +255,6 @@ fn two_copies_and_a_witness_lose_nothing() {
     site.expect(0, &["down", "--delete-data"]);
 }
 
-/// A client in the network of a zone that writes numbers, each once, on the way applications there go.
-struct Inside {
-    /// `nsenter` and `psql`, up to the statement.
-    words: Vec<String>,
-    password: String,
-}
-
-/// One write of a client: when it was sent, by Unix time in milliseconds, and whether it was acknowledged.
-type Write = (u64, bool);
-
-impl Inside {
-    /// In the network of the process `pid`, through the front at `entry`.
-    fn new(site: &Site, pid: &Value, entry: &str) -> Inside {
-        let secrets = identity::Secrets::open(&site.state().join("identity")).unwrap();
-        let password = secrets.get("db.application").unwrap().unwrap().expose().to_string();
-        let (host, port) = entry.rsplit_once(':').unwrap();
-        let place = format!("host={host} port={port} user=shop dbname=shop connect_timeout=1");
-        let network = format!("--net=/proc/{pid}/ns/net");
-        let words =
-            ["nsenter", &network, "--", "timeout", "1", "/usr/lib/postgresql/15/bin/psql", "-XAtqd", &place];
-        Inside { words: words.map(str::to_owned).to_vec(), password }
-    }
-
-    /// What a statement gave; `None`: it failed, or not within a second.
-    fn run(&self, sql: &str) -> Option<String> {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).args(["-c", sql]).env("PGPASSWORD", &self.password);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        output.status.success().then(|| text(&output.stdout))
-    }
-
-    /// Writes 0, 1, 2 and on until `stop`.
-    fn write(&self, stop: &AtomicBool) -> Vec<Write> {
-        let mut writes = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-            let acked = self.run(&format!("INSERT INTO inside VALUES ({})", writes.len())).is_some();
-            writes.push((at_ms, acked));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        writes
-    }
-}
-
 /// Nobody but a client in the same zone can tell what a primary does that is cut off.
 #[test]
 fn a_primary_that_is_cut_off_acknowledges_nothing_and_is_followed_in_time() {
@@ -234,23 +266,19 @@ fn a_primary_that_is_cut_off_acknowledges_nothing_and_is_followed_in_time() {
     let site = Site::new("cut-primary", &WITH_DATABASE.replace("rto: { node: 60s", "rto: { node: 10s"));
     site.up(&["--isolate"]);
     let status = site.until("a whole database", Duration::from_secs(60), whole);
-    let database = &status["databases"][0];
-    let struck = database["primary"].as_str().unwrap();
-    let primary = unit(&status, struck).unwrap();
-    let entries = database["entries"].as_array().unwrap();
-    let zone = status["zones"].as_array().unwrap().iter().position(|zone| zone["zone"] == primary["zone"]);
-    let front = unit(&status, &format!("data-{}", primary["zone"].as_str().unwrap())).unwrap();
-    let inside = Inside::new(&site, &front["pid"], entries[zone.unwrap()].as_str().unwrap());
-    inside.run("CREATE TABLE inside (id int PRIMARY KEY)").unwrap();
+    let struck = primary_of(&status);
+    let inside = Inside::of_zone(&site, &status, zone_of(&status, struck), 1);
+    inside.table("inside");
 
     let stop = AtomicBool::new(false);
     let (verdict, writes) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| inside.write(&stop));
+        let writer = scope.spawn(|| inside.write("inside", 0, &stop));
         let duration = (EVENT_MS / 1_000).to_string();
         let words =
             ["--json", "drill", "primary", "db", "--fault", "cut", "--duration", &duration, "--rate", "60"];
+        let ending = Ending(&stop);
         let output = site.run(&words);
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         assert_eq!(output.status.code(), Some(0), "the objectives were missed");
         (last_json(&output), writer.join().unwrap())
     });
@@ -268,17 +296,16 @@ fn a_primary_that_is_cut_off_acknowledges_nothing_and_is_followed_in_time() {
     // Sent after the cut, and given up before it ended.
     let at_ms = verdict["at_ms"].as_u64().unwrap();
     let cut = (at_ms + 1_000)..(at_ms + EVENT_MS - 1_500);
-    let tried = writes.iter().filter(|(sent_ms, _)| cut.contains(sent_ms));
-    let acked = tried.clone().filter(|(_, acked)| *acked).count();
+    let tried = writes.iter().filter(|write| cut.contains(&write.sent_ms));
+    let acked = tried.clone().filter(|write| write.acked).count();
     assert!(tried.count() >= 3, "nothing was tried: {writes:?} {cut:?}");
     assert_eq!(acked, 0, "the primary that is cut off acknowledged: {writes:?} {cut:?}");
-    assert!(writes.iter().any(|(sent_ms, acked)| *acked && *sent_ms < at_ms), "{writes:?}");
+    assert!(writes.iter().any(|write| write.acked && write.sent_ms < at_ms), "{writes:?}");
     let moved = site.until("a whole database again", Duration::from_secs(60), whole);
     assert_ne!(moved["databases"][0]["primary"], struck, "nobody took over");
-    let survived = inside.run("SELECT id FROM inside").unwrap();
-    let survived: Vec<usize> = survived.lines().map(|line| line.parse().unwrap()).collect();
-    for (id, _) in writes.iter().enumerate().filter(|(_, (_, acked))| *acked) {
-        assert!(survived.contains(&id), "{id} was acknowledged and is gone");
+    let survived = inside.ids("inside");
+    for write in writes.iter().filter(|write| write.acked) {
+        assert!(survived.contains(&write.id), "{write:?} was acknowledged and is gone");
     }
     site.expect(0, &["down", "--delete-data"]);
 }

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use crate::site::{SHOP, Site, healthy, unit};
 
-fn kill(pid: &Value) {
+/// kill -9.
+pub fn kill(pid: &Value) {
     let pid = i32::try_from(pid.as_i64().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-fn pid_of(site: &Site, words: &[&str]) -> i64 {
+/// The process of this run with these words in its command line.
+pub fn pid_of(site: &Site, words: &[&str]) -> i64 {
     for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");

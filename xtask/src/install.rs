@@ -40,6 +40,7 @@ pub const TEST: &[Package] = &[
     package("openssl", "openssl", "certificates of the database nodes in tests"),
     package("python3", "python3", "the script by which machines in a cloud fetch their secrets"),
     package("etcd-server", "etcd", "the store on a cluster of three members"),
+    package("jq", "jq", "the commands of docs/databases.md, as they stand there"),
     package("chromium", "chromium", "looking at the console as a person does"),
     package(
         "fonts-dejavu-core",
