@@ -385,7 +385,7 @@ async fn a_restore_command_that_somebody_has_set_brings_nothing_to_a_standby_tha
     b.until("it has all", |seen| seen.replayed >= all).await;
     let archive = place.folder.join("archive");
     fs::create_dir(&archive).unwrap();
-    let command = format!("ALTER SYSTEM SET restore_command = 'cp {}/%f %p'", archive.display());
+    let command = format!("ALTER SYSTEM SET restore_command = '/bin/cp {}/%f %p'", archive.display());
     b.sql("postgres", &command);
     let end = b.revoke(&run_b).await.replayed;
 
@@ -402,7 +402,7 @@ async fn a_restore_command_that_somebody_has_set_brings_nothing_to_a_standby_tha
         }
     }
     let sets = fs::read_to_string(b.data().join("postgresql.auto.conf")).unwrap();
-    assert!(sets.contains("restore_command = 'cp "), "the setting is gone: {sets}");
+    assert!(sets.contains("restore_command = '/bin/cp "), "the setting is gone: {sets}");
     tokio::time::sleep(WATCHED).await;
     let seen = b.until("it waits", |seen| seen.replay_waits).await;
     assert_eq!((seen.replayed, b.orders().as_str()), (end, "1"));
