@@ -157,10 +157,10 @@ fn crowned(scene: &Scene<'_>, record: &Record, winner: NodeId) -> Option<Record>
 /// A primary that is gone is followed by an election, if it can succeed: a needless one costs a switch, a hopeless one
 /// the primary.
 pub(crate) fn suspect(scene: &Scene<'_>) -> Option<Action> {
-    let record = scene.record()?;
     scene.leader()?;
     let agree = scene.judgement.agree;
-    let winnable = settles(scene, record, agree) && !with_data(scene, agree).is_empty();
+    // By what the election will ask: a winner that never served has acknowledged nothing, and is not waited for.
+    let winnable = settles(scene, &scene.next_term(None)?, agree) && !with_data(scene, agree).is_empty();
     let alone = scene.judgement.suspects && winnable;
     alone.then(|| unasked_election(scene)).flatten()
 }

@@ -61,6 +61,10 @@ pub enum Flaw {
     UncountedFailover,
     /// A failover is never forgiven.
     NeverForgive,
+    /// A node that becomes a witness, or is one no more, goes by what its file says of its other log.
+    KeepOtherLog,
+    /// The slots of a node that has left the plan stay when those of its term are dropped.
+    KeepSlots,
     /// Lease mode: the lease counts from when its answer came.
     LeaseFromAnswer,
     /// Lease mode: only the keeper ends a server whose lease is over, and a keeper may be frozen.
@@ -72,6 +76,8 @@ pub enum Flaw {
     /// A quorum takes the place of one that the record may have already. (Seen where a database changes its mode; without that in
     /// one of some 80,000 schedules with late writes.)
     ExchangeUnseen,
+    /// Lease mode: a lease goes on while a record may be on its way that names who stands in.
+    RenewUnseen,
     /// Lease mode: a standby takes over however far it is behind.
     TakeOverAnybody,
 }

@@ -113,6 +113,11 @@ impl Throne<'_> {
         self.senders.get(&node).filter(|sender| sender.term == term).map(|sender| sender.flush)
     }
 
+    /// A record that another quorum is in may have been sent, and may arrive yet.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.sync.unsure
+    }
+
     fn is_held_by(&self, quorum: &Quorum) -> bool {
         holds(quorum, self.flush, |node| self.flushed(node, quorum.term))
     }
@@ -167,9 +172,12 @@ pub(crate) fn go_alone(scene: &Scene<'_>) -> Option<Action> {
     let quorum = record.current()?;
     let others = scene.view.nodes.without(scene.me());
     let alone = others.minus(scene.judgement.missing).is_empty();
+    // Where there is no other node in the plan, none is waited for.
+    let single = others.is_empty();
     // The very first one has time: nobody has written anything that waits for it.
     let first = record.reign(record.term).is_none_or(|reign| reign.base == 0);
-    if first || scene.serving() || scene.view.alone != Alone::Degrade || quorum.need == 0 || !alone {
+    let waits = !single && (first || scene.view.alone != Alone::Degrade);
+    if waits || scene.serving() || quorum.need == 0 || !alone {
         return None;
     }
     let mut next = record.clone();

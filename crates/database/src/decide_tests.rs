@@ -373,6 +373,31 @@ fn a_quorum_that_may_be_in_the_record_is_not_exchanged_for_another() {
     assert_eq!(choose(false), crate::Action::SetSync(now));
 }
 
+/// The winner is gone before it served, and a follower with it. The old primary has everything: nobody else is waited for.
+#[test]
+fn a_winner_that_never_served_is_not_waited_for() {
+    let mut view = World::new(3, Alone::Block, Budget::NOTHING, crate::Flaw::None).view_of(NodeId(1));
+    let quorum = |primary, term, members| Quorum { primary, term, members: nodes(members), need: 1 };
+    let quorums = vec![quorum(NodeId(1), 3, &[2, 3]), quorum(NodeId(2), 4, &[1, 3])];
+    let mut record = Record { quorums, ..serving(awaiting_nobody(&[])) };
+    record.phase = ReignPhase::Promoting { primary: NodeId(2) };
+    view.durable.promised = 4;
+    view.record = Some(crate::Kept { value: record.clone(), revision: 8 });
+    let judgement = crate::Judgement { suspects: true, agree: nodes(&[1]), ..crate::Judgement::default() };
+    let Some(("suspect", crate::Action::Write { record: next, .. })) = super::choose(&view, &judgement)
+    else {
+        panic!("{:?}", super::choose(&view, &judgement))
+    };
+    assert_eq!((next.term, next.quorums), (5, vec![quorum(NodeId(1), 3, &[2, 3])]));
+    record.phase = ReignPhase::Serving { primary: NodeId(2), handover: None };
+    view.record = Some(crate::Kept { value: record, revision: 9 });
+    assert_ne!(
+        super::choose(&view, &judgement).map(|(rule, _)| rule),
+        Some("suspect"),
+        "it may have acknowledged"
+    );
+}
+
 /// The standbys have left the plan: no name is waited for that will never stream again, whatever the file says of one that is away.
 #[test]
 fn a_primary_that_is_alone_in_the_plan_waits_for_nobody() {
@@ -383,6 +408,12 @@ fn a_primary_that_is_alone_in_the_plan_waits_for_nobody() {
     assert_eq!(super::choose(&view, &judgement), None, "those of the plan are waited for");
     view.nodes = Nodes::NONE.with(primary);
     let Some((_, crate::Action::Write { record, .. })) = super::choose(&view, &judgement) else { panic!() };
+    assert_eq!((record.current().unwrap().members, record.current().unwrap().need), (Nodes::NONE, 0));
+    // Nor does a winner that has not served yet: nobody is left to call for another election.
+    view.record.as_mut().unwrap().value.phase = ReignPhase::Promoting { primary };
+    let Some(("go alone", crate::Action::Write { record, .. })) = super::choose(&view, &judgement) else {
+        panic!("{:?}", super::choose(&view, &judgement))
+    };
     assert_eq!((record.current().unwrap().members, record.current().unwrap().need), (Nodes::NONE, 0));
 }
 
@@ -427,6 +458,25 @@ pub(crate) fn relieved() -> crate::View {
     view.record = Some(crate::Kept { value: serving(awaiting_nobody(&[])), revision: 8 });
     view.server = open_primary(false);
     view
+}
+
+/// It may name a standby that was close behind when it was sent. Were the lease to go on meanwhile, that one could take over
+/// without anything that was acknowledged since.
+#[test]
+fn a_lease_goes_on_only_when_no_record_of_who_stands_in_is_on_its_way() {
+    let mut view = relieved();
+    view.mode = model::Mode::Lease;
+    let lease = crate::Tenure { held: true, due: true, ..Default::default() };
+    let judgement = crate::Judgement { lease, ..Default::default() };
+    view.server = open_primary(true);
+    let Some(("renew", crate::Action::Write { record, revision, unchanged })) =
+        super::choose(&view, &judgement)
+    else {
+        panic!("{:?}", super::choose(&view, &judgement))
+    };
+    assert_eq!((*record, revision, unchanged.len()), (serving(awaiting_nobody(&[])), 8, 0), "as it is");
+    view.server = open_primary(false);
+    assert!(matches!(super::choose(&view, &judgement), Some(("renew", crate::Action::Renew { .. }))));
 }
 
 /// An earlier keeper, of lease mode, may have sent that node 2 stands in from now on. Taken for relieved by the record before

@@ -18,7 +18,7 @@ mod lease;
 mod random;
 #[cfg(test)]
 pub(crate) use random::calm;
-pub use random::{Failure, Outcome, random, random_with_witness};
+pub use random::{Failure, Outcome, random, random_replanned, random_with_witness};
 mod timed;
 mod world;
 
@@ -28,7 +28,7 @@ pub use disk::{Disk, Entry, State};
 
 pub use timed::{Gap, Pace, Timed};
 
-pub use world::{Budget, Flight, Keeper, Move, Node, Run, World};
+pub use world::{Budget, Flight, Keeper, Move, Node, Plan, Run, World};
 
 #[cfg(test)]
 mod canonical;

@@ -2,8 +2,8 @@
 
 use super::disk::{Disk, Entry, State};
 use super::world::{Flight, Keeper, Move, Node, Run, World};
-use crate::{Action, Flaw, Judgement, Upstream};
-use model::{Lsn, NodeId, Quorum, Record, ReignPhase as Phase, Term};
+use crate::{Action, Durable, Flaw, Judgement, Upstream};
+use model::{Lsn, NodeId, Nodes, Quorum, Record, ReignPhase as Phase, Term};
 
 impl World {
     /// The world after `change`.
@@ -60,20 +60,70 @@ impl World {
                 self.node_mut(id).run = None;
                 self.gone(id);
             }
-            Move::Lose(id) => {
-                self.budget.losses -= 1;
-                let flight = self.node_mut(id).keeper.flight.take();
-                *self.node_mut(id) =
-                    Node { keeper: Keeper { flight, ..Keeper::default() }, ..Node::default() };
-                self.gone(id);
-            }
+            Move::Lose(id) => self.lose(id),
             Move::Break(id) => {
                 self.budget.breaks -= 1;
                 self.look(id, true, self.judgement(id), false);
                 self.act(id, true);
             }
+            Move::Plan(plan) => {
+                self.budget.plans = self.budget.plans.saturating_sub(1);
+                self.plan = plan;
+            }
+            Move::Reread(id) => self.reread(id),
         }
         self.acknowledge();
+    }
+
+    /// The disk of `id` is lost. What its keeper has sent may still arrive.
+    fn lose(&mut self, id: NodeId) {
+        self.budget.losses -= 1;
+        let node = self.node_mut(id);
+        let (flight, plan) = (node.keeper.flight.take(), node.plan);
+        let keeper = Keeper { flight, ..Keeper::default() };
+        *node = Node { keeper, plan, ..Node::default() };
+        self.gone(id);
+    }
+
+    /// The keeper of `id` starts again with the newest plan. What it has sent may still arrive.
+    fn reread(&mut self, id: NodeId) {
+        let (plan, record) = (self.plan, self.record.clone());
+        let turns = plan.nodes.has(id) && plan.witnesses.has(id) != self.witnesses.has(id);
+        let node = self.node_mut(id);
+        let flight = node.keeper.flight.take();
+        node.keeper = Keeper { based: record, flight, ..Keeper::default() };
+        node.plan = plan;
+        // It is not known to a new keeper whether all processes go by the quorum of the settings.
+        if let Some(run) = &mut node.run {
+            run.stale_sync.insert(node.disk.sync);
+            run.from = None;
+        }
+        if turns || !plan.nodes.has(id) {
+            self.end(id);
+        }
+        if turns {
+            self.turn(id);
+        }
+    }
+
+    /// A node with data becomes a witness, or the other way round. What it held as one is nothing to the other: it is as one
+    /// whose copy broke off.
+    fn turn(&mut self, id: NodeId) {
+        let witness = !self.witnesses.has(id);
+        self.witnesses = if witness { self.witnesses.with(id) } else { self.witnesses.without(id) };
+        // A new node's first plan may be either.
+        if self.node(id).disk == Disk::default() && self.node(id).durable == Durable::default() {
+            return;
+        }
+        self.turned = self.turned.with(id);
+        let before = std::mem::take(&mut self.node_mut(id).disk);
+        let (upstream, fresh) = (before.upstream, before.fresh);
+        let old = self.left.insert(id, before);
+        self.node_mut(id).disk = match old.filter(|_| self.flaw == Flaw::KeepOtherLog) {
+            Some(old) => Disk { upstream, fresh, ..old },
+            None if self.flaw == Flaw::KeepOtherLog => Disk::default(),
+            None => Disk { state: State::Half, ..Disk::default() },
+        };
     }
 
     /// What a keeper sends to the store is lost, or on its way, or there.
@@ -165,8 +215,13 @@ impl World {
 
     /// The server of `id` is gone: nobody is connected to it any more.
     fn gone(&mut self, id: NodeId) {
-        for node in &mut self.nodes {
-            if let Some(run) = &mut node.run {
+        self.cut_off_from(id, Nodes::NONE);
+    }
+
+    /// Nobody but `these` is connected to the server of `id` any more.
+    fn cut_off_from(&mut self, id: NodeId, these: Nodes) {
+        for (node, other) in self.nodes.iter_mut().zip(1..) {
+            if let Some(run) = node.run.as_mut().filter(|_| !these.has(NodeId(other))) {
                 run.receiving = run.receiving.filter(|from| from.node != id);
             }
         }
@@ -303,18 +358,19 @@ impl World {
             Action::Start if node.disk.state == State::Whole => {
                 node.disk.fresh = None;
                 node.disk.open = false;
+                node.disk.lent.clear();
                 node.run.get_or_insert_with(Run::default);
             }
             Action::Point(upstream) => {
                 node.disk.upstream = upstream;
                 if upstream.is_some() {
-                    node.disk.slots = 0;
-                    self.gone(id);
+                    self.drop_slots(id, 0);
                 }
             }
             Action::SetSync(quorum) => {
                 let before = node.disk.sync.replace(quorum);
-                node.disk.slots = quorum.term;
+                self.drop_slots(id, quorum.term);
+                let node = self.node_mut(id);
                 if let Some(run) = &mut node.run {
                     run.stale_sync.insert(before);
                     run.from = None;
@@ -352,6 +408,21 @@ impl World {
             }
             // A write that comes here is stale, so refused. The lease is a matter of time, of which there is none here.
             _ => {}
+        }
+    }
+
+    /// The slots of `id` are of `term` from now on, and nobody is fed through older ones.
+    fn drop_slots(&mut self, id: NodeId, term: Term) {
+        let (before, ids) = (self.node(id).disk.slots, self.ids());
+        let left =
+            if self.flaw == Flaw::KeepSlots { ids.minus(self.node(id).plan.nodes) } else { Nodes::NONE };
+        let disk = &mut self.node_mut(id).disk;
+        disk.slots = term;
+        if before != term && before != 0 {
+            disk.lent.extend(left.iter().map(|other| (other, before)));
+        }
+        if term == 0 {
+            self.cut_off_from(id, left);
         }
     }
 

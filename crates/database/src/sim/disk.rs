@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Upstream;
-use model::{Quorum, Term};
+use model::{NodeId, Quorum, Term};
 
 /// One record of the log: the reign that wrote it, and which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,8 @@ pub struct Disk {
     pub open: bool,
     /// The replication slots are of this term: nobody else's standby can stream from here. 0: there are none.
     pub slots: Term,
+    /// Slots of earlier terms that were not dropped, of nodes that had left the plan: a wrong belief.
+    pub lent: BTreeMap<NodeId, Term>,
     /// The log that is really there begins here; what comes before is only counted. Zero but of a witness.
     pub from: u16,
 }

@@ -134,9 +134,20 @@ struct Left {
 impl Left {
     fn new(budget: &Budget) -> Left {
         let Budget {
-            writes, kills, delays, stale_looks, breaks, misses, losses, tears, wants, flights, ..
+            writes,
+            kills,
+            delays,
+            stale_looks,
+            breaks,
+            misses,
+            losses,
+            tears,
+            wants,
+            flights,
+            plans,
+            terms: _,
         } = *budget;
-        assert_eq!((stale_looks, tears), (0, 0), "not explored exhaustively");
+        assert_eq!((stale_looks, tears, plans), (0, 0, 0), "not explored exhaustively");
         let most = [writes, kills, delays, misses, losses, breaks, wants, flights];
         let mut left = Left { most, above: Vec::new() };
         let count = left.full() + 1;
@@ -335,6 +346,9 @@ impl Explorer {
             docs: self.docs.get(packed[DOCS]).clone(),
             nodes: packed[FIRST..FIRST + count].iter().map(|node| self.nodes.get(*node).clone()).collect(),
             witnesses: self.start.witnesses,
+            plan: self.start.plan,
+            turned: self.start.turned,
+            left: self.start.left.clone(),
             acked: rest.acked,
             ackers: rest.ackers,
             budget: self.start.budget,
@@ -352,7 +366,7 @@ impl Explorer {
         let world = self.unpack(packed);
         let (there, back, _) = &self.labels[labels];
         let mut world = if labels == 0 { world } else { there.world(&world) };
-        world.apply(if labels == 0 { change } else { relabelled(there, change) });
+        world.apply(if labels == 0 { change } else { there.change(change) });
         let mut world = if labels == 0 { world } else { back.world(&world) };
         world.settle();
         self.pack(&world)
@@ -471,7 +485,7 @@ impl Explorer {
                     _ => {
                         let there = &self.labels[labels].0;
                         // What it does, as it decides under those numbers; whom others notice has the same number here.
-                        touches(&there.world(&world), relabelled(there, change)).map(|touch| match touch {
+                        touches(&there.world(&world), there.change(change)).map(|touch| match touch {
                             Touch::Gone(_) => Touch::Gone(id),
                             Touch::Told(_) => Touch::Told(id),
                             touch => touch,
@@ -680,6 +694,11 @@ impl Explorer {
         self.seen.all.iter().map(|packed| self.unpack(packed))
     }
 
+    /// Every `step`th of them.
+    pub fn some_worlds(&self, step: usize) -> impl Iterator<Item = World> {
+        self.seen.all.iter().step_by(step).map(|packed| self.unpack(packed))
+    }
+
     /// What an exploration is made of, for people.
     pub fn made_of(&self) -> String {
         format!(
@@ -762,31 +781,5 @@ fn spends(world: &World, change: Move) -> usize {
         Move::Want(_) => 6,
         Move::Send(_) => 7,
         _ => FREE,
-    }
-}
-
-fn relabelled(labels: &Labels, change: Move) -> Move {
-    match change {
-        Move::Act(id) => Move::Act(labels.id(id)),
-        Move::Suspect(id) => Move::Suspect(labels.id(id)),
-        Move::Want(id) => Move::Want(labels.id(id)),
-        Move::CallOff(id) => Move::CallOff(labels.id(id)),
-        Move::Hurry(id) => Move::Hurry(labels.id(id)),
-        Move::Miss(id) => Move::Miss(labels.id(id)),
-        Move::Look(id) => Move::Look(labels.id(id)),
-        Move::LookBack(id) => Move::LookBack(labels.id(id)),
-        Move::Do(id) => Move::Do(labels.id(id)),
-        Move::Drop(id) => Move::Drop(labels.id(id)),
-        Move::Send(id) => Move::Send(labels.id(id)),
-        Move::Land(id) => Move::Land(labels.id(id)),
-        Move::Feed(id) => Move::Feed(labels.id(id)),
-        Move::Tear(id) => Move::Tear(labels.id(id)),
-        Move::Quit(id) => Move::Quit(labels.id(id)),
-        Move::Hear(id, other) => Move::Hear(labels.id(id), labels.id(other)),
-        Move::Write(id) => Move::Write(labels.id(id)),
-        Move::Kill(id) => Move::Kill(labels.id(id)),
-        Move::Break(id) => Move::Break(labels.id(id)),
-        Move::Rest(id) => Move::Rest(labels.id(id)),
-        Move::Lose(id) => Move::Lose(labels.id(id)),
     }
 }

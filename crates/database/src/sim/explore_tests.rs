@@ -7,9 +7,12 @@ use std::sync::Mutex;
 use stateright::{Checker, Model, Property};
 
 use super::explore::{Explored, Explorer};
-use super::random::calm;
+use super::random::{calm, heals};
 use super::world::{Budget, Move, World};
 use crate::{Alone, FLAWS, Flaw};
+
+/// So many worlds of each exploration are asked whether the cluster comes back from there.
+const HEALED: usize = 5_000;
 
 /// A calm cluster to which `budget` may happen; its terms count from there.
 fn start(nodes: u8, budget: Budget, flaw: Flaw) -> World {
@@ -52,6 +55,22 @@ fn explore_from(start: &World) {
         panic!("{what}:\n  {}", way.join("\n  "));
     }
     assert!(cut_short || explored.succeeded && explored.acknowledged, "nothing happened");
+    heal_some(&explorer, states);
+}
+
+/// From wherever it is, a cluster to which nothing happens any more comes back. `EVENKEEL_HEALED` worlds are asked, spread over
+/// all.
+#[track_caller]
+fn heal_some(explorer: &Explorer, states: usize) {
+    let most = std::env::var("EVENKEEL_HEALED").ok().and_then(|text| text.parse().ok());
+    let (started, mut healed) = (std::time::Instant::now(), 0);
+    for world in explorer.some_worlds(states.div_ceil(most.unwrap_or(HEALED))) {
+        if let Err(failure) = heals(world) {
+            panic!("{failure}");
+        }
+        healed += 1;
+    }
+    println!("  {healed} of them came back, {:?}", started.elapsed());
 }
 
 struct Small {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use world::Chance;
 
-use super::world::{Budget, Move, World, breaks_off};
+use super::world::{Budget, Move, Plan, World, breaks_off};
 use crate::{Alone, Flaw};
 use model::{NodeId, Nodes, Record, ReignPhase as Phase};
 
@@ -110,6 +110,25 @@ pub fn random_with_witness(seed: u64, nodes: u8, flaw: Flaw) -> Result<Outcome, 
     play(seed, |alone, budget| World::new(nodes, alone, budget, flaw).with_witness())
 }
 
+/// Most nodes of a plan that changes.
+const MOST: u8 = 5;
+
+/// Plans that follow each other, the usual ones more often: two and four standbys, three, one and a witness, none.
+const PLANS: &[(u8, bool)] =
+    &[(3, false), (5, false), (3, false), (5, false), (4, false), (2, true), (1, false)];
+
+/// As [`random`], while nodes come into the plan, leave it, or turn into witnesses and back. Keepers read of it one by one.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn random_replanned(seed: u64, flaw: Flaw) -> Result<Outcome, Box<Failure>> {
+    let first = if seed.is_multiple_of(2) { 3 } else { MOST };
+    play(seed, |alone, budget| {
+        let budget = Budget { plans: 6, losses: 0, ..budget };
+        World::new(MOST, alone, budget, flaw).planned(Plan::of(first, false))
+    })
+}
+
 fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome, Box<Failure>> {
     let mut chance = Chance::from_seed(seed);
     let alone = if chance.chance(0.3) { Alone::Degrade } else { Alone::Block };
@@ -125,9 +144,11 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
         tears: 20,
         wants: 6,
         flights: 20,
+        plans: 0,
         terms: u64::MAX,
     };
     let mut world = world(alone, budget);
+    let losses = world.budget.losses;
     if chance.chance(0.3) {
         world.unrest_max = 1 + chance.below(10) as u32;
     }
@@ -135,8 +156,9 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
     player.seed = seed;
     player.peace()?;
     player.disasters()?;
-    let back = player.peace();
-    let lost_disk = player.world.budget.losses < losses;
+    let back = player.peace().or_else(|failure| player.given_back(failure));
+    // What a node held before it turned counts no more, as if its disk were lost.
+    let lost_disk = player.world.budget.losses < losses || !player.world.turned.is_empty();
     // With a disk gone for good, waiting for somebody to decide is a legal end; serving without a write is not.
     match back {
         Err(failure) if !(lost_disk && failure.what == STUCK) => return Err(failure),
@@ -145,6 +167,15 @@ fn play(seed: u64, world: impl FnOnce(Alone, Budget) -> World) -> Result<Outcome
     let term = player.world.record.as_ref().map_or(0, |record| record.term);
     let stuck = !player.world.is_calm();
     Ok(Outcome { stuck, acked: player.world.acked.len(), term, moves: player.trace.len() })
+}
+
+/// Nothing fails any more in `world`: it comes back, or this is how it does not.
+///
+/// # Errors
+/// What does not hold, or that it does not come back.
+#[cfg(test)]
+pub(crate) fn heals(world: World) -> Result<(), Box<Failure>> {
+    Player::new(0, world).peace()
 }
 
 /// The cluster that comes of `start`: it serves, with nothing left to do.
@@ -217,7 +248,35 @@ impl Player {
         self.busy = self.chance.chance(0.3);
     }
 
+    /// Those that the plan left may have to wait for one that is gone by it, and for nobody else: when it is back, all is well.
+    fn given_back(&mut self, stuck: Box<Failure>) -> Result<(), Box<Failure>> {
+        let all = Plan::of(MOST, false);
+        let waits = self.world.awaits_absent() || !self.world.turned.is_empty();
+        if stuck.what != STUCK || self.world.ids() != all.nodes || self.world.plan == all || !waits {
+            return Err(stuck);
+        }
+        self.apply(Move::Plan(all))?;
+        self.peace()
+    }
+
+    /// Draws a new plan, or that a keeper reads of it.
+    fn replan(&mut self, id: NodeId) -> Option<Move> {
+        let world = &self.world;
+        let reads = world.nodes[usize::from(id.0) - 1].plan != world.plan;
+        if reads && self.chance.chance(0.03) {
+            return Some(Move::Reread(id));
+        }
+        if self.world.budget.plans == 0 || !self.chance.chance(0.015) {
+            return None;
+        }
+        let (copies, witness) = PLANS[self.chance.below(PLANS.len() as u64) as usize];
+        Some(Move::Plan(Plan::of(copies, witness)))
+    }
+
     fn draw(&mut self, id: NodeId) -> Option<Move> {
+        if let Some(change) = self.replan(id) {
+            return Some(change);
+        }
         let node = &self.world.nodes[usize::from(id.0) - 1];
         let other = NodeId(self.chance.below(self.world.nodes.len() as u64) as u8 + 1);
         let led = self.world.record.as_ref().and_then(Record::primary);
@@ -261,7 +320,8 @@ impl Player {
         let world = &self.world;
         let of = |id: NodeId| &world.nodes[usize::from(id.0) - 1];
         let linked = |one: NodeId, other: NodeId| one == other || !(self.cut.has(one) || self.cut.has(other));
-        let idle = |id: NodeId| of(id).keeper.pending.is_none() && !self.frozen_keepers.has(id);
+        let idle =
+            |id: NodeId| of(id).keeper.pending.is_none() && !self.frozen_keepers.has(id) && world.is_here(id);
         match change {
             Move::Act(id) | Move::Suspect(id) | Move::Hurry(id) | Move::Rest(id) => {
                 idle(id) && !self.cut.has(id)
@@ -304,6 +364,8 @@ impl Player {
             }
             Move::Lose(_) => world.budget.losses > 0,
             Move::Kill(id) => of(id).run.is_some() && world.budget.kills > 0,
+            Move::Plan(plan) => plan != world.plan,
+            Move::Reread(id) => of(id).plan != world.plan && !self.cut.has(id),
         }
     }
 
@@ -345,11 +407,24 @@ impl Player {
         Some(record.current()?.members.iter().find(|member| !streams(member)))
     }
 
+    /// A primary that is gone by the plan is taken for dead.
+    fn replace_absent(&mut self, id: NodeId) -> Result<(), Box<Failure>> {
+        let primary = self.world.record.as_ref().and_then(Record::primary);
+        if primary.is_some_and(|primary| !self.world.is_here(primary)) && self.may(Move::Suspect(id)) {
+            self.apply(Move::Suspect(id))?;
+        }
+        Ok(())
+    }
+
     fn round(&mut self, id: NodeId, stuck: bool) -> Result<(), Box<Failure>> {
         let ids = self.world.ids();
+        if self.may(Move::Reread(id)) {
+            self.apply(Move::Reread(id))?;
+        }
+        self.replace_absent(id)?;
         let serves = self.world.record.as_ref().is_some_and(|r| matches!(r.phase, Phase::Serving { .. }));
         let change = if serves { Move::CallOff(id) } else { Move::Suspect(id) };
-        if stuck && (!serves || self.may(change)) {
+        if stuck && self.world.is_here(id) && (!serves || self.may(change)) {
             self.apply(change)?;
         }
         // Peace is long: what was too much is forgiven, bit by bit.

@@ -1,4 +1,4 @@
-use super::random::{Failure, Outcome, random, random_with_witness};
+use super::random::{Failure, Outcome, random, random_replanned, random_with_witness};
 use crate::{FLAWS, Flaw};
 
 /// Plays `count` seeds, or as many as `EVENKEEL_SEEDS` says.
@@ -13,16 +13,18 @@ fn play_with(count: u64, nodes: u8, random: Play) {
     let seeds = 0..more.unwrap_or(count);
     let mut acked = 0;
     let mut terms = 0;
+    let mut stuck = 0;
     for seed in seeds {
         match random(seed, nodes, Flaw::None) {
             Ok(outcome) => {
                 acked += outcome.acked;
                 terms += outcome.term;
+                stuck += u64::from(outcome.stuck);
             }
             Err(failure) => panic!("{failure}"),
         }
     }
-    println!("{nodes} nodes: {acked} acknowledged, {terms} terms");
+    println!("{nodes} nodes: {acked} acknowledged, {terms} terms, {stuck} wait for a disk that is lost");
 }
 
 #[test]
@@ -33,6 +35,17 @@ fn three_nodes_lose_nothing_and_come_back() {
 #[test]
 fn four_nodes_lose_nothing_and_come_back() {
     play(1_000, 4);
+}
+
+#[test]
+fn five_nodes_lose_nothing_and_come_back() {
+    play(300, 5);
+}
+
+/// Two standbys become four and four two, one of them a witness, while keepers hold different plans.
+#[test]
+fn nodes_that_join_and_leave_lose_nothing_and_those_of_the_plan_come_back() {
+    play_with(500, 5, |seed, _, flaw| random_replanned(seed, flaw));
 }
 
 #[test]
@@ -48,6 +61,15 @@ fn two_nodes_and_a_witness_lose_nothing_and_come_back() {
 #[test]
 fn three_nodes_and_a_witness_lose_nothing_and_come_back() {
     play_with(500, 4, random_with_witness);
+}
+
+#[test]
+#[ignore = "minutes"]
+fn wrong_beliefs_about_a_plan_are_noticed() {
+    for flaw in [Flaw::KeepOtherLog, Flaw::KeepSlots] {
+        let found = (0..400_000).find_map(|seed| random_replanned(seed, flaw).err());
+        println!("{flaw:?}: {}", found.expect("nobody noticed"));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Everything that names a node is taken apart here, so that a new field is not forgotten.
 
 use super::disk::Disk;
-use super::world::{Flight, Keeper, Node, Run, World};
+use super::world::{Flight, Keeper, Move, Node, Plan, Run, World};
 use crate::{Action, Upstream};
 use model::{Lease, NodeId, Nodes, Quorum, Record, Reign, ReignPhase as Phase};
 
@@ -43,6 +43,10 @@ impl Labels {
 
     fn upstream(&self, Upstream { node, term }: Upstream) -> Upstream {
         Upstream { node: self.id(node), term }
+    }
+
+    fn plan(&self, Plan { nodes, witnesses }: Plan) -> Plan {
+        Plan { nodes: self.ids(nodes), witnesses: self.ids(witnesses) }
     }
 
     fn quorum(&self, Quorum { primary, term, members, need }: Quorum) -> Quorum {
@@ -107,13 +111,39 @@ impl Labels {
         }
     }
 
+    /// What happens, to the same nodes.
+    pub(super) fn change(&self, change: Move) -> Move {
+        match change {
+            Move::Act(id) => Move::Act(self.id(id)),
+            Move::Suspect(id) => Move::Suspect(self.id(id)),
+            Move::Want(id) => Move::Want(self.id(id)),
+            Move::CallOff(id) => Move::CallOff(self.id(id)),
+            Move::Hurry(id) => Move::Hurry(self.id(id)),
+            Move::Miss(id) => Move::Miss(self.id(id)),
+            Move::Look(id) => Move::Look(self.id(id)),
+            Move::LookBack(id) => Move::LookBack(self.id(id)),
+            Move::Do(id) => Move::Do(self.id(id)),
+            Move::Drop(id) => Move::Drop(self.id(id)),
+            Move::Send(id) => Move::Send(self.id(id)),
+            Move::Land(id) => Move::Land(self.id(id)),
+            Move::Feed(id) => Move::Feed(self.id(id)),
+            Move::Tear(id) => Move::Tear(self.id(id)),
+            Move::Quit(id) => Move::Quit(self.id(id)),
+            Move::Hear(id, other) => Move::Hear(self.id(id), self.id(other)),
+            Move::Write(id) => Move::Write(self.id(id)),
+            Move::Kill(id) => Move::Kill(self.id(id)),
+            Move::Break(id) => Move::Break(self.id(id)),
+            Move::Rest(id) => Move::Rest(self.id(id)),
+            Move::Lose(id) => Move::Lose(self.id(id)),
+            Move::Plan(plan) => Move::Plan(self.plan(plan)),
+            Move::Reread(id) => Move::Reread(self.id(id)),
+        }
+    }
+
     pub(super) fn node(&self, node: &Node) -> Node {
-        let Node { durable, keeper, disk, run } = node;
+        let Node { durable, keeper, disk, run, plan } = node;
         let Keeper { pending, stale, seen, unfetched, based, flight } = keeper;
         let flies = |Flight { action, stale }: &Flight| Flight { action: self.action(action), stale: *stale };
-        let Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from } = disk.clone();
-        let upstream = upstream.map(|from| self.upstream(from));
-        let sync = sync.map(|quorum| self.quorum(quorum));
         Node {
             durable: *durable,
             keeper: Keeper {
@@ -124,9 +154,19 @@ impl Labels {
                 based: based.as_ref().map(|record| self.record(record)),
                 flight: flight.as_ref().map(flies),
             },
-            disk: Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, from },
+            disk: self.disk(disk),
             run: run.as_ref().map(|run| self.run(run)),
+            plan: self.plan(*plan),
         }
+    }
+
+    fn disk(&self, disk: &Disk) -> Disk {
+        let Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, lent, from } =
+            disk.clone();
+        let lent = lent.into_iter().map(|(id, term)| (self.id(id), term)).collect();
+        let upstream = upstream.map(|from| self.upstream(from));
+        let sync = sync.map(|quorum| self.quorum(quorum));
+        Disk { state, fresh, log, timelines, files, upstream, sync, open, slots, lent, from }
     }
 
     fn run(&self, run: &Run) -> Run {
@@ -148,6 +188,7 @@ impl Labels {
     /// `world` with the new numbers.
     pub(super) fn world(&self, world: &World) -> World {
         let World { record, past, missing, docs, nodes, witnesses, acked, ackers, .. } = world;
+        let World { plan, turned, left, .. } = world;
         let World { budget, alone, mode, unrest_max, unasked, flaw, fault, .. } = world;
         let back = self.back();
         let old = (1..=nodes.len() as u8).map(|id| usize::from(back.id(NodeId(id)).0) - 1);
@@ -158,6 +199,9 @@ impl Labels {
             docs: docs.iter().map(|(id, doc)| (self.id(*id), *doc)).collect(),
             nodes: old.map(|place| self.node(&nodes[place])).collect(),
             witnesses: self.ids(*witnesses),
+            plan: self.plan(*plan),
+            turned: self.ids(*turned),
+            left: left.iter().map(|(id, disk)| (self.id(*id), self.disk(disk))).collect(),
             acked: acked.clone(),
             ackers: ackers.iter().map(|(term, id)| (*term, self.id(*id))).collect(),
             budget: *budget,

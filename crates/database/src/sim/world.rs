@@ -61,6 +61,24 @@ pub struct Flight {
     pub stale: bool,
 }
 
+/// Which nodes there are, as a keeper reads it when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Plan {
+    /// All of them.
+    pub nodes: Nodes,
+    /// Those of them without data.
+    pub witnesses: Nodes,
+}
+
+impl Plan {
+    /// `copies` nodes with data, and one more after them where there is a `witness`.
+    #[must_use]
+    pub fn of(copies: u8, witness: bool) -> Plan {
+        let nodes = (1..=copies + u8::from(witness)).map(NodeId).collect();
+        Plan { nodes, witnesses: witness.then_some(NodeId(copies + 1)).into_iter().collect() }
+    }
+}
+
 /// One node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
@@ -72,6 +90,8 @@ pub struct Node {
     pub disk: Disk,
     /// The server, when it runs.
     pub run: Option<Run>,
+    /// What its keeper goes by. Where the node is not in it, there is neither keeper nor server.
+    pub plan: Plan,
 }
 
 /// How much may still happen. Exhaustive exploration needs small numbers.
@@ -97,6 +117,8 @@ pub struct Budget {
     pub wants: u16,
     /// Writes that are given up and arrive all the same, late.
     pub flights: u16,
+    /// New plans.
+    pub plans: u16,
     /// The highest term.
     pub terms: Term,
 }
@@ -114,6 +136,7 @@ impl Budget {
         tears: 0,
         wants: 0,
         flights: 0,
+        plans: 0,
         terms: 0,
     };
 }
@@ -164,6 +187,10 @@ pub enum Move {
     Break(NodeId),
     /// The disk is lost.
     Lose(NodeId),
+    /// From now on there shall be other nodes.
+    Plan(Plan),
+    /// A keeper starts again with the newest plan, or is no longer needed and ends with its server.
+    Reread(NodeId),
 }
 
 /// Whether an action may come to half of its end.
@@ -186,6 +213,12 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Those of them without data.
     pub witnesses: Nodes,
+    /// The newest plan; each keeper goes by the one that it has read.
+    pub plan: Plan,
+    /// Nodes that had data and became witnesses, or the other way round: what they held before counts no more.
+    pub turned: Nodes,
+    /// What lies on their disks since.
+    pub left: BTreeMap<NodeId, Disk>,
     /// What clients were told to be done.
     pub acked: BTreeSet<Entry>,
     /// Who acknowledged in each term.
@@ -210,13 +243,17 @@ impl World {
     /// Nothing yet on `nodes` nodes.
     #[must_use]
     pub fn new(nodes: u8, alone: Alone, budget: Budget, flaw: Flaw) -> World {
+        let plan = Plan::of(nodes, false);
         World {
             record: None,
             past: None,
             missing: Nodes::NONE,
             docs: BTreeMap::new(),
-            nodes: vec![Node::default(); usize::from(nodes)],
+            nodes: vec![Node { plan, ..Node::default() }; usize::from(nodes)],
             witnesses: Nodes::NONE,
+            plan,
+            turned: Nodes::NONE,
+            left: BTreeMap::new(),
             acked: BTreeSet::new(),
             ackers: BTreeSet::new(),
             budget,
@@ -271,10 +308,11 @@ impl World {
         }
         let docs: Docs =
             self.docs.iter().map(|(node, doc)| (*node, Kept { value: *doc, revision: 1 })).collect();
+        let Plan { nodes, witnesses } = self.node(id).plan;
         View {
             me: id,
-            nodes: self.ids(),
-            witnesses: self.witnesses,
+            nodes,
+            witnesses,
             from: self.begin_of(id),
             alone: self.alone,
             mode: self.mode,
@@ -297,9 +335,33 @@ impl World {
 
     /// The last of the nodes is a witness.
     #[must_use]
-    pub fn with_witness(mut self) -> World {
-        self.witnesses = self.ids().iter().last().into_iter().collect();
+    pub fn with_witness(self) -> World {
+        let copies = self.nodes.len() as u8 - 1;
+        self.planned(Plan::of(copies, true))
+    }
+
+    /// All keepers go by `plan`, from the beginning.
+    #[must_use]
+    pub fn planned(mut self, plan: Plan) -> World {
+        (self.plan, self.witnesses) = (plan, plan.witnesses);
+        self.nodes.iter_mut().for_each(|node| node.plan = plan);
         self
+    }
+
+    /// Whether there is a keeper of `id`.
+    pub(super) fn is_here(&self, id: NodeId) -> bool {
+        self.node(id).plan.nodes.has(id)
+    }
+
+    /// Whether an election would wait for somebody who can tell nothing: a node that has left, or whose log is gone.
+    pub(super) fn awaits_absent(&self) -> bool {
+        let Some(record) = &self.record else { return false };
+        let whole = |id: &NodeId| self.node(*id).disk.state == State::Whole;
+        let able = self.plan.nodes.iter().filter(whole).collect();
+        let promoting = matches!(record.phase, Phase::Promoting { .. });
+        // A reign that never served has acknowledged nothing.
+        let counts = |quorum: &&Quorum| !(promoting && quorum.term == record.term);
+        record.quorums.iter().filter(counts).any(|quorum| !quorum.is_settled_by(able))
     }
 
     /// By how much half a record seems to reach further. Within one reign it is no further than the whole record.
@@ -351,16 +413,18 @@ impl World {
     /// Everything of `id` that others could see of its being there: who streams under the term of its reign.
     pub fn judgement(&self, id: NodeId) -> Judgement {
         let term = self.record.as_ref().map_or(0, |record| record.term);
-        let run = self.node(id).run.as_ref();
+        let Node { run, plan, .. } = self.node(id);
+        let known = |nodes: Nodes| nodes.minus(nodes.minus(plan.nodes));
         let steady = run
+            .as_ref()
             .map(|run| run.told.iter().filter(|(_, told)| told.0 == term).map(|(node, _)| *node).collect());
         Judgement {
             suspects: false,
-            agree: self.ids(),
+            agree: plan.nodes,
             patience_over: true,
             handover_late: false,
-            steady: steady.unwrap_or(Nodes::NONE).minus(self.missing),
-            missing: self.missing,
+            steady: known(steady.unwrap_or(Nodes::NONE).minus(self.missing)),
+            missing: known(self.missing),
             rested: false,
             lease: crate::Tenure::default(),
         }
@@ -383,6 +447,12 @@ impl World {
         }
         if node.keeper.flight.is_some() {
             moves.push(Move::Land(id));
+        }
+        if node.plan != self.plan {
+            moves.push(Move::Reread(id));
+        }
+        if !self.is_here(id) {
+            return;
         }
         if node.keeper.pending.is_some() {
             moves.extend([Move::Do(id), Move::Drop(id)]);
@@ -490,7 +560,7 @@ impl World {
         let more = node.disk.end() < source.disk.end();
         from.node != id
             && !self.witnesses.has(from.node)
-            && source.disk.slots == from.term
+            && (source.disk.slots == from.term || source.disk.lent.get(&id) == Some(&from.term))
             && node.disk.is_fed_by(&source.disk)
             && (more || !known || run.receiving.is_none())
     }
@@ -509,7 +579,9 @@ impl World {
         if self.unasked > self.unrest_max {
             return Some("more failovers in a row than are made unasked");
         }
-        if self.record.as_ref().and_then(Record::primary).is_some_and(|primary| self.witnesses.has(primary)) {
+        // By an older plan it may have been one with data.
+        let always = self.witnesses.minus(self.turned);
+        if self.record.as_ref().and_then(Record::primary).is_some_and(|primary| always.has(primary)) {
             return Some("a node without data was chosen");
         }
         let mut terms = BTreeSet::new();
@@ -532,8 +604,10 @@ impl World {
         let node = self.node(primary);
         let serves = node.disk.open && node.run.as_ref().is_some_and(|run| run.primary);
         let upstream = Upstream { node: primary, term: record.term };
+        let read = self.nodes.iter().all(|node| node.plan == self.plan);
         serves
-            && self.ids().without(primary).iter().all(|id| {
+            && read
+            && self.plan.nodes.without(primary).iter().all(|id| {
                 let other = self.node(id);
                 let streams = other.run.as_ref().is_some_and(|run| run.receiving == Some(upstream));
                 streams && other.disk.log == node.disk.log
