@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{NodeId, Quorum, Term};
+use model::{NODES_MAX, NodeId, Quorum, Term};
 
 use super::error::KeeperError;
 use super::file::Own;
@@ -241,12 +241,22 @@ impl Local {
         self.options.places.keys().copied().filter(|node| *node != self.options.node).collect()
     }
 
+    /// Also those of nodes that have left the plan: the keeper of one may not know it yet, and what it would get from here on is
+    /// another term's log.
     async fn drop_slots(&self, term: Term) -> Result<(), KeeperError> {
-        let names: Result<Vec<_>, _> =
-            self.others().into_iter().map(|node| self.standby_name(node, term)).collect();
+        let all: Vec<NodeId> =
+            (1..=NODES_MAX).map(NodeId).filter(|node| *node != self.options.node).collect();
+        let names: Result<Vec<_>, _> = all.iter().map(|node| self.standby_name(*node, term)).collect();
         self.instance.terminate_walsenders(&names?, QUICK).await?;
-        for node in self.others() {
-            self.instance.drop_slot(&self.slot_name(node, term)?, QUICK).await?;
+        for node in all {
+            let name = self.slot_name(node, term)?;
+            let there = self
+                .last
+                .as_ref()
+                .is_none_or(|seen| seen.slots.iter().any(|slot| slot.name == name.as_str()));
+            if there || self.options.places.contains_key(&node) {
+                self.instance.drop_slot(&name, QUICK).await?;
+            }
         }
         Ok(())
     }

@@ -39,6 +39,9 @@ pub(super) struct Own {
     pub fresh: Option<Term>,
     /// The replication slots are of this term; 0: there are none.
     pub slots: Term,
+    /// It was written as a witness's. `None`: by a keeper that did not say.
+    #[serde(default)]
+    witness: Option<bool>,
 }
 
 impl Own {
@@ -52,6 +55,21 @@ impl Own {
 
     pub fn upstream(&self) -> Option<Upstream> {
         self.upstream.map(|(node, term)| Upstream { node, term })
+    }
+
+    /// Whether what is written here is of a node of the other kind, with data or without.
+    pub fn is_other(&self, witness: bool) -> bool {
+        self.witness.is_some_and(|before| before != witness)
+    }
+
+    /// From now on it is a `witness`'s, or is not. Of a node that was the other, what it has promised stays, and nothing is known of the
+    /// log that lies here from before: it lacks what the node has acknowledged since, and counts no more than half a copy.
+    pub fn become_kind(&mut self, witness: bool) {
+        if self.is_other(witness) {
+            let Own { format, promised, lineage, reign, .. } = *self;
+            *self = Own { format, promised, lineage, reign, making: true, ..Own::default() };
+        }
+        self.witness = Some(witness);
     }
 
     pub fn set_upstream(&mut self, upstream: Option<Upstream>) {
@@ -206,5 +224,33 @@ mod tests {
         .unwrap();
         assert!(file.load(true).unwrap_err().to_string().contains("format is 9"));
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// With data, then a witness, then with data again: the data of before ends before what the witness has acknowledged, and the
+    /// file says whose log that was. Taken for a log of that term it would win an election and lose it.
+    #[test]
+    fn a_node_that_becomes_a_witness_or_is_one_no_more_does_not_count_what_it_held_before() {
+        let mut own = Own::default();
+        own.become_kind(false);
+        own.set_durable(Durable { promised: 7, lineage: 6, reign: 5 });
+        (own.fresh, own.open, own.slots) = (Some(6), true, 5);
+        let same = own.clone();
+        own.become_kind(false);
+        assert_eq!(own, same, "a keeper that starts again changes nothing");
+        for witness in [true, false] {
+            assert!(own.is_other(witness));
+            own.become_kind(witness);
+            assert!(own.making && !own.is_other(witness));
+            assert_eq!((own.fresh, own.open, own.slots, own.upstream()), (None, false, 0, None));
+            assert_eq!(own.durable(), Durable { promised: 7, lineage: 6, reign: 5 }, "a promise is kept");
+            own.making = false;
+        }
+        // One that was written before this was asked is taken for what it is used as.
+        let mut old: Own = serde_json::from_slice(
+            b"{\"format\":1,\"promised\":3,\"lineage\":2,\"reign\":0,\"open\":false,\"slots\":0}",
+        )
+        .unwrap();
+        old.become_kind(true);
+        assert_eq!((old.making, old.durable().lineage), (false, 2));
     }
 }

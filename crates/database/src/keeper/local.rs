@@ -127,12 +127,15 @@ impl Local {
             instance.set_tuning(Tuning::for_disk(total));
         }
         let file = KeeperFile::new(&options.dir);
-        let own = file.load(instance.was_started()).map_err(|cause| KeeperError::File {
+        let mut own = file.load(instance.was_started()).map_err(|cause| KeeperError::File {
             what: "read",
             path: file.path().to_path_buf(),
             cause,
         })?;
         let is_witness = options.is_witness();
+        if !own.is_other(is_witness) {
+            own.become_kind(is_witness);
+        }
         let running = if is_witness { instance.adopt_receiver() } else { instance.adopt() };
         let goes_on = running.is_some() && own.upstream().is_some();
         Ok(Local {

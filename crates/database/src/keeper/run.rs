@@ -206,7 +206,7 @@ impl Keeper {
         self.tenancy.adopt(&mut self.local).await;
         let mut rounds = 0;
         while !self.stop.is_requested() {
-            let round = match self.round().await {
+            let round = match self.next_round().await {
                 Ok(round) => round,
                 Err(error) => {
                     self.tell_failure(&error);
@@ -327,8 +327,14 @@ impl Keeper {
         }
     }
 
-    async fn round(&mut self) -> Result<Round, KeeperError> {
+    /// Nothing is looked at before what an earlier keeper has left of a node of the other kind is gone.
+    async fn next_round(&mut self) -> Result<Round, KeeperError> {
         self.watch_disk();
+        self.vigil.attend((&self.clock, &self.peers), self.local.turn()).await?;
+        self.round().await
+    }
+
+    async fn round(&mut self) -> Result<Round, KeeperError> {
         while let Ok(finished) = self.finished.try_recv() {
             self.finish(finished).await;
         }

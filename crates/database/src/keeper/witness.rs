@@ -85,6 +85,23 @@ impl Witness {
 }
 
 impl Local {
+    /// Of a node that had data and is a witness now, or the other way round: ends what is left running of it, which would
+    /// acknowledge beside this keeper, and forgets what it held.
+    pub async fn turn(&mut self) -> Result<(), KeeperError> {
+        let is_witness = self.options.is_witness();
+        if !self.own.is_other(is_witness) {
+            return Ok(());
+        }
+        tracing::warn!(node = %self.options.unit(), is_witness, "it was of the other kind; its log is made anew");
+        self.instance.kill().await?;
+        self.instance.stop_receiving().await?;
+        self.forget_server();
+        if let Some(witness) = &mut self.witness {
+            witness.started = false;
+        }
+        self.save(|own| own.become_kind(is_witness)).await
+    }
+
     /// Where this node's log begins, as [`model::NodeDoc::from`] has it.
     pub fn begins(&self) -> Lsn {
         let begins = |witness: &Witness| witness.begins.unwrap_or(Lsn(u64::MAX));
