@@ -76,8 +76,6 @@ pub enum Flaw {
     /// A quorum takes the place of one that the record may have already. (Seen where a database changes its mode; without that in
     /// one of some 80,000 schedules with late writes.)
     ExchangeUnseen,
-    /// Lease mode: a lease goes on while a record may be on its way that names who stands in.
-    RenewUnseen,
     /// Lease mode: a standby takes over however far it is behind.
     TakeOverAnybody,
 }

@@ -113,11 +113,6 @@ impl Throne<'_> {
         self.senders.get(&node).filter(|sender| sender.term == term).map(|sender| sender.flush)
     }
 
-    /// A record that another quorum is in may have been sent, and may arrive yet.
-    pub(crate) fn is_unsure(&self) -> bool {
-        self.sync.unsure
-    }
-
     fn is_held_by(&self, quorum: &Quorum) -> bool {
         holds(quorum, self.flush, |node| self.flushed(node, quorum.term))
     }

@@ -466,7 +466,8 @@ pub(crate) fn relieved() -> crate::View {
 fn a_lease_goes_on_only_when_no_record_of_who_stands_in_is_on_its_way() {
     let mut view = relieved();
     view.mode = model::Mode::Lease;
-    let lease = crate::Tenure { held: true, due: true, ..Default::default() };
+    let behind = model::Nodes::NONE.with(NodeId(2));
+    let lease = crate::Tenure { held: true, due: true, behind, ..Default::default() };
     let judgement = crate::Judgement { lease, ..Default::default() };
     view.server = open_primary(true);
     let Some(("renew", crate::Action::Write { record, revision, unchanged })) =
