@@ -1,6 +1,6 @@
 //! What `plan --json` prints.
 
-use model::{Plan, PlannedDatabase};
+use model::{Plan, PlanLine, PlannedDatabase};
 use serde_json::{Value, json};
 
 use crate::proof::Proof;
@@ -25,22 +25,25 @@ pub(crate) fn database(planned: &PlannedDatabase) -> Value {
     })
 }
 
+/// One of `lines`.
+fn line(line: &PlanLine) -> Value {
+    json!({
+        "item": line.item,
+        "buys": line.buys,
+        "quantity": line.quantity,
+        "unit_usd": line.unit_usd,
+        "usd_month": line.usd_month.usd(),
+        "source": line.source,
+        "date": line.date,
+        "not_applied": line.not_applied,
+    })
+}
+
 /// The object of DESIGN section 5, with the format's version and more beside it. With a `proof`, the certificate has it for
 /// [`crate::verify`]. `solve_ms`: how long planning took, in milliseconds; a number that is not finite becomes `null`.
 #[must_use]
 pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
-    let lines = plan.lines.iter().map(|line| {
-        json!({
-            "item": line.item,
-            "buys": line.buys,
-            "quantity": line.quantity,
-            "unit_usd": line.unit_usd,
-            "usd_month": line.usd_month.usd(),
-            "source": line.source,
-            "date": line.date,
-            "not_applied": line.not_applied,
-        })
-    });
+    let lines = plan.lines.iter().map(line);
     let services = plan.services.iter().map(|planned| {
         json!({
             "name": planned.service.name,
