@@ -16,4 +16,5 @@ mod lasting;
 mod promises;
 mod red;
 mod site;
+mod turn;
 mod up;

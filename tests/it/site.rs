@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Runs share 127.0.1.1 and the rest, and two cores: one at a time.
-static TURN: Mutex<()> = Mutex::new(());
+use crate::turn::Turn;
 
 /// A folder with a file and, once started, what runs from it.
 pub struct Site {
     folder: PathBuf,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 /// The application every test runs: two replicas a zone, small and quick.
@@ -34,7 +32,7 @@ ingress:
 impl Site {
     /// A new folder with `file` in it; `@shop@` and `@port@` stand for the example's program and a port.
     pub fn new(name: &str, file: &str) -> Site {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = Turn::take(name);
         let folder = std::env::temp_dir().join(format!("evenkeel-it-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
