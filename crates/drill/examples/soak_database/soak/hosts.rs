@@ -426,7 +426,7 @@ impl Hosts {
                 .output()
         };
         for left in (0..SWITCHES).rev() {
-            let done = tokio::task::block_in_place(&run)?;
+            let done = tokio::task::block_in_place(run)?;
             let told = String::from_utf8_lossy(&done.stderr).into_owned();
             // Under a lease the old primary may have written a record more than the heir has, and goes on itself.
             let again = left > 0 && told.contains("; try again once");
