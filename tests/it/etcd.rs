@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::database::{postgres, whole};
 use crate::site::Site;
+use crate::turn;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const FILE: &str = "name: shop
@@ -130,8 +131,10 @@ fn an_agent_and_its_database_run_on_an_etcd_that_speaks_tls() {
     command.arg("--store-tls").arg(&tls).arg("--databases").arg(&databases);
     command.args(["--address", "127.0.0.1"]).arg("--dir").arg(folder.join("zone"));
     let log = fs::File::create(folder.join("agent.log")).unwrap();
+    let starting = turn::starting();
     let mut agent = Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
     let before = site.until("a whole database", Duration::from_secs(90), whole);
+    drop(starting);
 
     site.expect(0, &["failover", "db"]);
     let moved = site.until("a whole database again", Duration::from_secs(60), whole);

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::database::{postgres, whole};
 use crate::etcd::{Running, etcd};
 use crate::site::{Site, last_json, program, unit};
+use crate::turn;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 const FILE: &str = "name: shop
@@ -156,6 +157,7 @@ fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
         assert!(ready.elapsed() < Duration::from_secs(30), "handed out to nobody: {told}");
         std::thread::sleep(Duration::from_millis(200));
     }
+    let starting = turn::starting();
     let agents = HOSTS.map(|host| {
         let dir = folder.join(format!("host-{host}"));
         fs::create_dir_all(&dir).unwrap();
@@ -171,6 +173,7 @@ fn a_drill_over_hosts_kills_freezes_and_cuts_off_a_primary_and_mends_it() {
             .all(|name| unit(status, name).is_some_and(|web| web["healthy"] == true))
     };
     site.until("applications that reach it", Duration::from_secs(60), reached);
+    drop(starting);
 
     binds(&site, &hosts);
 

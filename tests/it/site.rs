@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::turn::Turn;
+use crate::turn::{Turn, measuring, starting};
 
 /// A folder with a file and, once started, what runs from it.
 pub struct Site {
@@ -66,6 +66,8 @@ impl Site {
     /// Runs a command to its end, within a minute and a half.
     #[track_caller]
     pub fn run(&self, words: &[&str]) -> Output {
+        let _starting = words.contains(&"up").then(starting);
+        let _measuring = words.contains(&"drill").then(measuring);
         let output = self.command(words).output().unwrap();
         eprintln!("$ evenkeel {}\n{}{}", words.join(" "), text(&output.stdout), text(&output.stderr));
         output

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -14,6 +14,20 @@ const BESIDE: usize = 2;
 /// How many run, and whether one of them has this machine's network.
 static RUNNING: Mutex<(usize, bool)> = Mutex::new((0, false));
 static ENDED: Condvar = Condvar::new();
+
+/// Nothing is measured while the other run starts databases, keys and all: that takes both processors for seconds, and fronts
+/// that are not slow fall silent.
+static STARTS: RwLock<()> = RwLock::new(());
+
+/// While it is held nobody starts a run.
+pub fn measuring() -> RwLockReadGuard<'static, ()> {
+    STARTS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While it is held nobody else measures, nor starts a run.
+pub fn starting() -> RwLockWriteGuard<'static, ()> {
+    STARTS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A turn, until it is dropped.
 pub struct Turn {

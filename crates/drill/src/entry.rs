@@ -2,7 +2,8 @@
 //! several addresses or the cloud's network balancer, by rules that `docs/drills.md` states:
 //!
 //! - every front is probed each [`PROBE_EVERY`] with a new connection and a cheap `GET`; [`PROBE_MISSES`] misses in
-//!   a row take it out, one hit brings it back;
+//!   a row take it out, [`PROBE_HITS`] hits in a row bring it back, each begun when the one before was answered: what
+//!   a front that was frozen answers all at once when it wakes is one hit;
 //! - requests go round robin over the fronts that are in; when none is in, over all of them, as a balancer that
 //!   closed its last door would make a fault of its own.
 
@@ -23,6 +24,8 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(100);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Misses in a row that take a front out.
 pub(crate) const PROBE_MISSES: u32 = 3;
+/// Hits in a row that bring it back. The clouds' balancers ask for 2 to 5, and HAProxy for 2 where nothing else is said.
+pub(crate) const PROBE_HITS: u32 = 2;
 /// Probers of one front, each at every third turn, so that a silent probe does not delay the next: a front that
 /// freezes is out after 550 ms at most, one that pauses for 300 ms stays in. `PROBERS * PROBE_EVERY` is longer than
 /// [`PROBE_TIMEOUT`].
@@ -58,6 +61,25 @@ struct Misses {
     count: u32,
     /// When the newest probe with a good answer was started: an older probe that misses later says nothing.
     hit: Option<Instant>,
+    /// Hits since the last miss, and when the last of them was answered.
+    hits: u32,
+    answered: Option<Instant>,
+}
+
+impl Misses {
+    /// Counts a probe that was begun at `started` and ended just now; `true`: the front is out.
+    fn note(&mut self, started: Instant, good: bool, out: bool) -> bool {
+        if good {
+            self.count = 0;
+            self.hit = Some(started.max(self.hit.unwrap_or(started)));
+            if self.hits == 0 || self.answered.is_none_or(|answered| answered <= started) {
+                (self.hits, self.answered) = (self.hits.saturating_add(1), Some(Instant::now()));
+            }
+        } else if self.hit.is_none_or(|hit| hit < started) {
+            (self.count, self.hits) = (self.count.saturating_add(1), 0);
+        }
+        if out { self.hits < PROBE_HITS } else { self.count >= PROBE_MISSES }
+    }
 }
 
 /// Fronts that one request has been sent to or tried already.
@@ -171,14 +193,7 @@ impl Front {
     }
 
     fn note(&self, started: Instant, good: bool) {
-        let mut misses = lock(&self.misses);
-        if good {
-            *misses = Misses { count: 0, hit: Some(started.max(misses.hit.unwrap_or(started))) };
-        } else if misses.hit.is_none_or(|hit| hit < started) {
-            misses.count = misses.count.saturating_add(1);
-        }
-        let out = misses.count >= PROBE_MISSES;
-        drop(misses);
+        let out = lock(&self.misses).note(started, good, self.is_out());
         let changed = self.out.send_if_modified(|now| std::mem::replace(now, out) != out);
         if changed && out {
             // A balancer that takes a target out ends the connections to it as well.
@@ -234,14 +249,34 @@ mod tests {
     }
 
     #[test]
-    fn misses_in_a_row_take_a_front_out_and_one_hit_brings_it_back() {
+    fn misses_in_a_row_take_a_front_out_and_hits_in_a_row_bring_it_back() {
         let entry = entry();
         miss(&entry.fronts[1], PROBE_MISSES - 1);
         assert!(!entry.fronts[1].is_out());
         miss(&entry.fronts[1], 1);
         assert!(entry.fronts[1].is_out());
         entry.fronts[1].note(Instant::now(), true);
+        assert!(entry.fronts[1].is_out());
+        miss(&entry.fronts[1], 1);
+        entry.fronts[1].note(Instant::now(), true);
+        assert!(entry.fronts[1].is_out(), "not in a row");
+        entry.fronts[1].note(Instant::now(), true);
         assert!(!entry.fronts[1].is_out());
+    }
+
+    #[test]
+    fn what_a_frozen_front_answers_when_it_wakes_is_one_hit() {
+        let entry = entry();
+        let front = &entry.fronts[0];
+        let stuck = Instant::now();
+        miss(front, PROBE_MISSES);
+        std::thread::sleep(Duration::from_millis(2));
+        for ago in [2, 1, 0] {
+            front.note(stuck + Duration::from_millis(1) - Duration::from_millis(ago), true);
+        }
+        assert!(front.is_out());
+        front.note(Instant::now(), true);
+        assert!(!front.is_out());
     }
 
     #[test]
@@ -291,7 +326,10 @@ mod tests {
         miss(front, PROBE_MISSES);
         let wait = front.goes_out();
         assert!(timeout(Duration::from_secs(5), wait).await.is_err());
-        front.note(Instant::now(), true);
+        for _ in 0..PROBE_HITS {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            front.note(Instant::now(), true);
+        }
         let wait = front.goes_out();
         for _ in 0..PROBE_MISSES {
             tokio::time::advance(Duration::from_millis(1)).await;
