@@ -123,12 +123,12 @@ pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     let mut journal = super::begin(soak, &mut ended)?;
     let mut site = Ground::start(soak, false).await?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut round = 0;
+    let (mut round, mut term) = (0, site.record().map_or(0, |record| record.term));
     let (mut wanted, mut loaded) = (seconds as f64, 0.0);
     while wanted > 0.5 && !stop.is_requested() {
         let burners = Burners::start(cpus)?;
         let length = ROUND.min(Duration::from_secs_f64(wanted));
-        let line = play(&mut site, soak.seed.wrapping_add(round), length, stop).await?;
+        let line = play(&mut site, (soak.seed.wrapping_add(round), &mut term), length, stop).await?;
         drop(burners);
         round += 1;
         wanted -= line.seconds;
@@ -147,21 +147,26 @@ pub async fn run(soak: &Soak, seconds: u64, stop: &Stop) -> Result<Ended> {
     Ok(ended)
 }
 
-async fn play(site: &mut Ground, seed: u64, length: Duration, stop: &Stop) -> Result<CalmLine> {
+/// `term` is that of the last round: what one of its last pauses brought counts, too.
+async fn play(
+    site: &mut Ground,
+    (seed, term): (u64, &mut u64),
+    length: Duration,
+    stop: &Stop,
+) -> Result<CalmLine> {
     let options = Options { seed, spread: true, ..Options::new(site.target()) };
     Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
     let load = Workload::start(options)?;
     let began = Instant::now();
     let pauser = Pauser::start(site, seed);
     let (mut meter, mut events) = (Meter::start(), Vec::new());
-    let mut term = site.record().map_or(0, |record| record.term);
-    let (first, mut aimed) = (term, Instant::now());
+    let (first, mut aimed) = (*term, Instant::now());
     while began.elapsed() < length && !stop.is_requested() {
         tokio::time::sleep(LOOK).await;
         meter.look();
         let record = site.record();
-        let now = record.as_ref().map_or(term, |record| record.term);
-        if now != term {
+        let now = record.as_ref().map_or(*term, |record| record.term);
+        if now != *term {
             let primary = record.and_then(|record| record.primary()).map_or(0, |node| node.0);
             let event = format!(
                 "term {term} -> {now} of node {primary} at {:.1} s after {}",
@@ -170,7 +175,7 @@ async fn play(site: &mut Ground, seed: u64, length: Duration, stop: &Stop) -> Re
             );
             eprintln!("FALSE {event}");
             events.push(event);
-            term = now;
+            *term = now;
         }
         // Looking for processes takes a processor from those that are measured.
         if aimed.elapsed() >= AIM {
@@ -183,6 +188,11 @@ async fn play(site: &mut Ground, seed: u64, length: Duration, stop: &Stop) -> Re
     let (pauses, longest_pause_ms) = pauser.end().await;
     let history = load.stop().await;
     let survived = read_final(&site.servers(), PATIENCE).await.context("what survived cannot be read")?;
+    let last = site.record().map_or(*term, |record| record.term);
+    if last != *term {
+        events.push(format!("term {term} -> {last} after the last pause of a round"));
+        *term = last;
+    }
     let judgement = tokio::task::block_in_place(|| judge(&history, &survived));
     let line = super::round_line(0, 0, began.elapsed(), &judgement);
     Ok(CalmLine {
@@ -191,7 +201,7 @@ async fn play(site: &mut Ground, seed: u64, length: Duration, stop: &Stop) -> Re
         idle_percent: meter.idle_percent(),
         pauses,
         longest_pause_ms,
-        terms: term - first,
+        terms: *term - first,
         events,
         gap_ms: front_gap_ms(&history),
         acked: line.acked,

@@ -271,13 +271,14 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whatever runs on the hosts beside servers of PostgreSQL: members of etcd, agents, and what agents run.
+    /// What a database takes on the hosts beside servers of PostgreSQL: members of etcd, agents, and fronts of its own.
     pub fn programs(&self) -> Vec<Process> {
         let process = |number: &u32| Process::of(*number as i32);
         let servers: Vec<Process> = self.nodes().into_iter().filter_map(|node| self.server(node)).collect();
         let agents: Vec<Process> = self.agents.values().filter_map(process).collect();
         let below = agents.iter().flat_map(|agent| agent.children());
-        let below = below.filter(|child| !servers.contains(child)).collect::<Vec<_>>();
+        let is_its = |child: &Process| !servers.contains(child) && child.title().contains("--data");
+        let below = below.filter(is_its).collect::<Vec<_>>();
         self.members.values().filter_map(process).chain(agents.iter().copied()).chain(below).collect()
     }
 

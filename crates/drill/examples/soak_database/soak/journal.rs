@@ -65,7 +65,8 @@ pub struct FaultLine {
     pub term_after: u64,
     /// From the fault to the next acknowledged write through the fronts; it may have been in flight.
     pub next_ack_ms: Option<f64>,
-    /// The longest time without an acknowledged write through the fronts until whole again, counted from the fault.
+    /// The longest time without an acknowledged write through the fronts until the next fault, counted from this one; in journals
+    /// before 2026-12 until whole again.
     pub gap_ms: Option<f64>,
     /// From the fault until every node serves or streams and counts again.
     pub whole_ms: Option<f64>,
@@ -74,7 +75,7 @@ pub struct FaultLine {
     /// Most log that a node had once whole again, in MiB.
     #[serde(default)]
     pub log_mib: Option<f64>,
-    /// Writes through the fronts that ended while it lasted and were not acknowledged.
+    /// Writes through the fronts that ended before the next fault and were not acknowledged.
     #[serde(default)]
     pub failed: u64,
     /// Writes acknowledged around it that are gone.
@@ -84,6 +85,13 @@ pub struct FaultLine {
     /// What a double fault did beside; of others, and of journals before it was judged, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub double: Option<Double>,
+}
+
+impl FaultLine {
+    /// Whether a term began.
+    fn moved(&self) -> bool {
+        self.term_after > self.term_before
+    }
 }
 
 /// One judged round.
@@ -255,6 +263,8 @@ pub struct Table {
     /// Two nodes, for which other figures are promised.
     lease: bool,
     kinds: BTreeMap<String, Vec<FaultLine>>,
+    /// Terms that began between two faults.
+    between: Vec<String>,
     rounds: Vec<RoundLine>,
     calm: Vec<CalmLine>,
 }
@@ -273,6 +283,7 @@ impl Table {
                 }
                 Line::Fault(fault) => judged.push(fault),
                 Line::Round(round) => {
+                    table.between.extend(judged.windows(2).filter_map(|two| between(two[0], two[1])));
                     for fault in judged.drain(..) {
                         table.kinds.entry(fault.kind.clone()).or_default().push(fault.clone());
                     }
@@ -304,6 +315,13 @@ impl Table {
             broken
                 .extend(wrong.iter().map(|wrong| format!("fault {}, {}: {wrong}", fault.index, fault.kind)));
         }
+        for fault in self.kinds.values().flatten().filter(|fault| always_moves(&fault.kind) && !fault.moved())
+        {
+            broken.push(format!(
+                "fault {}, {}: no term began, so that nothing was broken",
+                fault.index, fault.kind
+            ));
+        }
         for fault in self.kinds.values().flatten() {
             let Some(without) = self.goes_on_without(fault) else { continue };
             let (failed, began) = (fault.failed, fault.term_after.saturating_sub(fault.term_before));
@@ -331,6 +349,7 @@ impl Table {
     pub fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         missed.extend(self.calm.iter().flat_map(|calm| &calm.events).map(|event| format!("calm: {event}")));
+        missed.extend(self.between.iter().cloned());
         if self.lease {
             for kind in self.kinds.keys() {
                 let longest = self.sorted(kind, |fault| fault.gap_ms).last().copied();
@@ -345,7 +364,7 @@ impl Table {
         for kind in self.kinds.keys() {
             let bare = kind.strip_suffix(WITH_LEADER).unwrap_or(kind);
             let Some((_, p50, p99)) = LIMITS.iter().find(|(limited, ..)| *limited == bare) else { continue };
-            let gaps = self.sorted(kind, |fault| fault.gap_ms);
+            let gaps = self.gaps(kind);
             for (name, share, limit) in [("p50", 0.5, *p50), ("p99", 0.99, Some(*p99))] {
                 if let (Some(found), Some(limit)) = (quantile(&gaps, share), limit)
                     && found > limit
@@ -370,6 +389,13 @@ impl Table {
         missed
     }
 
+    /// Write gaps, of those faults alone that began a term where some did: one that is too short for a failover says nothing of how
+    /// long these take.
+    fn gaps(&self, kind: &str) -> Vec<f64> {
+        let some = self.kinds.get(kind).into_iter().flatten().any(FaultLine::moved);
+        self.sorted(kind, |fault| fault.gap_ms.filter(|_| fault.moved() || !some))
+    }
+
     fn sorted(&self, kind: &str, value: impl Fn(&FaultLine) -> Option<f64>) -> Vec<f64> {
         let mut all: Vec<f64> = self.kinds.get(kind).into_iter().flatten().filter_map(value).collect();
         all.sort_by(f64::total_cmp);
@@ -386,9 +412,10 @@ impl Table {
             return calm;
         }
         let mut text = format!(
-            "{:<32} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
+            "{:<32} {:>4} {:>5} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
             "milliseconds",
             "n",
+            "terms",
             "gap p50",
             "p99",
             "max",
@@ -400,12 +427,13 @@ impl Table {
             "false"
         );
         for (kind, faults) in &self.kinds {
-            let gaps = self.sorted(kind, |fault| fault.gap_ms);
+            let gaps = self.gaps(kind);
             let rejoins = self.sorted(kind, |fault| fault.rejoin_ms);
             let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
             text.push_str(&format!(
-                "{kind:<32} {:>4} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
+                "{kind:<32} {:>4} {:>5} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7} {:>6} {:>5} {:>6}\n",
                 faults.len(),
+                faults.iter().filter(|fault| fault.moved()).count(),
                 show(quantile(&gaps, 0.5)),
                 show(quantile(&gaps, 0.99)),
                 show(gaps.last().copied()),
@@ -457,6 +485,21 @@ impl Table {
         }
         text
     }
+}
+
+/// Whether every fault of this kind ends a term.
+fn always_moves(kind: &str) -> bool {
+    matches!(kind.strip_suffix(WITH_LEADER).unwrap_or(kind), "primary-kill" | "host-kill" | "switchover")
+}
+
+/// A term that began after a fault was over and before the next one; `None`: none did.
+fn between(fault: &FaultLine, next: &FaultLine) -> Option<String> {
+    (next.index == fault.index + 1 && next.term_before != fault.term_after).then(|| {
+        format!(
+            "{} -> {} after fault {}, {}, once all was whole",
+            fault.term_after, next.term_before, fault.index, fault.kind
+        )
+    })
 }
 
 /// The nearest rank; of few values the 99th percentile is the largest.

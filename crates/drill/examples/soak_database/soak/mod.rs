@@ -49,6 +49,9 @@ pub use nemesis_disk::small_disks_possible;
 const WHOLE: Duration = Duration::from_secs(90);
 /// Before the first fault of a round and between faults, so that there is a calm to compare with.
 const PAUSE: Duration = Duration::from_millis(700);
+/// A client beside a server waits so long for an answer: longer than any freeze lasts, so that a session with a commit under way is
+/// there when the server wakes.
+const BESIDE: Duration = Duration::from_secs(70);
 /// Tables are made, and read at the end, by then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -152,6 +155,8 @@ struct Made {
     line: FaultLine,
     done: Done,
     whole_us: Option<u64>,
+    /// When the next fault came; `None`: it was the last of its round.
+    next_us: Option<u64>,
 }
 
 impl Round {
@@ -167,7 +172,7 @@ impl Round {
         Workload::prepare(&options, PATIENCE).await.context("no tables can be made")?;
         let load = Workload::start(options)?;
         for node in site.nodes() {
-            load.write_directly(&site.straight(node), Load { clients: 1, rate_per_s: 20.0 })?;
+            load.write_patiently(&site.straight(node), Load { clients: 1, rate_per_s: 20.0 }, BESIDE)?;
         }
         let (mut made, mut stuck) = (Vec::new(), None);
         for index in indexes {
@@ -178,6 +183,10 @@ impl Round {
             }
             let one = Made::make(soak, site, &load, fault).await?;
             let whole = one.whole_us.is_some();
+            if let Some(last) = made.last_mut() {
+                let last: &mut Made = last;
+                last.next_us = Some(one.done.at_us);
+            }
             made.push(one);
             if !whole {
                 let folder = site.keep().display().to_string();
@@ -252,14 +261,14 @@ impl Made {
             line.term_after,
             line.whole_ms.unwrap_or(f64::NAN),
         );
-        Ok(Made { kind: fault.kind, line, done, whole_us })
+        Ok(Made { kind: fault.kind, line, done, whole_us, next_us: None })
     }
 
     /// With what its clients felt. `acks` are the times of acknowledgements, in their order.
     fn measured(&self, acks: &[u64]) -> FaultLine {
         let at_us = self.done.at_us;
         let after = &acks[acks.partition_point(|ack| *ack <= at_us)..];
-        let until_us = self.whole_us.unwrap_or(u64::MAX);
+        let until_us = self.ended_us();
         let mut longest = None;
         let mut last = at_us;
         for ack in after {
@@ -276,7 +285,7 @@ impl Made {
         }
     }
 
-    /// Writes through the fronts that ended while it lasted and were not acknowledged; says why they were not.
+    /// Writes through the fronts that ended before the next fault and were not acknowledged; says why they were not.
     fn failed(&self, history: &History) -> u64 {
         let during = |at_us: u64| at_us > self.done.at_us && at_us <= self.ended_us();
         let mut reasons = BTreeMap::<String, u64>::new();
@@ -310,8 +319,9 @@ impl Made {
         Some(Double::of(history, self.done.alone_us, enough_us))
     }
 
+    /// What a fault began may go on after all was whole for a moment: everything until the next one is its own.
     fn ended_us(&self) -> u64 {
-        self.whole_us.unwrap_or(u64::MAX)
+        self.next_us.unwrap_or(u64::MAX)
     }
 }
 
@@ -320,7 +330,8 @@ impl Made {
 fn takeovers(made: &[Made]) -> Vec<loss::Takeover> {
     let orderly = |kind| matches!(kind, Kind::PrimaryKill | Kind::Switchover);
     let taken = made.iter().filter(|one| one.line.term_after > one.line.term_before && !orderly(one.kind));
-    taken.map(|one| loss::Takeover { at_us: one.done.at_us, until_us: one.ended_us() }).collect()
+    let until_us = |one: &Made| one.whole_us.unwrap_or(u64::MAX);
+    taken.map(|one| loss::Takeover { at_us: one.done.at_us, until_us: until_us(one) }).collect()
 }
 
 /// Who is primary. What a short fault began may go on after all was whole for a moment: then its end is waited for.
