@@ -11,6 +11,9 @@ use model::{NodeId, Nodes, Record, ReignPhase as Phase, Term};
 /// A primary of which nothing was heard for this long is taken for dead. A process that pauses for 500 ms at random, on a
 /// machine with no core free, must stay below it.
 pub const SUSPECT_MS: u64 = 1_200;
+/// So long after its keeper was last heard a server's sign of life counts: whoever answers in its place needs no key. An agent that is
+/// updated is back by then, and a server whose keeper is gone is nobody's after it.
+pub const UNKEPT_MS: u64 = 60_000;
 /// A keeper speaks this often.
 pub const BEAT_MS: u64 = 100;
 /// What a peer said of the primary counts this long.
@@ -33,7 +36,7 @@ pub const STUCK_MS: u64 = 15_000;
 pub struct Peer {
     /// Its keeper was last heard.
     pub heard: Option<Moment>,
-    /// Its server last answered a connection. Asked only while the keeper is silent.
+    /// Its server, or whoever has its address, last answered a connection. Asked only while the keeper is silent.
     pub server_heard: Option<Moment>,
     /// Its host answers and says that neither keeper nor server is there.
     pub refused: bool,
@@ -129,7 +132,9 @@ impl Memory {
         now: Moment,
     ) -> bool {
         let peer = peers.get(&primary).copied().unwrap_or_default();
-        let heard = peer.heard.max(peer.server_heard).unwrap_or_default().max(self.awake);
+        let kept = peer.heard.unwrap_or_default().max(self.awake);
+        let server = peer.server_heard.unwrap_or_default().min(kept.plus(UNKEPT_MS));
+        let heard = kept.max(server);
         let gives_up = peer.suspects == Some(term);
         primary != me && (peer.refused || gives_up || now.ms_since(heard) >= SUSPECT_MS)
     }

@@ -99,6 +99,28 @@ fn silence_of_the_primary_is_suspicious_after_its_time_and_not_before() {
     );
 }
 
+/// What answers at a dead host's address needs no key for it.
+#[test]
+fn a_server_without_its_keeper_is_believed_for_a_minute() {
+    let answers = |from: u64, to: u64| {
+        let each = (from..=to).step_by(100).map(|at| format!("{at} answer, {at} tick"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    check(
+        &format!("0 hear, {}", answers(100, 70_000)),
+        expect![[r#"
+            0: suspects false, agree [2]
+            61200: suspects true, agree [2]
+        "#]],
+    );
+    check(
+        &format!("0 hear, {}, 30000 hear, {}", answers(100, 30_000), answers(30_100, 90_000)),
+        expect![[r#"
+            0: suspects false, agree [2]
+        "#]],
+    );
+}
+
 #[test]
 fn a_keeper_that_stood_still_itself_counts_silence_anew() {
     check(

@@ -187,6 +187,18 @@ impl Instance {
         Ok(())
     }
 
+    /// Removes what a copy has replaced, where a crash has left it: as much as a whole database.
+    ///
+    /// # Errors
+    /// [`InstanceError::File`].
+    pub async fn clear_replaced(&self) -> Result<(), InstanceError> {
+        let old = self.dir.join("data.old");
+        if self.half()?.is_some() || !old.exists() {
+            return Ok(());
+        }
+        remove(&old).await
+    }
+
     /// Takes back what the data has and `source` does not, and makes it a standby's. `source` must be a primary that
     /// has written a checkpoint since its promotion. A primary that crashed is recovered first, by `pg_rewind` in
     /// single-user mode, which serves nobody.

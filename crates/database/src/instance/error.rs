@@ -146,6 +146,13 @@ impl InstanceError {
         }
     }
 
+    /// The server takes no more connections (53300, `too_many_connections`): it lives, and its first process says so.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let InstanceError::Connect { cause, .. } = self else { return false };
+        cause.code() == Some(&tokio_postgres::error::SqlState::TOO_MANY_CONNECTIONS)
+    }
+
     pub(super) fn file(
         what: &'static str,
         path: impl Into<PathBuf>,

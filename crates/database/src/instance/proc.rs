@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use engine::ProcessId;
@@ -18,6 +19,8 @@ const PROGRAMS: &[&str] = &["postgres", "initdb", "pg_basebackup", "pg_rewind", 
 struct Seen {
     id: ProcessId,
     parent: u32,
+    /// Whose it is: its real and its effective user.
+    users: (u32, u32),
     words: Vec<String>,
 }
 
@@ -26,9 +29,13 @@ fn seen(pid: u32) -> Option<Seen> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command in field 2 may hold brackets and spaces; the parent is the second field behind it (proc(5)).
     let parent = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut users = users.split_ascii_whitespace().map_while(|user| user.parse().ok());
+    let users = (users.next()?, users.next()?);
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = line.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    Some(Seen { id, parent, words })
+    Some(Seen { id, parent, users, words })
 }
 
 fn every() -> Vec<Seen> {
@@ -70,9 +77,18 @@ pub(super) struct Workers {
     pub all: Vec<ProcessId>,
 }
 
+/// Whose processes may work on a data folder: ours, those of whom it belongs to, and the system's. Another user can give a process any
+/// name and any arguments, and we could not even end it.
+fn owners(data: &Path) -> Vec<u32> {
+    let owner = |path: &Path| fs::metadata(path).ok().map(|about| about.uid());
+    let folders = [Some(data), data.parent()].into_iter().flatten().filter_map(owner);
+    folders.chain([0, rustix::process::geteuid().as_raw()]).collect()
+}
+
 /// Every process that works on `data`.
 pub(super) fn workers(data: &Path) -> Workers {
-    let (every, name) = (every(), data.to_string_lossy());
+    let (mut every, owners, name) = (every(), owners(data), data.to_string_lossy());
+    every.retain(|one| owners.contains(&one.users.0) && owners.contains(&one.users.1));
     let mut known: BTreeSet<u32> = BTreeSet::new();
     let mut servers: Vec<&Seen> = Vec::new();
     for one in &every {
@@ -122,5 +138,46 @@ pub(super) async fn ended(process: ProcessId) {
     if let Some(fd) = watch(process) {
         // An error cannot be told from an end; whoever asks looks again.
         let _ = fd.readable().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A user that owns nothing.
+    const NOBODY: u32 = 65_534;
+
+    #[test]
+    fn a_process_of_another_user_is_no_server_whatever_it_is_called() {
+        let folder = std::env::temp_dir().join(format!("evenkeel-proc-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let named = |user: Option<u32>| {
+            let mut command = Command::new("sh");
+            command.arg0("postgres").args(["-c", "read nothing"]).arg(&folder).stdin(Stdio::piped());
+            user.into_iter().for_each(|user| {
+                command.uid(user);
+            });
+            command.spawn().unwrap()
+        };
+        let mut all = vec![named(None)];
+        if rustix::process::geteuid().is_root() {
+            all.insert(0, named(Some(NOBODY)));
+        }
+        let own = all.last().unwrap().id();
+        let found = |pid: u32| workers(&folder).all.iter().any(|process| process.pid == pid);
+        while !found(own) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(workers(&folder).postmaster.map(|process| process.pid), Some(own));
+        for child in &mut all {
+            assert_eq!(found(child.id()), child.id() == own);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -149,23 +149,43 @@ fn tail(log: &std::path::Path, from: u64) -> String {
     last_words(&read().unwrap_or_default(), &[])
 }
 
-/// What a standby's log says when its primary has removed the log it needs next, or has given up its slot (`walsender.c`
-/// and `slot.c` of PostgreSQL 15).
-const REFUSED: &[&str] = &["has already been removed", "can no longer get changes from replication slot"];
+/// What a standby's log says when its primary has removed the log it needs next, or has given up its slot (`walsender.c` and `slot.c`
+/// of PostgreSQL 15, told by `libpqwalreceiver.c`). Each line begins with names that whoever connects may choose, of 63 bytes each
+/// at most, and these are longer in one piece: nobody without a key can say them here.
+const REFUSED: &[&str] = &[
+    "could not receive data from WAL stream: ERROR:  requested WAL segment ",
+    "could not start WAL streaming: ERROR:  can no longer get changes from replication slot ",
+];
+/// The same of a receiver without a server, in whose log nobody else writes.
+const RECEIVER_REFUSED: &[&str] =
+    &["has already been removed", "can no longer get changes from replication slot"];
 /// The first line of a server.
 const STARTS: &str = "LOG:  starting PostgreSQL";
 /// Lines at the end of the log in which it stands twice.
 const REFUSED_LINES: usize = 12;
 
+fn say_twice(log: &str, refused: &[&str]) -> bool {
+    // What an earlier server said is past.
+    let own = log.lines().rev().take_while(|line| !line.contains(STARTS));
+    let last = own.take(REFUSED_LINES);
+    last.filter(|line| refused.iter().any(|words| line.contains(words))).count() >= 2
+}
+
 impl Instance {
     /// Whether the last lines of the server's log say that its primary has no longer what it needs.
     #[must_use]
     pub fn log_is_refused(&self) -> bool {
-        let says = tail(&self.dir.join("log"), 0);
-        // What an earlier server said is past.
-        let own = says.lines().rev().take_while(|line| !line.contains(STARTS));
-        let last = own.take(REFUSED_LINES);
-        last.filter(|line| REFUSED.iter().any(|words| line.contains(words))).count() >= 2
+        self.last_lines_say(REFUSED)
+    }
+
+    /// The same of the receiver of a witness.
+    #[must_use]
+    pub fn receiver_is_refused(&self) -> bool {
+        self.last_lines_say(RECEIVER_REFUSED)
+    }
+
+    fn last_lines_say(&self, refused: &[&str]) -> bool {
+        say_twice(&tail(&self.dir.join("log"), 0), refused)
     }
 
     /// Starts the server, in a process group of its own, and returns when its first process runs; it is ready when
@@ -354,5 +374,33 @@ impl Instance {
             files::remove_tree(&self.sockets).map_err(InstanceError::file("remove", &self.sockets))?;
         }
         files::remove_tree(&self.dir).map_err(InstanceError::file("remove", &self.dir))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of PostgreSQL 15.18; names are those that somebody without a key has asked for.
+    #[test]
+    fn a_name_in_the_log_is_no_word_of_the_primary() {
+        let line =
+            |from: &str, text: &str| format!("2026-11-30 20:00:00.000 UTC [71] {from}FATAL:  {text}\n");
+        let removed = "could not receive data from WAL stream: ERROR:  requested WAL segment \
+                       000000010000000000000005 has already been removed";
+        let given_up =
+            "could not start WAL streaming: ERROR:  can no longer get changes from replication slot \"b-1\"";
+        for text in [removed, given_up] {
+            assert!(say_twice(&line("", text).repeat(2), REFUSED), "{text}");
+            assert!(!say_twice(&line("", text), REFUSED), "once may be of a moment ago");
+            let again = format!("{}{STARTS}\n{}", line("", text).repeat(2), line("", text));
+            assert!(!say_twice(&again, REFUSED), "an earlier server said so");
+        }
+        let starting = "the database system is starting up";
+        for words in [removed, given_up, "has already been removed"] {
+            let (user, database) = (words.get(..63).unwrap_or(words), words.get(63..).unwrap_or(words));
+            let forged = line(&format!("{user}@{database} "), starting).repeat(9);
+            assert!(!say_twice(&forged, REFUSED), "{forged}");
+        }
     }
 }

@@ -198,8 +198,9 @@ impl Local {
             self.note_received().await;
         }
         self.save_and_apply(|own| own.set_upstream(upstream)).await?;
-        if upstream.is_none() {
-            self.end_receiver().await;
+        match upstream {
+            None => self.end_receiver().await,
+            Some(_) => self.forget_fetched().await,
         }
         Ok(())
     }

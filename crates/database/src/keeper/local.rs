@@ -35,8 +35,6 @@ const LOOKS_MAX: u32 = 2;
 const START_AGAIN: Duration = Duration::from_secs(1);
 /// After a copy that came to nothing.
 const COPY_AGAIN: Duration = Duration::from_secs(1);
-/// So long after the last thing was received the server's log is asked why: what it says of an earlier primary is past.
-pub(super) const STRANDED: Duration = Duration::from_secs(2);
 /// A server that does not answer and follows nobody is asked so often whether it lacks log that nobody gives it, and one whose
 /// replay is paused whether it lacks settings.
 const LACKS: Duration = Duration::from_secs(1);
@@ -101,9 +99,11 @@ pub(super) struct Local {
     /// Since when the server awaits others than those that were confirmed.
     awaits_others: Option<Instant>,
     /// Nothing is received from the primary of this term, since when.
-    unfed: Option<(Term, Instant)>,
+    pub unfed: Option<(Term, Instant)>,
     /// The primary of this term has no longer the log that is needed next.
     pub stranded: Option<Term>,
+    /// The record counts on the log that is here.
+    pub counts: bool,
     /// Of a witness, in place of a server.
     pub witness: Option<Witness>,
 }
@@ -170,6 +170,7 @@ impl Local {
             awaits_others: None,
             unfed: None,
             stranded: None,
+            counts: false,
             witness: is_witness.then(|| Witness::new(goes_on)),
         })
     }
@@ -517,8 +518,9 @@ impl Local {
 
     async fn no_answer(&mut self, error: InstanceError, began: Instant) -> Result<Server, KeeperError> {
         tracing::debug!(error = &error as &dyn std::error::Error, "PostgreSQL does not answer");
-        if self.failed_looks == 0 {
-            self.silent_since = began;
+        // Whoever fills it up ends nobody.
+        if self.failed_looks == 0 || error.is_full() {
+            (self.failed_looks, self.silent_since) = (0, began);
         }
         self.failed_looks += u32::from(self.answered);
         // A keeper that took over a server which has never answered it goes by the mark of a standby.
@@ -535,7 +537,9 @@ impl Local {
         if standby && self.last.is_none() {
             self.watch_stranding(false);
             let upstream = self.own.upstream().map(|upstream| upstream.term);
-            if self.is_stranded(upstream) || self.lacks_log().await? {
+            // What counts is thrown away for no word of a log.
+            let refused = self.is_stranded(upstream) && !self.counts;
+            if refused || self.lacks_log().await? {
                 self.end().await?;
                 self.save(|own| own.making = true).await?;
                 return Ok(Server::Half);
@@ -683,37 +687,6 @@ impl Local {
             }
         }
         notes
-    }
-
-    /// Nothing but the log of the server says that its primary refuses it. Two lines in a row, and no newer one, as the
-    /// receiver tries fifty times a second.
-    fn watch_stranding(&mut self, fed: bool) {
-        let Some(upstream) = self.own.upstream().filter(|_| !fed) else {
-            self.unfed = None;
-            return;
-        };
-        let (term, since) = *self.unfed.get_or_insert((upstream.term, Instant::now()));
-        if term != upstream.term {
-            self.unfed = None;
-            return;
-        }
-        let waits = since.elapsed() < STRANDED || self.stranded == Some(term);
-        if waits || !self.instance.log_is_refused() {
-            return;
-        }
-        let node = self.options.node;
-        tracing::warn!(%node, term, "its primary has no longer the log it needs; it must be copied anew");
-        self.stranded = Some(upstream.term);
-    }
-
-    /// The data is a new copy.
-    pub fn joins_anew(&mut self) {
-        self.stranded = None;
-    }
-
-    /// Whether the primary of `term` has no longer the log that is needed next.
-    pub fn is_stranded(&self, term: Option<Term>) -> bool {
-        self.stranded.is_some() && self.stranded == term
     }
 
     /// A copy came to nothing; the next one waits. Each has its source make a checkpoint, and on a disk that is too small

@@ -19,6 +19,7 @@ mod run;
 mod shared;
 mod slots;
 mod status;
+mod stranding;
 mod vigil;
 mod warn;
 mod watchdog;

@@ -108,6 +108,13 @@ pub fn start(options: KeeperOptions, store: Store, clock: Clock) -> Result<Keepe
     let vigil = Vigil::new(Disk::watch(&options.dir));
     let local = Local::open(options)?;
     local.serve_shelf(&tasks.spawner());
+    let (instance, unit) = (local.instance.clone(), local.options.unit());
+    // Aside: of a large database it takes minutes.
+    tasks.spawn("replaced data", async move {
+        if let Err(error) = instance.clear_replaced().await {
+            tracing::warn!(node = %unit, error = &error as &dyn std::error::Error, "data that a copy has replaced stays");
+        }
+    });
     let (shared_out, shared) = watch::channel(Arc::new(Shared::default()));
     tasks.spawn(
         "record",
@@ -339,6 +346,7 @@ impl Keeper {
             self.finish(finished).await;
         }
         let looked = boot_time();
+        self.local.note_counts(self.shared.borrow().record.as_ref().map(|kept| &kept.value));
         let server = self.vigil.attend((&self.clock, &self.peers), self.local.look()).await?;
         let shared = self.shared.borrow_and_update().clone();
         let server = self.with_sent(server, shared.record.as_ref());

@@ -11,8 +11,9 @@ use world::Spawner;
 
 use super::carry::Work;
 use super::error::KeeperError;
-use super::local::{Local, STRANDED};
+use super::local::Local;
 use super::options::KeeperOptions;
+use super::stranding::STRANDED;
 use crate::instance::{self, Acks, Received, Role, Running, Settings, aside};
 use crate::shelf::{self, Giver, Lack, Offer};
 use crate::{Action, Server, Sync, Upstream};
@@ -212,7 +213,7 @@ impl Local {
             witness.unfed = if fed { None } else { witness.unfed.or(Some(now)) };
             if witness.unfed.is_some_and(|since| now.duration_since(since) >= STRANDED)
                 && self.stranded != Some(upstream.term)
-                && self.instance.log_is_refused()
+                && self.instance.receiver_is_refused()
             {
                 let node = self.options.node;
                 tracing::warn!(%node, term = upstream.term, "its primary has no longer the log it needs; it begins anew");
@@ -304,6 +305,19 @@ impl Local {
         Ok(())
     }
 
+    /// Removes what was taken from a witness and never laid in: the node follows a primary that gives it all.
+    pub async fn forget_fetched(&self) {
+        let into = self.fetched();
+        let removed = aside(move || if into.exists() { std::fs::remove_dir_all(into) } else { Ok(()) }).await;
+        if let Err(error) = removed {
+            tracing::warn!(node = %self.options.unit(), %error, "what was taken from a witness cannot be removed");
+        }
+    }
+
+    fn fetched(&self) -> PathBuf {
+        self.options.dir.join("fetched")
+    }
+
     /// What is to be taken from the witness `node`.
     pub fn lack(&self, node: NodeId, term: Term, upto: Position) -> Result<Work, KeeperError> {
         let Some(from) = self.has_up_to() else {
@@ -312,7 +326,7 @@ impl Local {
         self.room()?;
         let (me, at, upto) = (self.options.node, self.place(node)?.server, upto.lsn);
         let lack = Lack { me, node, at, term, from, upto };
-        Ok(Work::Fetch { lack, key: self.options.peers_key.clone(), into: self.options.dir.join("fetched") })
+        Ok(Work::Fetch { lack, key: self.options.peers_key.clone(), into: self.fetched() })
     }
 }
 

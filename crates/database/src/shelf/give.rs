@@ -24,8 +24,8 @@ use crate::instance::{Instance, LogFile, log_file};
 
 /// An address that could not be had is tried again after this long, in milliseconds.
 const LISTEN_AGAIN_MS: u64 = 250;
-/// Connections at once: more than there are nodes. One more shows the oldest out, so that strangers who only sit there
-/// keep nobody away.
+/// Connections at once that have not shown yet that they hold the key: more than there are nodes. One more shows the oldest out, so
+/// that strangers who only sit there keep nobody away.
 const CONNECTIONS_MAX: usize = 32;
 /// Who dials must show within this time that it holds the key, in milliseconds.
 const HELLO_MS: u64 = 2_000;
@@ -95,11 +95,21 @@ async fn accept(listen: SocketAddr, giver: Giver, tasks: &Spawner) -> Infallible
         open.push_back(leave);
         let (giver, stop) = (giver.clone(), tasks.stop());
         tasks.spawn(format!("shelf/give/{at}"), async move {
+            let opened = tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                _ = left => return debug!(%at, "shown out: too many connections"),
+                opened = open_one(stream, &giver) => opened,
+            };
+            // From here on it is one of ours: no stranger shows it out, and it counts as none.
+            let given = async {
+                let (peer, channel) = opened?;
+                give(peer, channel, &giver).await
+            };
             tokio::select! {
                 biased;
                 () = stop.requested() => {}
-                _ = left => debug!(%at, "shown out: too many connections"),
-                given = give(stream, &giver) => if let Err(error) = given {
+                given = given => if let Err(error) = given {
                     debug!(%at, %error, "a connection for a witness's log ended");
                 },
             }
@@ -107,12 +117,14 @@ async fn accept(listen: SocketAddr, giver: Giver, tasks: &Spawner) -> Infallible
     }
 }
 
-async fn give(stream: TcpStream, giver: &Giver) -> io::Result<()> {
+/// Who dialled, once it has shown that it holds the key.
+async fn open_one(stream: TcpStream, giver: &Giver) -> io::Result<(NodeId, Channel<TcpStream>)> {
     let opening = channel::listen(stream, &giver.key, giver.me, |node| giver.known.has(node));
     let opened = timeout(Duration::from_millis(HELLO_MS), opening).await??;
-    let Some((peer, mut channel)) = opened else {
-        return Err(io::Error::other("it does not hold the key, or wants another node"));
-    };
+    opened.ok_or_else(|| io::Error::other("it does not hold the key, or wants another node"))
+}
+
+async fn give(peer: NodeId, mut channel: Channel<TcpStream>, giver: &Giver) -> io::Result<()> {
     let Ask { term, from, upto } = channel.hear(ASK_MAX).await?;
     let offer = *giver.offer.borrow();
     let refused = decide::refusal(offer.as_ref(), term, from, upto);

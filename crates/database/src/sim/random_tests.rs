@@ -63,13 +63,18 @@ fn three_nodes_and_a_witness_lose_nothing_and_come_back() {
     play_with(500, 4, random_with_witness);
 }
 
+/// The seed of 2026-11-30 is 1137; another rule moves it.
+#[test]
+fn whoever_goes_by_the_log_of_its_other_kind_is_noticed() {
+    let found = (0..20_000).find_map(|seed| random_replanned(seed, Flaw::KeepOtherLog).err());
+    println!("{}", found.expect("nobody noticed"));
+}
+
 #[test]
 #[ignore = "minutes"]
-fn wrong_beliefs_about_a_plan_are_noticed() {
-    for flaw in [Flaw::KeepOtherLog, Flaw::KeepSlots] {
-        let found = (0..400_000).find_map(|seed| random_replanned(seed, flaw).err());
-        println!("{flaw:?}: {}", found.expect("nobody noticed"));
-    }
+fn whoever_keeps_slots_of_a_node_that_left_is_noticed() {
+    let found = (0..400_000).find_map(|seed| random_replanned(seed, Flaw::KeepSlots).err());
+    println!("{}", found.expect("nobody noticed"));
 }
 
 #[test]

@@ -101,6 +101,9 @@ async fn what_is_half_made_never_starts_and_a_clone_mends_it() {
     println!("MEASURED clone: {:?}", begin.elapsed());
     assert_eq!(a.half().unwrap(), None);
     assert!(a.options().dir.join("data.old/PG_VERSION").exists(), "the old data is kept for salvage");
+    // As it is after a crash in the midst of its removal.
+    a.clear_replaced().await.unwrap();
+    assert!(!a.options().dir.join("data.old").exists(), "it stays for ever");
     assert!(!a.options().dir.join("conf/passfile.tool").exists());
     let _a = a.follow(&b, "a-2").await;
     a.until("it has all", |_| a.orders() == "1,3").await;

@@ -1,10 +1,13 @@
 //! What a witness rests on: `pg_receivewal` acknowledges what it has synced, and its files say where they end.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use database::instance::{Acks, Lsn, Observation, Received, Role, Running, Settings};
 use database::shelf::{self, Giver, Lack, Offer, ShelfError};
 use model::{NodeId, Nodes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use world::{Limits, Tasks};
 
@@ -102,7 +105,34 @@ async fn a_witness_follows_the_next_timeline_from_the_primary_of_it() {
     assert!(names.iter().all(|name| name.starts_with("00000001")) && !names.is_empty(), "{names:?}");
 }
 
-/// Takes over the wire, after all who may not have tried.
+/// A way to `to` on which more strangers come there than may, in the midst of the first connection.
+async fn crowded(to: SocketAddr) -> SocketAddr {
+    const OPENED_BYTES: usize = 100;
+    const STRANGERS: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (taker, giver) = (listener.accept().await.unwrap().0, TcpStream::connect(to).await.unwrap());
+        let ((mut asks, mut takes), (mut gives, mut hears)) = (taker.into_split(), giver.into_split());
+        let asked = tokio::spawn(async move { tokio::io::copy(&mut asks, &mut hears).await });
+        let (mut part, mut passed) = (vec![0; 4_096], 0);
+        while passed <= OPENED_BYTES {
+            let read = gives.read(&mut part).await.unwrap();
+            takes.write_all(&part[..read]).await.unwrap();
+            passed += read;
+        }
+        let mut strangers = Vec::new();
+        for _ in 0..STRANGERS {
+            strangers.push(TcpStream::connect(to).await.unwrap());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let _ = tokio::io::copy(&mut gives, &mut takes).await;
+        let _ = asked.await;
+    });
+    at
+}
+
+/// Takes over the wire, after all who may not have tried, and while strangers crowd the witness.
 async fn taken(
     place: &Place,
     to: &Node,
@@ -125,7 +155,7 @@ async fn taken(
         assert!(error.contains(words), "{error}");
     };
     // It listens as soon as its task runs.
-    while tokio::net::TcpStream::connect(at).await.is_err() {
+    while TcpStream::connect(at).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     refused(lack.clone(), "is not cut off").await;
@@ -138,7 +168,7 @@ async fn taken(
         Err(ShelfError::Broken { .. } | ShelfError::Stranger { .. })
     ));
     assert!(take(Lack { me: NodeId(4), ..lack.clone() }, 7).await.is_err());
-    let taken = take(lack, 7).await.unwrap();
+    let taken = take(Lack { at: crowded(at).await, ..lack }, 7).await.unwrap();
     tasks.shutdown(Limits::default()).await;
     taken
 }

@@ -98,7 +98,8 @@ Type=notify
 # It says that it is ready when a majority is.
 TimeoutStartSec=infinity
 ExecStart=/usr/bin/etcd --name $EK_ZONE --data-dir $home/store --pre-vote --heartbeat-interval 50 \\
-  --election-timeout 500 --listen-client-urls https://$EK_ADDRESS:2379,https://127.0.0.1:2379 \\
+  --election-timeout 500 --auto-compaction-mode periodic --auto-compaction-retention 10m \\
+  --listen-client-urls https://$EK_ADDRESS:2379,https://127.0.0.1:2379 \\
   --advertise-client-urls https://$EK_ADDRESS:2379 --listen-peer-urls https://$EK_ADDRESS:2380 \\
   --initial-advertise-peer-urls https://$EK_ADDRESS:2380 --initial-cluster $EK_MEMBERS --initial-cluster-token evenkeel \\
   $tls $peer --peer-client-cert-auth

@@ -409,7 +409,10 @@ pub(super) fn judge(code: u32, message: &str) -> Fault {
         11 if says("is a future revision") => Fault::Future,
         8 if says("larger than max") => Fault::TooLong,
         8 if says("too many requests") => Fault::Busy,
-        8 if says("database space exceeded") => Fault::NotNow(text()),
+        8 if says("database space exceeded") => Fault::NotNow(format!(
+            "{message}: its file has reached its quota\nhint: start its members with `--auto-compaction-retention 10m`, then `etcdctl \
+             compact`, `defrag` and `alarm disarm`"
+        )),
         16 => Fault::NoLogin,
         // The login is of before the last change of users.
         3 if says("revision in header is old") => Fault::NoLogin,
