@@ -238,7 +238,8 @@ fn two_copies_and_a_witness_lose_nothing() {
         return;
     }
     let _ = program("shop");
-    let site = Site::new("witness", &WITH_DATABASE.replace("standbys: 2", "standbys: 1, witness: true"));
+    let witnessed = WITH_DATABASE.replace("standbys: 2", "standbys: 1, witness: true");
+    let site = Site::new("witness", &witnessed);
     site.up(&[]);
     let status = site.until("a whole database", Duration::from_secs(60), whole);
     assert_eq!(unit(&status, "db-3").unwrap()["role"], "witness", "{status:#}");
@@ -252,6 +253,7 @@ fn two_copies_and_a_witness_lose_nothing() {
         assert_ne!(moved["databases"][0]["primary"], struck, "nothing was broken");
     }
     site.expect(1, &["failover", "db", "--to", "db-3"]);
+    promises::a_witness_becomes_a_standby_and_one_again(&site, &witnessed, WITH_DATABASE);
     site.expect(0, &["down", "--delete-data"]);
 }
 

@@ -177,3 +177,40 @@ pub fn a_primary_that_is_left_alone_says_so_within_five_seconds_and_loses_nothin
     assert_eq!(client.ids("alone"), [0, 1]);
     client.run("DROP TABLE alone").unwrap();
 }
+
+/// A third node that is a witness comes to hold data, is primary with all that was acknowledged, and is a witness again: while
+/// an application writes.
+pub fn a_witness_becomes_a_standby_and_one_again(site: &Site, witnessed: &str, standbys: &str) {
+    let before = site.until("a whole database", Duration::from_secs(90), whole);
+    let client = Inside::of_zone(site, &before, zone_of(&before, "db-3"), 15);
+    client.table("kinds");
+    let stop = AtomicBool::new(false);
+    let role = |status: &Value| unit(status, "db-3").unwrap()["role"].as_str().unwrap().to_owned();
+    let writes = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| client.write("kinds", 0, &stop));
+        let ending = Ending(&stop);
+        site.write(standbys);
+        site.up(&[]);
+        site.until("a third node with data", Duration::from_secs(90), |status| {
+            whole(status) && role(status) == "standby"
+        });
+        site.expect(0, &["failover", "db", "--to", "db-3"]);
+        site.until("a whole database", Duration::from_secs(90), whole);
+        site.expect(0, &["failover", "db", "--to", "db-1"]);
+        site.write(witnessed);
+        site.up(&[]);
+        site.until("a witness again", Duration::from_secs(90), |status| {
+            whole(status) && role(status) == "witness"
+        });
+        drop(ending);
+        writer.join().unwrap()
+    });
+    let there = client.ids("kinds");
+    let failed: Vec<_> = writes.iter().filter(|write| !write.acked).collect();
+    assert!(writes.len() >= 10, "{} writes in all", writes.len());
+    assert!(failed.len() <= 2, "one at most is in flight at each switch: {failed:?}");
+    for write in writes.iter().filter(|write| write.acked) {
+        assert!(there.contains(&write.id), "acknowledged and gone: {write:?}");
+    }
+    client.run("DROP TABLE kinds").unwrap();
+}
