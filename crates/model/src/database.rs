@@ -23,6 +23,9 @@ pub struct Database {
     /// One more node, which holds the log alone: it acknowledges writes, and never becomes primary.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub witness: bool,
+    /// Whether the provider runs it, as a service of its own.
+    #[serde(default, skip_serializing_if = "Managed::is_no")]
+    pub managed: Managed,
     /// Writing transactions at peak. `None`: nobody said.
     pub writes: Option<Rate>,
     /// What it does with writes when no standby is left. Of no effect without standbys.
@@ -40,6 +43,27 @@ pub enum WhenAlone {
     Degrade,
 }
 
+/// `run_by`: who runs a database. A provider's is a primary and a copy in another zone, which it fails over to by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Managed {
+    /// Its nodes are evenkeel's.
+    #[default]
+    No,
+    /// Whichever is cheaper of what keeps the objectives. A plan has none of these left.
+    Auto,
+    /// It is the provider's: planned and priced, and not run by this version.
+    Yes,
+}
+
+impl Managed {
+    /// For leaving it out of what is stored.
+    #[must_use]
+    pub fn is_no(&self) -> bool {
+        *self == Managed::No
+    }
+}
+
 /// How a database keeps what it has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,27 +74,32 @@ pub enum Mode {
     Lease,
     /// One node: nothing takes over.
     Single,
+    /// A provider runs it: a copy in another zone has each write before it is acknowledged, and takes over.
+    Managed,
 }
 
 impl Mode {
-    /// The word for people and programs: `quorum`, `lease`, `single`.
+    /// The word for people and programs: `quorum`, `lease`, `single`, `managed`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Mode::Quorum => "quorum",
             Mode::Lease => "lease",
             Mode::Single => "single",
+            Mode::Managed => "managed",
         }
     }
 
     /// Time without writes when the machine of the primary is lost, in milliseconds; `None`: until it is repaired. Of a
     /// quorum it is the keeper's goal, 2.5 s at the 99th percentile for a frozen or cut-off primary and 0.5 s at the median
-    /// for a killed one; of a lease what it and the election take (`docs/decisions/0007-lease-mode.md`).
+    /// for a killed one; of a lease what it and the election take (`docs/decisions/0007-lease-mode.md`); of a provider what AWS calls
+    /// typical of RDS Multi-AZ, 60 to 120 s.
     #[must_use]
     pub const fn rto_ms(self) -> Option<u64> {
         match self {
             Mode::Quorum => Some(2_000),
             Mode::Lease => Some(10_000),
+            Mode::Managed => Some(90_000),
             Mode::Single => None,
         }
     }
@@ -80,7 +109,7 @@ impl Mode {
     #[must_use]
     pub const fn rpo_ms(self) -> Option<u64> {
         match self {
-            Mode::Quorum => Some(0),
+            Mode::Quorum | Mode::Managed => Some(0),
             Mode::Lease => Some(8_000),
             Mode::Single => None,
         }
@@ -91,16 +120,25 @@ impl Database {
     /// Most standbys: five nodes outlive the loss of any two. Each one more makes every write slower.
     pub const STANDBYS_MAX: u8 = 4;
 
-    /// How many nodes there are: the primary, its standbys and the witness.
+    /// How many nodes there are: the primary, its standbys and the witness; a provider's two.
     #[must_use]
     pub fn nodes(&self) -> u8 {
-        self.copies().saturating_add(u8::from(self.witness))
+        match self.mode() {
+            Mode::Managed => 2,
+            _ => self.copies().saturating_add(u8::from(self.witness)),
+        }
+    }
+
+    /// How many of them stand on machines of the plan: none where a provider runs it.
+    #[must_use]
+    pub fn own_nodes(&self) -> u8 {
+        if self.mode() == Mode::Managed { 0 } else { self.nodes() }
     }
 
     /// How many of them have the data.
     #[must_use]
     pub fn copies(&self) -> u8 {
-        self.standbys.saturating_add(1)
+        if self.mode() == Mode::Managed { 2 } else { self.standbys.saturating_add(1) }
     }
 
     /// The number of the witness, the last one: `3` of `db-3`.
@@ -113,6 +151,7 @@ impl Database {
     #[must_use]
     pub fn mode(&self) -> Mode {
         match (self.standbys, self.witness) {
+            _ if self.managed == Managed::Yes => Mode::Managed,
             (0, _) => Mode::Single,
             (1, false) => Mode::Lease,
             _ => Mode::Quorum,
@@ -229,6 +268,7 @@ mod tests {
             standbys: 0,
             auto: false,
             witness: false,
+            managed: Managed::No,
             writes: None,
             when_alone: WhenAlone::default(),
         };
@@ -238,5 +278,8 @@ mod tests {
         });
         let modes: Vec<_> = modes.collect();
         assert_eq!(modes, [(1, "single"), (2, "lease"), (3, "quorum"), (4, "quorum"), (5, "quorum")]);
+        database.managed = Managed::Yes;
+        let managed = (database.nodes(), database.own_nodes(), database.copies(), database.mode().word());
+        assert_eq!(managed, (2, 0, 2, "managed"));
     }
 }

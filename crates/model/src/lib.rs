@@ -32,7 +32,7 @@ pub use cluster::{
     AgentRecord, DataFrontRecord, FaultOrder, FaultReport, FaultState, FrontRecord, LeaderRecord, Phase,
     Rollout, RolloutPhase, UnitRecord, UnitState, Want, ZoneAddress, keys,
 };
-pub use database::{Database, DatabaseUrl, Mode, PlannedDatabase, PlannedNode, WhenAlone};
+pub use database::{Database, DatabaseUrl, Managed, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
 pub use lsn::{BadLsn, Lsn};
 pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};

@@ -180,6 +180,11 @@ pub enum Buys {
         /// The services and databases that their machines hold.
         parts: Vec<String>,
     },
+    /// What a provider takes for a database that it runs.
+    Managed {
+        /// The database.
+        part: String,
+    },
     /// A balancer of connections at the entry.
     NetworkBalancer,
     /// A balancer of requests at the entry.

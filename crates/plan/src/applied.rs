@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Database(usize),
     /// The one machine of each zone.
     Shared,
+    /// What a provider takes for a database that it runs.
+    Managed,
     /// Disks of machines.
     Disks,
     /// The balancer at the entry.
@@ -37,6 +39,7 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::Service(0), "`export`", "another machine of its zone has the agent", IDLE),
     (Kind::Database(0), "`export`", "another machine of its zone has the agent", IDLE),
     (Kind::Shared, "`export`", "never", ""),
+    (Kind::Managed, "nothing", "always", MANAGED),
     (Kind::Disks, "`export`, with their machines", "never", ""),
     (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
     (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
@@ -48,6 +51,8 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
 
 pub(crate) const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
      the zone with it";
+pub(crate) const MANAGED: &str =
+    "this version makes no database that a provider runs, and `up` and `export` refuse a file with one";
 pub(crate) const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
 pub(crate) const OWN_ADDRESS: &str = "connections of Google Cloud's balancer go to an address that is not the machine's own: write \
      `listen: \"0.0.0.0:8080\"`, or so, in `ingress`, as `export` refuses this";
@@ -59,6 +64,7 @@ pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Opti
     let said = |text: &str| Some(text.to_owned());
     match kind {
         Kind::Here | Kind::Shared | Kind::Disks | Kind::WaysOut | Kind::Traffic => None,
+        Kind::Managed => said(MANAGED),
         Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
         Kind::Balancer | Kind::BalancerUse if app.ingress.is_empty() => said(NO_INGRESS),
         Kind::Balancer if chosen.market.provider() == "alicloud" && chosen.zones == 1 => said(ONE_ZONE),
@@ -81,7 +87,7 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
     for zone in 0..chosen.zones as usize {
         // Node `i` of a database stands in zone `i` modulo the number of zones.
         let nodes = |database: usize| {
-            let nodes = usize::from(app.databases[database].nodes());
+            let nodes = usize::from(app.databases[database].own_nodes());
             (nodes + chosen.zones as usize - 1 - zone) / chosen.zones as usize
         };
         let services: Vec<usize> =
@@ -91,7 +97,7 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
         machines += match kind {
             Kind::Database(database) => nodes(database),
             Kind::Service(service) => services[service],
-            Kind::Here | Kind::Shared | Kind::Disks => 0,
+            Kind::Here | Kind::Shared | Kind::Managed | Kind::Disks => 0,
             Kind::Balancer | Kind::BalancerUse | Kind::WaysOut | Kind::Traffic => 0,
         };
         agents += usize::from(first == Some(kind));
@@ -121,7 +127,9 @@ mod tests {
         let mut own = cloud();
         own.placement.providers = vec!["gcp".into()];
         own.ingress[0].any_address = false;
-        for app in [shop(), cloud(), idle, shut, one, own] {
+        let mut theirs = shop_with_a_database();
+        theirs.databases[0].managed = model::Managed::Yes;
+        for app in [shop(), cloud(), idle, shut, one, own, theirs] {
             let plan = made(&app);
             for line in &plan.lines {
                 let Some(why) = &line.not_applied else { continue };

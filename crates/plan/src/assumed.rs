@@ -39,9 +39,11 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
              destroys is not"
                 .to_owned(),
         );
-        for (mode, name) in
-            [(Mode::Quorum, "takeover_quorum.seconds"), (Mode::Lease, "takeover_lease.seconds")]
-        {
+        for (mode, name) in [
+            (Mode::Quorum, "takeover_quorum.seconds"),
+            (Mode::Lease, "takeover_lease.seconds"),
+            (Mode::Managed, "takeover_managed.seconds"),
+        ] {
             let used = databases.iter().any(|database| database.mode() == mode);
             let prior = assumptions.get(name).ok().filter(|_| used);
             all.extend(
@@ -200,7 +202,7 @@ fn traffic(app: &App, assumptions: &Assumptions) -> Vec<String> {
             size("response.kilobytes").map(|text| format!("{text}, as `load.response` of {of} was left out")),
         );
     }
-    if app.databases.iter().any(|database| database.nodes() > 1 && database.writes.is_some()) {
+    if app.databases.iter().any(|database| database.own_nodes() > 1 && database.writes.is_some()) {
         all.extend(size("write.kilobytes"));
     }
     all.push(

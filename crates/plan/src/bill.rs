@@ -10,9 +10,8 @@ use crate::search::{Candidate, DISK_GB, Market, Paid, Use, machine_month, shared
 
 /// Everything that one machine a zone holds, as it stands on the bill: `web, api and db`.
 pub(crate) fn everything(app: &App) -> String {
-    let services = app.services.iter().map(|service| service.name.as_str());
-    let mut names: Vec<&str> =
-        services.chain(app.databases.iter().map(|database| database.name.as_str())).collect();
+    let parts = all_parts(app);
+    let mut names: Vec<&str> = parts.iter().map(String::as_str).collect();
     let last = names.pop().unwrap_or_default();
     if names.is_empty() { last.to_owned() } else { format!("{} and {last}", names.join(", ")) }
 }
@@ -20,7 +19,8 @@ pub(crate) fn everything(app: &App) -> String {
 /// Everything that one machine a zone holds.
 pub(crate) fn all_parts(app: &App) -> Vec<String> {
     let services = app.services.iter().map(|service| service.name.to_string());
-    services.chain(app.databases.iter().map(|database| database.name.to_string())).collect()
+    let databases = app.databases.iter().filter(|database| database.own_nodes() > 0);
+    services.chain(databases.map(|database| database.name.to_string())).collect()
 }
 
 /// What a candidate is billed for, on the terms that its prices were raised by.
@@ -54,6 +54,7 @@ fn bill<'b, 'a>(app: &'b App, chosen: &'b Candidate<'a>, terms: &'b Terms) -> Bi
     let mut bill = Bill { app, chosen, terms, lines: Vec::new(), assumed: Money(0) };
     bill.machines();
     if let Market::Cloud(offer) = chosen.market {
+        bill.managed(offer);
         bill.disks(offer);
         bill.network(offer);
     }
@@ -104,7 +105,8 @@ impl Bill<'_, '_> {
                 }
             }
         }
-        for (at, (&holding, database)) in chosen.databases.iter().zip(&app.databases).enumerate() {
+        let databases = chosen.databases.iter().zip(&app.databases).enumerate();
+        for (at, (&holding, database)) in databases.filter(|(_, (_, database))| database.own_nodes() > 0) {
             let (nodes, part) = (f64::from(database.nodes()), database.name.to_string());
             match holding {
                 Some(kind) => {
@@ -116,6 +118,19 @@ impl Bill<'_, '_> {
                     let item = format!("node of {part} on this machine");
                     self.add(Kind::Here, (item, Buys::Here { part }), (nodes, 0.0), None);
                 }
+            }
+        }
+    }
+
+    /// Databases that the provider runs.
+    fn managed(&mut self, offer: &RegionOffer) {
+        let app = self.app;
+        for database in app.databases.iter().filter(|database| database.own_nodes() == 0) {
+            for (unit, amount) in database::managed_amounts(database) {
+                let Some((usd, price)) = database::managed_price(offer, unit) else { continue };
+                let part = database.name.to_string();
+                let item = format!("{} for {part}", managed_item(unit, price));
+                self.add(Kind::Managed, (item, Buys::Managed { part }), (amount, usd), Some(price));
             }
         }
     }
@@ -134,7 +149,7 @@ impl Bill<'_, '_> {
             let buys = Buys::Disks { parts: vec![service.name.to_string()] };
             self.add(Kind::Disks, (item, buys), (DISK_GB * f64::from(choice.machines), disk.usd), Some(disk));
         }
-        for database in &app.databases {
+        for database in app.databases.iter().filter(|database| database.own_nodes() > 0) {
             let item = format!("GB of {} for {}", disk.item, database.name);
             let gb = database::disk_gb(database) * f64::from(database.nodes());
             let buys = Buys::Disks { parts: vec![database.name.to_string()] };
@@ -162,6 +177,15 @@ impl Bill<'_, '_> {
             let told = (one.paid.item(self.app, price), one.paid.buys(price));
             self.add(kind, told, (one.quantity, usd), Some(price));
         }
+    }
+}
+
+/// What is counted of a provider's database, as it stands on the bill.
+pub(crate) fn managed_item(unit: Unit, price: &Price) -> String {
+    match unit {
+        Unit::DatabaseGibMonth => format!("GiB of {}", price.item),
+        Unit::DatabaseDiskGbMonth => format!("GB of {}", price.item),
+        _ => price.item.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{App, Availability, Bytes, Duration, Money, PerScope, Rate, Scope, Sharing, Users};
+use model::{App, Availability, Bytes, Duration, Managed, Money, PerScope, Rate, Scope, Sharing, Users};
 
 use crate::{Options, Terms, size};
 
@@ -23,6 +23,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("rto zone 30s", "`objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise"),
     ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
     ("standbys [DATABASE] 1", "`standbys` of every database, or of one; `auto`: those of the cheapest plan"),
+    ("run_by [DATABASE] provider", "`run_by` of every database, or of one; also `evenkeel` or `auto`"),
     ("zones 2", "`placement.zones`"),
     ("machines apart", "`placement.machines`: `apart`, `together` or `any`"),
     ("residency EU CH", "`placement.residency`: laws or countries, or `residency any`"),
@@ -97,6 +98,7 @@ enum What {
     ScaleMax(Of, u32),
     /// `None`: as many as the plan says.
     Standbys(Of, Option<u8>),
+    Managed(Of, Managed),
     Zones(u8),
     Machines(Sharing),
     Residency(Vec<String>),
@@ -185,6 +187,7 @@ impl Change {
             }),
             "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
             "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.standbys(value)?))),
+            "run_by" => read.named().map(|(of, word)| Ok(What::Managed(of, read.managed(word)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
             "machines" => read.one().map(|word| Ok(What::Machines(read.sharing(word)?))),
             "residency" => read.some().map(|codes| Ok(What::Residency(read.codes(codes)?))),
@@ -294,6 +297,15 @@ impl<'t> Words<'t> {
     fn standbys(&self, word: &str) -> Result<Option<u8>, ChangeError> {
         let number = || self.number(word).map_err(|_| self.wrong(word, "a plain number, or `auto`"));
         if word == "auto" { Ok(None) } else { number().map(Some) }
+    }
+
+    fn managed(&self, word: &str) -> Result<Managed, ChangeError> {
+        match word {
+            "evenkeel" => Ok(Managed::No),
+            "provider" => Ok(Managed::Yes),
+            "auto" => Ok(Managed::Auto),
+            _ => Err(self.wrong(word, "`evenkeel`, `provider` or `auto`")),
+        }
     }
 
     fn scope(&self, word: &str) -> Result<Scope, ChangeError> {
@@ -414,6 +426,7 @@ impl Change {
             }
             What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
+            What::Managed(of, managed) => return self.managed(app, of, *managed),
             What::Zones(zones) => app.placement.zones = *zones,
             What::Machines(sharing) => app.placement.machines = Some(*sharing),
             What::Residency(codes) => return self.residency(app, options, codes),
@@ -559,6 +572,17 @@ impl Change {
             count += 1;
         }
         self.changed(count, of, "database", "standbys")
+    }
+
+    fn managed(&self, app: &mut App, of: &Of, managed: Managed) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            database.managed = managed;
+            // A provider's has a copy, and no witness.
+            database.witness &= managed != Managed::Yes;
+            count += 1;
+        }
+        self.changed(count, of, "database", "run_by")
     }
 
     fn without_loss_of(&self, app: &mut App, terms: &mut Terms, scope: Scope) -> Result<(), ChangeError> {

@@ -16,6 +16,7 @@ pub(crate) fn shop_with_a_database() -> App {
         storage: "50G".parse().unwrap(),
         standbys: 2,
         auto: false,
+        managed: model::Managed::No,
         witness: false,
         writes: Some(Rate(80.0)),
         when_alone: WhenAlone::Block,
@@ -379,6 +380,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           rto zone 30s                 `objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one; `auto`: those of the cheapest plan
+          run_by [DATABASE] provider   `run_by` of every database, or of one; also `evenkeel` or `auto`
           zones 2                      `placement.zones`
           machines apart               `placement.machines`: `apart`, `together` or `any`
           residency EU CH              `placement.residency`: laws or countries, or `residency any`

@@ -147,11 +147,12 @@ pub(crate) fn nearest<'a>(space: &Space<'a>, limits: Limits, effort: &mut Effort
 fn too_large(space: &Space<'_>) -> PlanError {
     let (app, markets) = (space.app, &space.markets);
     let held = |database: &model::Database| {
-        markets
-            .iter()
-            .any(|&market| matches!(market, Market::Local) || database::machine(database, market).is_some())
+        markets.iter().any(|&market| database::is_held(database, market, database::machine(database, market)))
     };
     if let Some(database) = app.databases.iter().find(|&database| !held(database)) {
+        if database.own_nodes() == 0 {
+            return PlanError::NotManaged { database: database.name.to_string() };
+        }
         let writes = database.writes.map_or_else(|| "no rate".to_owned(), |writes| writes.to_string());
         return PlanError::DatabaseTooLarge { database: database.name.to_string(), writes };
     }
@@ -380,6 +381,9 @@ pub(crate) fn name(app: &App, candidate: &Candidate<'_>) -> String {
         format!("{} x{}{}", service.name, choice.size.replicas, on.unwrap_or_default())
     });
     let databases = candidate.databases.iter().zip(&app.databases).map(|(holding, database)| {
+        if database.own_nodes() == 0 {
+            return format!("{} run by the provider", database.name);
+        }
         let on = holding
             .filter(|_| own(*holding))
             .map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));

@@ -4,11 +4,12 @@
 //! that is large enough is part of every cheapest plan.
 
 use model::{
-    App, Database, Duration, Layout, Mode, PlannedDatabase, PlannedNode, Scope, UnitName, WhenAlone, ZoneName,
+    App, Database, Duration, Layout, Managed, Mode, Money, PlannedDatabase, PlannedNode, Scope, UnitName,
+    WhenAlone, ZoneName,
 };
 
 use crate::PlanError;
-use crate::catalog::Machine;
+use crate::catalog::{HOURS_MONTH, Machine, Price, RegionOffer, Unit};
 use crate::chance::{Assumptions, Level};
 use crate::search::{DISK_GB, Market};
 use crate::search_space::REFERENCE_COREMARK;
@@ -41,6 +42,8 @@ impl Spread {
     fn lost(self, database: &Database, scope: Scope) -> u32 {
         let most = || per_zone(database.nodes(), self.zones).into_iter().max().unwrap_or(0);
         match (scope, self.layout) {
+            // A provider's is on no machine of the plan.
+            (Scope::Node, _) if database.mode() == Mode::Managed => 1,
             (Scope::Node, Layout::Apart) => 1,
             // The machine of a zone is lost with all nodes of the zone.
             (Scope::Node, Layout::Together) | (Scope::Zone, _) => most(),
@@ -59,6 +62,30 @@ pub(crate) fn data_gb(database: &Database) -> f64 {
     database.storage.0 as f64 / f64::from(1u32 << 30)
 }
 
+/// What a provider takes for a database that it runs: vCPUs, GiB of memory and GB of disk, of both of its nodes.
+pub(crate) fn managed_amounts(database: &Database) -> [(Unit, f64); 3] {
+    let (nodes, cpus) = (f64::from(database.nodes()), cpus(database));
+    [
+        (Unit::DatabaseVcpuHour, nodes * cpus),
+        (Unit::DatabaseGibMonth, nodes * cpus * GIB_PER_CPU),
+        (Unit::DatabaseDiskGbMonth, nodes * data_gb(database)),
+    ]
+}
+
+/// What one of them costs a month; `None`: it is not sold there.
+pub(crate) fn managed_price(offer: &RegionOffer, unit: Unit) -> Option<(f64, &Price)> {
+    let price = offer.unit(unit)?;
+    let hours = if unit == Unit::DatabaseVcpuHour { HOURS_MONTH } else { 1.0 };
+    Some((price.usd * hours, price))
+}
+
+/// What a provider takes for all of it; `None`: nobody runs it there. Each line of the bill is rounded as it is printed.
+pub(crate) fn managed_month(database: &Database, market: Market<'_>) -> Option<Money> {
+    let Market::Cloud(offer) = market else { return None };
+    let line = |(unit, amount): (Unit, f64)| Some(Money::from_usd(managed_price(offer, unit)?.0 * amount));
+    managed_amounts(database).into_iter().map(line).sum()
+}
+
 /// What a node takes of a machine whose vCPUs have this speed beside the reference: vCPUs, and GiB of memory.
 pub(crate) fn takes_of(database: &Database, speed: f64) -> (f64, f64) {
     let writes = database.writes.map_or(0.0, |writes| writes.0);
@@ -74,6 +101,9 @@ fn cpus(database: &Database) -> f64 {
 /// reference. The first by name of equally cheap ones.
 pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a Machine> {
     let Market::Cloud(offer) = market else { return None };
+    if database.mode() == Mode::Managed {
+        return None;
+    }
     let cpus = cpus(database);
     let writes = database.writes.map_or(0.0, |writes| writes.0);
     let coremark = writes / WRITES_PER_CPU * REFERENCE_COREMARK;
@@ -85,6 +115,14 @@ pub(crate) fn machine<'a>(database: &Database, market: Market<'a>) -> Option<&'a
     offer.usable().filter(holds).min_by(|a, b| a.price.usd.total_cmp(&b.price.usd))
 }
 
+/// Whether a database can be had in a market, on machines of this kind.
+pub(crate) fn is_held(database: &Database, market: Market<'_>, machine: Option<&Machine>) -> bool {
+    match database.mode() {
+        Mode::Managed => managed_month(database, market).is_some(),
+        _ => machine.is_some() || matches!(market, Market::Local),
+    }
+}
+
 /// Nodes in each zone: node `i` stands in zone `i % zones`, so that more or fewer standbys move none that stays.
 fn per_zone(nodes: u8, zones: u32) -> Vec<u32> {
     shares(u32::from(nodes), zones).collect()
@@ -94,7 +132,7 @@ fn per_zone(nodes: u8, zones: u32) -> Vec<u32> {
 fn needed(database: &Database) -> u32 {
     match database.mode() {
         Mode::Quorum => u32::from(database.nodes()) / 2 + 1,
-        Mode::Lease | Mode::Single => 1,
+        Mode::Lease | Mode::Managed | Mode::Single => 1,
     }
 }
 
@@ -103,6 +141,7 @@ fn failover_s(database: &Database, assumptions: &Assumptions) -> Option<f64> {
     let prior = match database.mode() {
         Mode::Quorum => "takeover_quorum.seconds",
         Mode::Lease => "takeover_lease.seconds",
+        Mode::Managed => "takeover_managed.seconds",
         Mode::Single => return None,
     };
     assumptions.at(prior, Level::Mid).ok()
@@ -160,7 +199,12 @@ pub(crate) fn misses(app: &App, request: &Request, spread: Spread, assumptions: 
 /// Whether every acknowledged write is on a node that is left when `scope` is lost: it is on a majority, and what is
 /// lost is none.
 fn loses_nothing(database: &Database, scope: Scope, spread: Spread) -> bool {
-    database.mode() == Mode::Quorum && spread.lost(database, scope) < needed(database)
+    match database.mode() {
+        Mode::Quorum => spread.lost(database, scope) < needed(database),
+        // Both of its nodes have each write.
+        Mode::Managed => goes_on(database, scope, spread),
+        Mode::Lease | Mode::Single => false,
+    }
 }
 
 /// Whether at most the last `asked` of writes are lost with `scope`.
@@ -170,7 +214,7 @@ fn keeps(database: &Database, scope: Scope, spread: Spread, asked: Duration) -> 
             let bound = database.mode().rpo_ms().is_some_and(|lost| lost <= asked.0);
             bound && goes_on(database, scope, spread)
         }
-        Mode::Quorum | Mode::Single => loses_nothing(database, scope, spread),
+        Mode::Quorum | Mode::Managed | Mode::Single => loses_nothing(database, scope, spread),
     }
 }
 
@@ -195,11 +239,11 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
     if app.databases.len() > DATABASES_MAX {
         return absurd(format!("the app has {} databases", app.databases.len()), "it may have 20");
     }
-    let open = app.databases.iter().filter(|database| database.auto).count();
+    let open = app.databases.iter().filter(|database| is_open(database)).count();
     if open > AUTO_MAX {
         return absurd(
-            format!("{open} databases have `standbys: auto`"),
-            "a plan counts the standbys of at most 3; write a number for the others",
+            format!("{open} databases have `standbys: auto` or `run_by: auto`"),
+            "a plan leaves that open for at most 3; write what the others have",
         );
     }
     let mut names = std::collections::BTreeSet::new();
@@ -230,6 +274,11 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// Whether the file leaves it to the plan what a database is.
+pub(crate) fn is_open(database: &Database) -> bool {
+    database.managed == Managed::Auto || (database.auto && database.managed == Managed::No)
+}
+
 /// Numbers count from 1.
 fn node_name(database: &Database, number: u8) -> Option<UnitName> {
     UnitName::new(&format!("{}-{number}", database.name)).ok()
@@ -238,7 +287,7 @@ fn node_name(database: &Database, number: u8) -> Option<UnitName> {
 /// What the keeper is told.
 pub(crate) fn planned(database: &Database, zones: &[ZoneName]) -> PlannedDatabase {
     // `check` has seen to it that each node has a name.
-    let named = (1..=database.nodes()).zip(zones.iter().cycle()).filter_map(|(number, zone)| {
+    let named = (1..=database.own_nodes()).zip(zones.iter().cycle()).filter_map(|(number, zone)| {
         Some(PlannedNode { name: node_name(database, number)?, zone: zone.clone() })
     });
     PlannedDatabase {
@@ -287,6 +336,11 @@ pub(crate) fn why(database: &Database, spread: Spread) -> String {
             lost_writes(),
             quorum_s()
         ),
+        Mode::Managed => format!(
+            "`{name}` is run by the provider, in two zones: its copy there has each write before it is acknowledged, and takes over \
+             within about {}; this version makes no such database, and `run_by: evenkeel` is one of its own",
+            takes(Mode::Managed)
+        ),
         Mode::Single => format!(
             "`{name}` has one node: nothing takes over, and what is lost with its disk is lost; `standbys: 2` goes on"
         ),
@@ -300,6 +354,9 @@ pub(crate) fn missed(app: &App, spread: Spread, assumptions: &Assumptions) -> Ve
     let objectives = &app.objectives;
     for database in &app.databases {
         let name = &database.name;
+        if takes_more_zones(database, spread) {
+            missed.push(format!("`run_by` of `{name}` takes two zones, and there is one"));
+        }
         for (scope, word) in [(Scope::Node, "node"), (Scope::Zone, "zone")] {
             let goes_on = goes_on(database, scope, spread);
             // With one zone this is said of the whole.
@@ -328,6 +385,7 @@ pub(crate) fn missed(app: &App, spread: Spread, assumptions: &Assumptions) -> Ve
                         "a majority of its nodes is on one machine".to_owned()
                     }
                     Mode::Quorum => "a majority of its nodes is in one zone".to_owned(),
+                    Mode::Managed => "both of its nodes are in one zone".to_owned(),
                     Mode::Lease if !goes_on && scope == Scope::Node => {
                         "both of its nodes are on one machine".to_owned()
                     }
@@ -360,6 +418,11 @@ fn stopped_by(database: &Database, scope: Scope, zones: u32) -> String {
     }
 }
 
+/// Whether a provider would not run it over so few zones.
+fn takes_more_zones(database: &Database, spread: Spread) -> bool {
+    database.mode() == Mode::Managed && spread.zones < 2
+}
+
 /// What is taken for granted about databases, beside the priors.
 pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
     let mut all = Vec::new();
@@ -387,6 +450,12 @@ pub(crate) fn assumed(app: &App, is_local: bool) -> Vec<String> {
             all.push(format!(
                 "the witness of `{name}` is paid for like a node with data; it needs a disk for some of the log, and little \
                  else"
+            ));
+        }
+        if database.mode() == Mode::Managed {
+            all.push(format!(
+                "a provider charges nothing for what it copies between the two zones of `{name}`; there, a node of it fails as often as \
+                 one of evenkeel's"
             ));
         }
         if !is_local {

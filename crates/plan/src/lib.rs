@@ -116,6 +116,12 @@ pub enum PlanError {
         /// The price.
         usd: f64,
     },
+    /// Nobody runs a database where it is planned for.
+    #[error("`{database}` has `run_by: provider`, and no provider runs it where it is planned for")]
+    NotManaged {
+        /// The database.
+        database: String,
+    },
     /// There is nothing to choose from.
     #[error("the catalogue has no machines: nothing can be bought")]
     EmptyCatalogue,
@@ -234,6 +240,9 @@ impl PlanError {
             PlanError::Price { .. } => {
                 said("`evenkeel catalog update --from FILE` lays a right one over it, with its source")
             }
+            PlanError::NotManaged { database } => Some(format!(
+                "name a cloud in `placement.providers`; or write `run_by: auto` for `{database}`, which is evenkeel's own where nobody runs it"
+            )),
             PlanError::EmptyCatalogue => said("`evenkeel catalog update --from FILE` lays prices over it"),
             PlanError::UnknownRegion { elsewhere, .. } if elsewhere.is_empty() => said(
                 "`evenkeel catalog list` has every region with its prices, and the places that stand for several",

@@ -72,6 +72,7 @@ pub(crate) fn small_shop() -> App {
         storage: "50G".parse().unwrap(),
         standbys: 2,
         auto: false,
+        managed: model::Managed::No,
         witness: false,
         writes: Some(Rate(80.0)),
         when_alone: model::WhenAlone::Block,
@@ -138,7 +139,7 @@ fn a_plan_for_this_machine_reads_well() {
               availability           99.983%     99.950%
               downtime min/year         85.7       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 6): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 7): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -200,7 +201,7 @@ fn a_plan_for_a_cloud_reads_well() {
               downtime min/year         85.8       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 6): gap 0
+                assumptions (26 of them) and this space (version 7): gap 0
 
             services
               web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)

@@ -11,7 +11,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 6;
+pub const SPACE: u32 = 7;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,23 +32,26 @@ pub struct Proof {
     /// replicas than carry its peak, and in plans that were stored before it was kept.
     #[serde(default)]
     pub model: Option<Application>,
-    /// How many standbys the plan gave each database whose `standbys` are `auto`, in the order of the file.
+    /// What the plan made of each database whose `standbys` or `run_by` are `auto`, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standbys: Vec<Counted>,
     /// Every topology of the space, by provider, region and zones.
     pub topologies: Vec<Topology>,
-    /// Every other way to count the standbys of these databases.
+    /// Every other way to have these databases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Other>,
 }
 
-/// How many standbys one database has.
+/// What one database is where the file leaves that to the plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Counted {
     /// Its name.
     pub database: String,
     /// Nodes beside the primary.
     pub standbys: u8,
+    /// A provider runs it, with one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub managed: bool,
 }
 
 /// The space of a file with other numbers of standbys than the plan has, and why nothing in it is cheaper.

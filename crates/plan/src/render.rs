@@ -188,7 +188,8 @@ fn databases(page: &mut Page, plan: &Plan) {
         let nodes: Vec<String> =
             planned.nodes.iter().map(|node| format!("{} in {}", node.name, node.zone)).collect();
         let name = planned.database.name.as_str();
-        page.line(&format!("  {name:<longest$}  {}  ({})", shape(planned), nodes.join(", ")));
+        let nodes = if nodes.is_empty() { "the provider's".to_owned() } else { nodes.join(", ") };
+        page.line(&format!("  {name:<longest$}  {}  ({nodes})", shape(planned)));
     }
 }
 
@@ -219,6 +220,7 @@ fn shape(planned: &PlannedDatabase) -> String {
             let lost = Duration(planned.mode.rpo_ms().unwrap_or(0));
             format!("{engine}, {nodes} nodes, lease, RPO {lost}")
         }
+        (Mode::Managed, _) => format!("{engine}, managed, a primary and a copy"),
         (Mode::Single, _) => format!("{engine}, 1 node, no failover"),
     }
 }

@@ -84,7 +84,8 @@ pub(crate) fn risks(app: &App, whole: &Application, assumptions: &Assumptions) -
 /// Disks that hold copies of `database`: one each, or where one machine of a zone holds all of it, one a zone.
 fn disks(database: &Database, whole: &Application) -> u8 {
     let copies = database.copies();
-    if whole.host.is_some() { copies.min(whole.zones) } else { copies }
+    let on_machines = whole.host.is_some() && database.own_nodes() > 0;
+    if on_machines { copies.min(whole.zones) } else { copies }
 }
 
 /// How often a primary is lost without its zone.
@@ -146,10 +147,10 @@ fn loss(
         (Mode::Lease, Scope::Node) => (primary_per_year(whole, assumptions)?, lease()),
         (Mode::Lease, _) => (assumptions.at("zone_outage.per_year", level)?, lease()),
         (Mode::Single, Scope::Node) => (disk.per_year, Behind::Everything),
-        (Mode::Quorum, Scope::Node) => {
+        (Mode::Quorum | Mode::Managed, Scope::Node) => {
             (all_copies_lost_per_year(disks(database, whole), disk)?, Behind::Everything)
         }
-        (Mode::Single | Mode::Quorum, _) => (0.0, Behind::Nothing),
+        (Mode::Single | Mode::Quorum | Mode::Managed, _) => (0.0, Behind::Nothing),
     };
     Ok(Loss { name, per_year, behind })
 }

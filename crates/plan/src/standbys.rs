@@ -1,12 +1,13 @@
-//! `standbys: auto`: how many standbys a database has where the file leaves that to the plan.
+//! `standbys: auto` and `run_by: auto`: how many standbys a database has, and whether a provider runs it, where the file leaves that to
+//! the plan.
 //!
-//! Each way to count them is a file of its own with a space of its own, and each is searched to its end. The plan is the cheapest of
+//! Each way to have them is a file of its own with a space of its own, and each is searched to its end. The plan is the cheapest of
 //! those that miss fewest objectives, and its proof shows of every other way that nothing in it is cheaper. Everything else that is
 //! said of a plan is said of the file with these numbers in it.
 
 use std::borrow::Cow;
 
-use model::App;
+use model::{App, Database, Managed};
 
 use crate::compose::{self, limits, nearest};
 use crate::database::{self, Spread};
@@ -50,22 +51,37 @@ struct Way<'a> {
 
 /// Every file that `app` may stand for: those with the fewest nodes first. One, `app` itself, when it leaves nothing open.
 pub(crate) fn ways(app: &App) -> Vec<Cow<'_, App>> {
-    if !app.databases.iter().any(|database| database.auto) {
+    if !app.databases.iter().any(database::is_open) {
         return vec![Cow::Borrowed(app)];
     }
     let mut all = vec![app.clone()];
-    for (place, _) in app.databases.iter().enumerate().filter(|(_, database)| database.auto) {
+    for (place, database) in app.databases.iter().enumerate().filter(|(_, one)| database::is_open(one)) {
         let with = |known: &App| {
-            STANDBYS.map(|standbys| {
+            let each = choices(database).into_iter().map(|choice| {
                 let mut app = known.clone();
-                (app.databases[place].standbys, app.databases[place].auto) = (standbys, false);
+                app.databases[place] = choice;
                 app
-            })
+            });
+            each.collect::<Vec<_>>()
         };
         all = all.iter().flat_map(with).collect();
     }
     all.sort_by_key(|app| app.databases.iter().map(|database| u32::from(database.nodes())).sum::<u32>());
     all.into_iter().map(Cow::Owned).collect()
+}
+
+/// Everything that one database may be.
+fn choices(database: &Database) -> Vec<Database> {
+    let own = |standbys: u8| Database { standbys, auto: false, managed: Managed::No, ..database.clone() };
+    let mut all: Vec<Database> = match database.auto {
+        true => STANDBYS.map(own).to_vec(),
+        false => vec![own(database.standbys)],
+    };
+    if database.managed == Managed::Auto {
+        // The provider's copy.
+        all.push(Database { managed: Managed::Yes, witness: false, ..own(1) });
+    }
+    all
 }
 
 /// Counts the standbys that `app` leaves open.
@@ -123,35 +139,49 @@ fn chosen(all: &[Way<'_>], fewest: usize) -> usize {
 
 /// How many standbys those databases of `app` have in `way` that it leaves open.
 pub(crate) fn counted(app: &App, way: &App) -> Vec<Counted> {
-    let both = app.databases.iter().zip(&way.databases).filter(|(open, _)| open.auto);
-    both.map(|(_, database)| Counted { database: database.name.to_string(), standbys: database.standbys })
-        .collect()
+    let both = app.databases.iter().zip(&way.databases).filter(|(open, _)| database::is_open(open));
+    let one = |(_, database): (&Database, &Database)| Counted {
+        database: database.name.to_string(),
+        standbys: database.standbys,
+        managed: database.managed == Managed::Yes,
+    };
+    both.map(one).collect()
 }
 
 /// A sentence for each database, with what other numbers of its standbys would mean while the others stay.
 fn why(app: &App, all: &[Way<'_>], fewest: usize, chosen: usize) -> Vec<String> {
     let own = &all[chosen].ground.app.databases;
-    let open = app.databases.iter().enumerate().filter(|(_, database)| database.auto);
-    let sentence = |(place, database): (usize, &model::Database)| {
+    let open = app.databases.iter().enumerate().filter(|(_, database)| database::is_open(database));
+    let sentence = |(place, database): (usize, &Database)| {
         let alone = |way: &&Way<'_>| {
             let theirs = &way.ground.app.databases;
-            let differs = |at: usize| theirs[at].standbys != own[at].standbys;
+            let is = |database: &Database| (database.standbys, database.managed);
+            let differs = |at: usize| is(&theirs[at]) != is(&own[at]);
             (0..own.len()).all(|at| differs(at) == (at == place))
         };
         let others: Vec<String> = all
             .iter()
             .filter(alone)
-            .map(|way| match way.ground.app.databases[place].standbys {
-                0 => format!("with none {}", meant(way, fewest)),
-                standbys => format!("with {standbys} {}", meant(way, fewest)),
+            .map(|way| match &way.ground.app.databases[place] {
+                Database { managed: Managed::Yes, .. } => {
+                    format!("run by the provider {}", meant(way, fewest))
+                }
+                Database { standbys: 0, .. } => format!("with none {}", meant(way, fewest)),
+                Database { standbys, .. } => format!("with {standbys} {}", meant(way, fewest)),
             })
             .collect();
-        let counted = match own[place].standbys {
-            0 => "no standby".to_owned(),
-            1 => "1 standby".to_owned(),
-            standbys => format!("{standbys} standbys"),
+        let counted = match &own[place] {
+            Database { managed: Managed::Yes, .. } => "the provider's".to_owned(),
+            Database { standbys: 0, .. } => "no standby".to_owned(),
+            Database { standbys: 1, .. } => "1 standby".to_owned(),
+            Database { standbys, .. } => format!("{standbys} standbys"),
         };
-        format!("`standbys: auto` of `{}` is {counted} here: {}", database.name, others.join("; "))
+        let asked = match (database.auto, database.managed) {
+            (true, Managed::Auto) => "`standbys: auto, run_by: auto`",
+            (false, _) => "`run_by: auto`",
+            (true, _) => "`standbys: auto`",
+        };
+        format!("{asked} of `{}` is {counted} here: {}", database.name, others.join("; "))
     };
     open.map(sentence).collect()
 }
@@ -212,3 +242,7 @@ pub(crate) fn each(
 #[cfg(test)]
 #[path = "standbys_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "managed_tests.rs"]
+mod managed_tests;

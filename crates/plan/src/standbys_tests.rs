@@ -86,7 +86,7 @@ fn two_databases_are_counted_together() {
     };
     app.databases = ["a", "b", "c", "d"].map(named).to_vec();
     let refused = certified(&app, &options()).unwrap_err().to_string();
-    expect!["4 databases have `standbys: auto`; a plan counts the standbys of at most 3; write a number for the others"]
+    expect!["4 databases have `standbys: auto` or `run_by: auto`; a plan leaves that open for at most 3; write what the others have"]
         .assert_eq(&refused);
 }
 

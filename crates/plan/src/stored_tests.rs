@@ -12,6 +12,7 @@ fn with_database(mut app: App) -> App {
         storage: "10G".parse().unwrap(),
         standbys: 2,
         auto: false,
+        managed: model::Managed::No,
         witness: false,
         writes: None,
         when_alone: WhenAlone::Block,

@@ -64,6 +64,7 @@ fn shop() -> App {
             storage: "100G".parse().unwrap(),
             standbys: 2,
             auto: false,
+            managed: model::Managed::No,
             witness: false,
             writes: Some(Rate(200.0)),
             when_alone: WhenAlone::Block,

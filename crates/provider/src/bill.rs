@@ -46,7 +46,8 @@ pub(crate) fn read(plan: &Plan, line: &PlanLine) -> Item {
         Buys::Addresses => Item::Addresses,
         Buys::Between => Item::Between,
         Buys::Answers => Item::Answers,
-        Buys::Here { .. } | Buys::Unknown => Item::Other,
+        // A plan with one is not exported.
+        Buys::Here { .. } | Buys::Managed { .. } | Buys::Unknown => Item::Other,
         Buys::Machines { kind, parts } => match whole(line.quantity).filter(|_| are_known(plan, parts)) {
             Some(count) if is_type(kind) => {
                 Item::Machines { kind: kind.clone(), parts: parts.clone(), count }

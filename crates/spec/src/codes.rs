@@ -58,6 +58,7 @@ codes! {
     RESIDENCY = "E0213",
     PLACE = "E0214",
     SHARES = "E0215",
+    MANAGED = "E0216",
     SLOW_PROBE = "W0301",
     LATER_VARIABLE = "W0302",
     IMAGE = "W0303",

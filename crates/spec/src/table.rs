@@ -535,6 +535,16 @@ pub(crate) static DATABASE: Shape = Shape {
             Kind::Bool,
             "One more node that holds the log alone and never becomes primary: with `standbys: 1`, two copies of the data lose nothing.",
         ),
+        Field::fixed(
+            "run_by",
+            Kind::Word(&Words {
+                words: &["evenkeel", "provider", "auto"],
+                meant: &[("self", "evenkeel"), ("managed", "provider"), ("cloud", "provider")],
+            }),
+            ("evenkeel", "what this version starts"),
+            "Who runs it; `provider`: planned and priced, not run. `auto`: whoever is cheaper of what keeps every objective.",
+        )
+        .aliases(&["managed"]),
         Field::optional("writes", Kind::Rate { min: 0.0, max: 1e7 }, "Writing transactions at peak."),
         Field::fixed(
             "when_alone",

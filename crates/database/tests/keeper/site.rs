@@ -171,6 +171,7 @@ impl Site {
             storage: Bytes(1 << 30),
             standbys: nodes - 1,
             auto: false,
+            managed: model::Managed::No,
             witness: false,
             writes: None,
             when_alone: WhenAlone::Block,

@@ -67,7 +67,7 @@ fn takeover(app: &App, verdict: &Verdict) -> Option<(&'static str, f64)> {
     let prior = match database.mode() {
         Mode::Quorum => "takeover_quorum.seconds",
         Mode::Lease => "takeover_lease.seconds",
-        Mode::Single => return None,
+        Mode::Single | Mode::Managed => return None,
     };
     let rto_ms = verdict.rto_ms?;
     // Where no gap stands out, `rto_ms` is the time to the next write of many.

@@ -96,6 +96,7 @@ pub fn database(name: &str) -> PlannedDatabase {
             storage: Bytes(1 << 30),
             standbys: 2,
             auto: false,
+            managed: model::Managed::No,
             writes: None,
             witness: false,
             when_alone: WhenAlone::Block,

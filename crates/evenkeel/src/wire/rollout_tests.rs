@@ -213,6 +213,7 @@ fn another_database_is_another_plan() {
         storage: model::Bytes(1 << 30),
         standbys: 2,
         auto: false,
+        managed: model::Managed::No,
         writes: None,
         witness: false,
         when_alone: model::WhenAlone::Block,

@@ -252,7 +252,7 @@ fn lower(model: &Application, group: &Group) -> Result<Case, String> {
         return Err("it has one node, nothing takes over, and nothing is decided".to_owned());
     }
     if group.nodes < 3 {
-        return Err("it has a lease, and this version plays quorums alone".to_owned());
+        return Err("it has a lease, or is a provider's, and this version plays quorums alone".to_owned());
     }
     if group.needed != group.nodes / 2 + 1 || group.witnesses > 1 {
         return Err(format!(

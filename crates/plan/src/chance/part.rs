@@ -153,6 +153,7 @@ impl Group {
         let seconds = match database.mode() {
             model::Mode::Quorum => Some(assumptions.at("takeover_quorum.seconds", level)?),
             model::Mode::Lease => Some(assumptions.at("takeover_lease.seconds", level)?),
+            model::Mode::Managed => Some(assumptions.at("takeover_managed.seconds", level)?),
             model::Mode::Single => None,
         };
         Ok(Group::taking(database, assumptions.outage("database_node", level)?, seconds))

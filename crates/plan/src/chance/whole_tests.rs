@@ -197,6 +197,7 @@ fn databases_are_as_available_as_their_modes_make_them() {
         storage: "100G".parse().unwrap(),
         standbys,
         auto: false,
+        managed: model::Managed::No,
         witness,
         writes: None,
         when_alone: model::WhenAlone::Block,

@@ -131,7 +131,9 @@ impl Objective {
         }
         let held_back = (0..space.app.services.len()).filter(|&service| space.held_back(service, limits));
         all.extend(held_back.map(Objective::ScaleMax));
-        all.extend((0..space.app.databases.len()).map(Objective::Standbys));
+        let databases = space.app.databases.iter().enumerate();
+        let own = databases.filter(|(_, database)| database.own_nodes() > 0);
+        all.extend(own.map(|(at, _)| Objective::Standbys(at)));
         all.push(Objective::Zones);
         let in_a_cloud = space.markets.iter().any(|market| matches!(market, Market::Cloud(_)));
         all.extend(in_a_cloud.then_some(Objective::Sharing));

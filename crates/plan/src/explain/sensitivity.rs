@@ -83,11 +83,12 @@ fn counts(app: &App, prior: &Prior) -> bool {
             app.services.iter().any(|service| service.load.is_some_and(|load| load.response.is_none()))
         }
         "write" if !app.placement.providers.is_empty() => {
-            app.databases.iter().any(|database| database.nodes() > 1 && database.writes.is_some())
+            app.databases.iter().any(|database| database.own_nodes() > 1 && database.writes.is_some())
         }
         "detour" => near::asked_ms(app).is_some() && !app.placement.providers.is_empty(),
         "takeover_quorum" => used(Mode::Quorum),
         "takeover_lease" => used(Mode::Lease),
+        "takeover_managed" => used(Mode::Managed),
         _ => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use model::{App, Database, Money, Service};
+use model::{App, Database, Mode, Money, Service};
 
 use super::traffic::{Use, uses};
 use crate::catalog::{HOURS_MONTH, Machine, RegionOffer, Unit};
@@ -67,8 +67,11 @@ impl<'a> Market<'a> {
         disk.map_or(Money(0), |price| Money::from_usd(price.usd * (gb * f64::from(machines))))
     }
 
-    /// The machines and disks of a database; on this machine nothing.
+    /// The machines and disks of a database, or what a provider takes for it; on this machine nothing.
     pub(crate) fn held(&self, database: &Database, machine: Option<&Machine>) -> Money {
+        if database.mode() == Mode::Managed {
+            return crate::database::managed_month(database, *self).unwrap_or(Money(0));
+        }
         let Some(machine) = machine else { return Money(0) };
         let nodes = u32::from(database.nodes());
         let disks = self.disks(crate::database::disk_gb(database), nodes);

@@ -418,12 +418,12 @@ impl<'a> Space<'a> {
         let (mut fixed, mut databases, mut nodes) = (market.fixed(&uses), Vec::new(), 0);
         for database in &self.app.databases {
             let machine = database::machine(database, market);
-            if machine.is_none() && !matches!(market, Market::Local) {
+            if !database::is_held(database, market, machine) {
                 return Err(Closed::NoMachine { part: database.name.to_string() });
             }
             fixed = fixed + market.held(database, machine);
             databases.push(machine);
-            nodes += u32::from(database.nodes());
+            nodes += u32::from(database.own_nodes());
         }
         let mut leasts = Vec::new();
         for (kinds, &index) in self.kinds[at].iter().zip(&self.order) {

@@ -134,6 +134,7 @@ pub(crate) fn random_database(dice: &mut Dice) -> Database {
         storage: "50G".parse().unwrap(),
         standbys,
         auto: false,
+        managed: model::Managed::No,
         witness: standbys == 1 && dice.below(2) == 0,
         writes: Some(Rate(one_of(dice, &[50.0, 800.0, 1_800.0]))),
         when_alone: WhenAlone::Block,
@@ -263,7 +264,7 @@ pub(super) fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
     let mut sum: Money = lines.into_iter().map(|(unit, count)| Money::from_usd(price(unit) * count)).sum();
     let kb = crate::Terms::default().assumptions(app).unwrap().at("write.kilobytes", Level::Mid).unwrap();
     for database in &app.databases {
-        let nodes = u32::from(database.nodes());
+        let nodes = u32::from(database.own_nodes());
         // Node `i` stands in zone `i` modulo the number of zones, the primary in the first.
         let apart = (0..nodes).filter(|node| node % zones != 0).count() as f64;
         let log = kb * 1e3 * database.writes.map_or(0.0, |writes| writes.0) * 2_628_000.0 / 1e9;
@@ -279,6 +280,10 @@ fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
     let mut sum = network(app, offer, zones);
     for database in &app.databases {
         let cpus = (database.writes?.0 / 500.0).max(2.0);
+        if database.managed == model::Managed::Yes {
+            sum = sum + managed(offer, cpus.ceil());
+            continue;
+        }
         let nodes = f64::from(database.nodes());
         let holds = |kind: &&Machine| {
             kind.vcpu >= 2
@@ -289,6 +294,14 @@ fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
         sum = sum + all.min()? + disk(offer, (50.0 + 20.0) * nodes);
     }
     Some(sum)
+}
+
+/// A provider's two nodes of 50 GB.
+pub(crate) fn managed(offer: &RegionOffer, cpus: f64) -> Money {
+    let usd = |unit: Unit| offer.unit(unit).unwrap().usd;
+    Money::from_usd(usd(Unit::DatabaseVcpuHour) * 730.0 * (2.0 * cpus))
+        + Money::from_usd(usd(Unit::DatabaseGibMonth) * (8.0 * cpus))
+        + Money::from_usd(usd(Unit::DatabaseDiskGbMonth) * 100.0)
 }
 
 /// The model of the databases alone.
@@ -355,7 +368,7 @@ pub(crate) fn try_everything(case: &Case) -> Option<Money> {
         for number in 0..combinations {
             let mut rest = number;
             let mut cost = fixed;
-            let mut machines = usize::from(app.databases.iter().map(Database::nodes).sum::<u8>());
+            let mut machines = usize::from(app.databases.iter().map(Database::own_nodes).sum::<u8>());
             whole.fleets.clear();
             for ways in &all {
                 let (price, fleet) = &ways[rest % ways.len()];

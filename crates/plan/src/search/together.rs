@@ -24,7 +24,8 @@ const FULL: f64 = 1e-9;
 
 /// Whether `app` may stand like that in `market` over so many zones. With one part, unless it is asked for, nothing shares.
 pub(super) fn is_open(app: &App, market: Market<'_>, zones: u32) -> bool {
-    let (services, parts) = (app.services.len(), app.services.len() + app.databases.len());
+    let own = app.databases.iter().filter(|database| database.own_nodes() > 0).count();
+    let (services, parts) = (app.services.len(), app.services.len() + own);
     let asked = match app.sharing() {
         Sharing::Apart => false,
         Sharing::Any => parts > 1,
@@ -43,7 +44,8 @@ pub(super) fn apart_is_open(app: &App, market: Market<'_>) -> bool {
 
 /// GB of the disks of all machines: what every machine has, and the data of every node.
 pub(crate) fn disk_gb(app: &App, zones: u32) -> f64 {
-    let data = app.databases.iter().map(|database| database::data_gb(database) * f64::from(database.nodes()));
+    let data =
+        app.databases.iter().map(|database| database::data_gb(database) * f64::from(database.own_nodes()));
     DISK_GB * f64::from(zones) + data.sum::<f64>()
 }
 
@@ -137,7 +139,9 @@ impl<'a> Space<'a> {
         let uses = market.uses(self.app, zones, &self.assumptions);
         let ways_out = nat::cost(market, zones, nat::least(market, zones, zones), zones);
         let disks = market.disks(disk_gb(self.app, zones), 1);
-        let fixed = market.fixed(&uses) + ways_out + disks;
+        let managed = self.app.databases.iter().filter(|database| database.own_nodes() == 0);
+        let managed: Option<Money> = managed.map(|database| database::managed_month(database, market)).sum();
+        let fixed = market.fixed(&uses) + ways_out + disks + managed?;
         // The machine that holds most is the only one of its zone.
         let survive = if limits.survive == Survive::Nothing { Survive::Nothing } else { Survive::Zone };
         let least = self.taken(zones, self.app.services.iter().map(|service| service.scale.min));
@@ -220,7 +224,7 @@ impl<'a> Space<'a> {
             zones,
             layout,
             choices: choices.collect(),
-            databases: vec![Some(kind); self.app.databases.len()],
+            databases: self.app.databases.iter().map(|one| (one.own_nodes() > 0).then_some(kind)).collect(),
             machines: zones,
             uses: Rc::clone(&site.uses),
             cost,
@@ -232,7 +236,7 @@ impl<'a> Space<'a> {
     fn room(&self, site: &Site<'_>, kind: &Machine) -> (f64, f64) {
         let mut room = (f64::from(kind.vcpu), kind.mem_gib);
         for database in &self.app.databases {
-            let nodes = f64::from(u32::from(database.nodes()).div_ceil(site.zones));
+            let nodes = f64::from(u32::from(database.own_nodes()).div_ceil(site.zones));
             let (cpus, gib) = database::takes_of(database, speed(kind));
             room = (room.0 - nodes * cpus, room.1 - nodes * gib);
         }

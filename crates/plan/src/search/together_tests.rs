@@ -3,6 +3,7 @@
 use expect_test::expect;
 use model::{App, Availability, Database, Layout, MilliCpu, Money, Rate, Scope, Service, Sharing};
 
+use super::super::tests::managed;
 use super::super::tests::{
     Case, bare, case, disk, is_allowed, network, one_of, outlives, random_database, spread, ways_out,
 };
@@ -48,8 +49,8 @@ fn holds(app: &App, kind: &MachineType, zones: u32, replicas: &[(u32, u32)]) -> 
         }
         for database in &app.databases {
             let cpus = database.writes.unwrap().0 / 500.0;
-            left.0 -= here(u32::from(database.nodes())) * (cpus / speed).max(2.0);
-            left.1 -= here(u32::from(database.nodes())) * 4.0 * cpus.max(2.0).ceil();
+            left.0 -= here(u32::from(database.own_nodes())) * (cpus / speed).max(2.0);
+            left.1 -= here(u32::from(database.own_nodes())) * 4.0 * cpus.max(2.0).ceil();
         }
         left.0 >= -1e-9 && left.1 >= -1e-9
     })
@@ -73,7 +74,7 @@ pub(crate) fn cheapest(
     zones: u32,
     assumptions: &Assumptions,
 ) -> Option<Money> {
-    let parts = app.services.len() + app.databases.len();
+    let parts = app.services.len() + app.databases.iter().filter(|one| one.own_nodes() > 0).count();
     let least = if app.sharing() == Sharing::Together { 1 } else { 2 };
     if app.sharing() == Sharing::Apart || parts < least || app.services.len() > 4 {
         return None;
@@ -81,8 +82,11 @@ pub(crate) fn cheapest(
     let mut whole = bare(app, assumptions, zones);
     whole.host = Some(assumptions.outage("machine_failure", Level::Mid).unwrap());
     let stateful = Stateful::new(&whole).unwrap();
-    let nodes: f64 = app.databases.iter().map(|database| 50.0 * f64::from(database.nodes())).sum();
+    let nodes: f64 = app.databases.iter().map(|database| 50.0 * f64::from(database.own_nodes())).sum();
+    let theirs = app.databases.iter().filter(|database| database.own_nodes() == 0);
+    let theirs = theirs.map(|one| managed(offer, (one.writes.unwrap().0 / 500.0).max(2.0).ceil())).sum();
     let fixed = network(app, offer, zones)
+        + theirs
         + ways_out(offer, zones, zones as usize)
         + disk(offer, nodes + 20.0 * f64::from(zones));
     let mut cheapest: Option<Money> = None;
@@ -349,7 +353,7 @@ fn one_machine_a_zone_is_told_in_plain_words() {
               downtime min/year         86.3       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 6): gap 0
+                assumptions (26 of them) and this space (version 7): gap 0
 
             services
               web  3 replicas, 2 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 1)

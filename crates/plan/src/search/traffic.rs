@@ -121,7 +121,7 @@ pub(crate) fn uses(app: &App, offer: &RegionOffer, zones: u32, assumptions: &Ass
     let asked: f64 = app.services.iter().map(|service| answered(service, assumptions)).sum();
     let elsewhere = f64::from(zones - 1) / f64::from(zones);
     for (at, database) in app.databases.iter().enumerate() {
-        let nodes = u32::from(database.nodes());
+        let nodes = u32::from(database.own_nodes());
         let apart = f64::from(nodes - nodes.div_ceil(zones));
         let written = database.writes.map_or(0.0, |writes| writes.0);
         let log = kilobytes(assumptions, "write.kilobytes") * KB * written * (HOURS_MONTH * 3_600.0) / GB;

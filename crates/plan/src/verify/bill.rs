@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::network::{network, way_out};
 use super::plan::{Best, ROUNDED_USD, near};
 use super::rules::Rules;
-use super::space::{DISK_GB, GIB};
+use super::space::{DISK_GB, GIB, counted};
 use super::{Refused, refuse, together};
 use crate::Terms;
-use crate::applied::{IDLE, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
-use crate::bill::everything;
+use crate::applied::{IDLE, MANAGED, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
+use crate::bill::{everything, managed_item};
 use crate::catalog::{Machine, Price, Unit};
 
 /// A line: its words, what these stand for, how many, USD for one, whose price that is, and why nothing of evenkeel starts it.
@@ -113,11 +113,19 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
                     let name = service.name.as_str();
                     disks(name, vec![name.to_owned()], DISK_GB * f64::from(way.machines));
                 }
-                for database in &app.databases {
+                for database in app.databases.iter().filter(|database| database.own_nodes() > 0) {
                     let (name, gb) = (database.name.as_str(), database.storage.0 as f64 / GIB + DISK_GB);
                     disks(name, vec![name.to_owned()], gb * f64::from(database.nodes()));
                 }
             }
+        }
+    }
+    for database in app.databases.iter().filter(|database| database.own_nodes() == 0) {
+        for (unit, amount, usd, price) in counted(offer, database).into_iter().flatten() {
+            let part = database.name.to_string();
+            let item = format!("{} for {part}", managed_item(unit, price));
+            let line = Line::new((item, Buys::Managed { part }), amount, usd, price);
+            lines.push(Line { not_applied: Some(MANAGED.to_owned()), ..line });
         }
     }
     lines.extend(way_out(rules, offer, best.zones(), behind));
@@ -140,7 +148,8 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
 /// Every service, then every database.
 fn parts(app: &App) -> Vec<String> {
     let mut parts: Vec<String> = app.services.iter().map(|service| service.name.to_string()).collect();
-    parts.extend(app.databases.iter().map(|database| database.name.to_string()));
+    let own = app.databases.iter().filter(|database| database.own_nodes() > 0);
+    parts.extend(own.map(|database| database.name.to_string()));
     parts
 }
 
@@ -173,7 +182,8 @@ fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
             None => here("replica", name, way.size.replicas),
         });
     }
-    for (at, (machine, database)) in best.databases().iter().zip(&app.databases).enumerate() {
+    let databases = best.databases().iter().zip(&app.databases).enumerate();
+    for (at, (machine, database)) in databases.filter(|(_, (_, database))| database.own_nodes() > 0) {
         let (name, nodes) = (database.name.as_str(), u32::from(database.nodes()));
         lines.push(match machine {
             Some(machine) => {
@@ -200,7 +210,7 @@ fn idle(rules: &Rules<'_>, best: &Best<'_>, whose: Whose) -> Option<String> {
     let zones = best.zones();
     let share = |all: u32, zone: u32| all / zones + u32::from(zone < all % zones);
     let of = |whose: Whose, zone: u32| match whose {
-        Whose::Database(at) => share(u32::from(rules.app.databases[at].nodes()), zone),
+        Whose::Database(at) => share(u32::from(rules.app.databases[at].own_nodes()), zone),
         Whose::Service(at) => {
             let way = &best.services()[at];
             share(way.size.replicas, zone).div_ceil(way.room.max(1))

@@ -102,6 +102,11 @@ impl<'r, 'a> Cover<'r, 'a> {
 
     fn no_machine(&self, place: &Place<'_>, part: &str) -> Result<(), String> {
         let app = self.rules.app;
+        let managed = app.databases.iter().find(|one| one.own_nodes() == 0 && one.name.as_str() == part);
+        if let Some(database) = managed {
+            let sold = place.offer.is_some_and(|offer| super::space::managed(offer, database).is_some());
+            return if sold { Err(format!("`{part}` is run there")) } else { Ok(()) };
+        }
         let Some(offer) = place.offer else { return Err("this machine holds everything".to_owned()) };
         let held = if let Some(service) = app.services.iter().find(|service| service.name.as_str() == part) {
             offer
@@ -130,7 +135,8 @@ impl<'r, 'a> Cover<'r, 'a> {
         let Some(offer) = place.offer.filter(|offer| ways_to_pay(offer, place.zones).len() == 2) else {
             return Err("there is one way to pay for its NAT".to_owned());
         };
-        let nodes: u32 = self.rules.app.databases.iter().map(|database| u32::from(database.nodes())).sum();
+        let nodes: u32 =
+            self.rules.app.databases.iter().map(|database| u32::from(database.own_nodes())).sum();
         let (mut fewest, mut most) = (nodes, nodes);
         for service in &self.rules.app.services {
             let all = ways(self.rules, place, service).into_iter().map(|way| way.machines);

@@ -89,7 +89,8 @@ pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
     lines.unit(Unit::AddressMonth, nats + fronts);
     lines.internet(out);
     for (at, database) in app.databases.iter().enumerate() {
-        let (nodes, in_first) = (f64::from(database.nodes()), (f64::from(database.nodes()) / zones).ceil());
+        let nodes = f64::from(database.own_nodes());
+        let in_first = (nodes / zones).ceil();
         let written = database.writes.map_or(0.0, |writes| writes.0);
         let copied = rules.assumed("write.kilobytes") * 1e3 * written * SECONDS / 1e9 * (nodes - in_first);
         let entering = offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd);

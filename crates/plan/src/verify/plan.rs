@@ -42,6 +42,10 @@ pub(super) fn incumbent<'a>(
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
     }
+    let mut databases_of = app.databases.iter().zip(&claimed.databases);
+    if databases_of.any(|(database, machine)| database.own_nodes() == 0 && machine.is_some()) {
+        return Err(wrong("it has a machine for a database that the provider runs".to_owned()));
+    }
     let broken = |error: crate::chance::ChanceError| wrong(error.to_string());
     let (cost, services, databases, shared) = match place.layout {
         Layout::Apart => {
@@ -50,7 +54,9 @@ pub(super) fn incumbent<'a>(
         }
         Layout::Together => {
             let Shared { machine, services, cost } = together::incumbent(rules, &place, claimed)?;
-            (cost, services, vec![Some(machine); app.databases.len()], Some(machine))
+            let databases =
+                app.databases.iter().map(|one| (one.own_nodes() > 0).then_some(machine)).collect();
+            (cost, services, databases, Some(machine))
         }
     };
     let machine = match shared {
@@ -132,6 +138,10 @@ fn databases<'a>(
     let mut found = Vec::new();
     for (database, name) in rules.app.databases.iter().zip(&claimed.databases) {
         let wrong = |why| refuse(format!("database `{}`", database.name), why);
+        if database.own_nodes() == 0 {
+            found.push(None);
+            continue;
+        }
         let (Some(offer), Some(name)) = (place.offer, name) else {
             if place.offer.is_none() && name.is_none() {
                 found.push(None);
@@ -260,7 +270,7 @@ fn sized(rules: &Rules<'_>, best: &Best<'_>, stored: &Value) -> Result<(), Refus
     }
     for (stored, database) in listed("databases").iter().zip(&rules.app.databases) {
         let nodes = stored["nodes"].as_array().map(Vec::len);
-        if nodes != Some(usize::from(database.nodes())) {
+        if nodes != Some(usize::from(database.own_nodes())) {
             let why = "it has another number of nodes than the file";
             return Err(refuse(format!("database `{}`", database.name), why));
         }

@@ -154,6 +154,8 @@ impl<'a> Rules<'a> {
         let assumed = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
         let mut misses = 0;
         for database in &self.app.databases {
+            // A provider spreads it over two zones.
+            misses += usize::from(database.mode() == Mode::Managed && zones == 1);
             for scope in [Scope::Node, Scope::Zone] {
                 let (node, lost) = (scope == Scope::Node, nodes_lost(database, scope, zones, layout));
                 let goes_on = u32::from(database.nodes()) - lost >= majority(database);
@@ -174,6 +176,7 @@ impl<'a> Rules<'a> {
                 let takeover = match database.mode() {
                     Mode::Quorum => Some(assumed("takeover_quorum.seconds") * 1e3),
                     Mode::Lease => Some(assumed("takeover_lease.seconds") * 1e3),
+                    Mode::Managed => Some(assumed("takeover_managed.seconds") * 1e3),
                     Mode::Single => None,
                 };
                 let takes = takeover.filter(|_| goes_on).unwrap_or(repair);
@@ -181,6 +184,7 @@ impl<'a> Rules<'a> {
                 let keeps = |asked: u64| match database.mode() {
                     Mode::Lease => goes_on && Mode::Lease.rpo_ms().is_some_and(|lost| lost <= asked),
                     Mode::Quorum => lost < majority(database),
+                    Mode::Managed => goes_on,
                     Mode::Single => false,
                 };
                 misses += usize::from(rpo.is_some_and(|asked| !keeps(asked.0)));
@@ -268,7 +272,8 @@ fn majority(database: &Database) -> u32 {
 
 /// Nodes that are gone with a scope, a machine that holds all of a zone as with the zone; the first zones have more.
 fn nodes_lost(database: &Database, scope: Scope, zones: u32, layout: Layout) -> u32 {
-    if scope == Scope::Node && layout.is_apart() { 1 } else { u32::from(database.nodes()).div_ceil(zones) }
+    let alone = layout.is_apart() || database.mode() == Mode::Managed;
+    if scope == Scope::Node && alone { 1 } else { u32::from(database.nodes()).div_ceil(zones) }
 }
 
 /// Replicas on each machine of each zone: one after the other into the zones in turn, then each zone's share into as few

@@ -7,7 +7,7 @@ use model::{Money, Service};
 use super::Place;
 use super::network::{network, ways_out};
 use super::rules::{Rules, Size, layout};
-use crate::catalog::{Machine, RegionOffer, Unit};
+use crate::catalog::{Machine, Price, RegionOffer, Unit};
 
 /// Hours of a month on a bill.
 pub(super) const HOURS: f64 = 730.0;
@@ -80,9 +80,16 @@ pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) 
 
 /// The network and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
 pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
-    let Some(offer) = place.offer else { return Some(0) };
+    let Some(offer) = place.offer else {
+        // Nobody runs a database for us on this machine.
+        return rules.app.databases.iter().all(|one| one.mode() != model::Mode::Managed).then_some(0);
+    };
     let (mut sum, of_machine) = ways_out(place);
     for database in &rules.app.databases {
+        if database.mode() == model::Mode::Managed {
+            sum += managed(offer, database)?;
+            continue;
+        }
         let nodes = u32::from(database.nodes());
         sum += of_machine.saturating_mul(i64::from(nodes));
         let machines = offer.usable().filter(|machine| holds_node(database, machine));
@@ -94,6 +101,31 @@ pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
         sum += Money::from_usd(line.quantity * line.usd).0;
     }
     Some(sum)
+}
+
+/// What a provider counts of a database that it runs, for both of its nodes: what it is, how much, USD a month for one.
+pub(super) fn counted<'a>(
+    offer: &'a RegionOffer,
+    database: &model::Database,
+) -> Option<[(Unit, f64, f64, &'a Price); 3]> {
+    let writes = database.writes.map_or(0.0, |writes| writes.0);
+    let cpus = 2.0 * (writes / 500.0 * (1.0 - 1e-12)).ceil().max(2.0);
+    let gb = 2.0 * database.storage.0 as f64 / GIB;
+    let line = |unit: Unit, amount: f64, hours: f64| {
+        let price = offer.unit(unit)?;
+        Some((unit, amount, price.usd * hours, price))
+    };
+    Some([
+        line(Unit::DatabaseVcpuHour, cpus, HOURS)?,
+        line(Unit::DatabaseGibMonth, cpus * 4.0, 1.0)?,
+        line(Unit::DatabaseDiskGbMonth, gb, 1.0)?,
+    ])
+}
+
+/// The same in millionths of a dollar; `None`: nobody runs it there.
+pub(super) fn managed(offer: &RegionOffer, database: &model::Database) -> Option<i64> {
+    let lines = counted(offer, database)?;
+    Some(lines.iter().map(|(_, amount, usd, _)| Money::from_usd(amount * usd).0).sum())
 }
 
 /// Disks of the nodes of a database for a month.

@@ -1,9 +1,9 @@
-//! How many standbys databases have whose `standbys` are `auto`: every way to count them is listed anew, and the certificate must
-//! show of each that nothing in it is cheaper.
+//! What databases are whose `standbys` or `run_by` are `auto`: every way to have them is listed anew, and the certificate must show of
+//! each that nothing in it is cheaper.
 
 use std::collections::BTreeSet;
 
-use model::App;
+use model::{App, Managed};
 
 use super::{Refused, refuse};
 use crate::proof::{Counted, Proof, Topology};
@@ -36,13 +36,25 @@ pub(super) fn ways<'p>(app: &App, proof: &'p Proof) -> Result<Vec<Way<'p>>, Refu
 
 /// Numbers of standbys for each database that leaves them open; one, of none, where none does.
 fn combinations(app: &App) -> Vec<Vec<Counted>> {
-    let open = app.databases.iter().filter(|database| database.auto);
+    let open = app
+        .databases
+        .iter()
+        .filter(|one| one.managed == Managed::Auto || (one.managed == Managed::No && one.auto));
     open.fold(vec![Vec::new()], |all, database| {
-        let each = |known: &Vec<Counted>| {
-            let one = |standbys: u8| Counted { database: database.name.to_string(), standbys };
-            STANDBYS.map(|standbys| known.iter().cloned().chain([one(standbys)]).collect::<Vec<_>>())
+        let name = || database.name.to_string();
+        let numbers = if database.auto { STANDBYS.to_vec() } else { vec![database.standbys] };
+        let mut each: Vec<Counted> = numbers
+            .into_iter()
+            .map(|standbys| Counted { database: name(), standbys, managed: false })
+            .collect();
+        if database.managed == Managed::Auto {
+            each.push(Counted { database: name(), standbys: 1, managed: true });
+        }
+        let with = |known: &Vec<Counted>| {
+            let one = |one: &Counted| known.iter().cloned().chain([one.clone()]).collect::<Vec<_>>();
+            each.iter().map(one).collect::<Vec<_>>()
         };
-        all.iter().flat_map(each).collect()
+        all.iter().flat_map(with).collect()
     })
 }
 
@@ -52,6 +64,8 @@ fn with(app: &App, counted: &[Counted]) -> App {
         let named = |database: &&mut model::Database| database.name.as_str() == one.database;
         if let Some(database) = app.databases.iter_mut().find(named) {
             (database.standbys, database.auto) = (one.standbys, false);
+            database.witness &= !one.managed;
+            database.managed = if one.managed { Managed::Yes } else { Managed::No };
         }
     }
     app
@@ -62,7 +76,10 @@ pub(super) fn spelt(counted: &[Counted]) -> String {
     match counted {
         [] => "the file with the standbys that it says".to_owned(),
         all => {
-            let each = all.iter().map(|one| format!("`{}` with {} standbys", one.database, one.standbys));
+            let each = all.iter().map(|one| match one.managed {
+                true => format!("`{}` run by the provider", one.database),
+                false => format!("`{}` with {} standbys", one.database, one.standbys),
+            });
             each.collect::<Vec<_>>().join(" and ")
         }
     }

@@ -23,7 +23,8 @@ const ROOM: u32 = 1_000;
 /// Whether the file lets services and databases share machines over so many zones. One part alone has nothing to share with, and
 /// does so only where that is asked.
 pub(super) fn is_open(app: &App, zones: u32) -> bool {
-    let alone = app.services.len() + app.databases.len() < 2;
+    let own = app.databases.iter().filter(|database| database.own_nodes() > 0).count();
+    let alone = app.services.len() + own < 2;
     let asked = app.sharing() == Sharing::Together;
     (asked || !alone)
         && app.sharing() != Sharing::Apart
@@ -46,18 +47,20 @@ pub(super) fn pays(offer: &RegionOffer, zones: u32) -> Nat {
 
 /// GB of all disks.
 pub(super) fn disk_gb(app: &App, zones: u32) -> f64 {
-    let data = |database: &Database| database.storage.0 as f64 / GIB * f64::from(database.nodes());
+    let data = |database: &Database| database.storage.0 as f64 / GIB * f64::from(database.own_nodes());
     app.databases.iter().map(data).sum::<f64>() + DISK_GB * f64::from(zones)
 }
 
 /// What a place costs whichever type its machines are of, in millionths of a dollar a month.
-fn fixed(rules: &Rules<'_>, place: &Place<'_>, offer: &RegionOffer) -> i64 {
+fn fixed(rules: &Rules<'_>, place: &Place<'_>, offer: &RegionOffer) -> Option<i64> {
     let zones = place.zones;
     let (gateways, each) = ways_out(place);
     let lines =
         network(rules, place).iter().map(|line| Money::from_usd(line.quantity * line.usd).0).sum::<i64>();
     let disks = Money::from_usd(disk_gb(rules.app, zones) * disk_usd(offer)).0;
-    disks + lines + gateways + each * i64::from(zones)
+    let managed = rules.app.databases.iter().filter(|database| database.own_nodes() == 0);
+    let managed: Option<i64> = managed.map(|database| super::space::managed(offer, database)).sum();
+    Some(disks + lines + gateways + each * i64::from(zones) + managed?)
 }
 
 /// What its machines cost on top.
@@ -77,7 +80,7 @@ fn holds(app: &App, machine: &Machine, zones: u32, sizes: &[Size]) -> bool {
             gib += replicas * (service.resources.memory.0 as f64 / GIB);
         }
         for database in &app.databases {
-            let nodes = in_zone(u32::from(database.nodes()));
+            let nodes = in_zone(u32::from(database.own_nodes()));
             let needs = database.writes.map_or(0.0, |writes| writes.0) / 500.0;
             cpus += nodes * f64::max(2.0, needs / speed);
             gib += nodes * 4.0 * (needs * (1.0 - 1e-12)).ceil().max(2.0);
@@ -196,7 +199,8 @@ impl Counted {
         tried: u32,
     ) -> Result<usize, String> {
         let offer = place.offer.ok_or("nothing is bought on this machine")?;
-        let (mut cheaper, fixed) = (0, fixed(rules, place, offer));
+        let fixed = fixed(rules, place, offer).ok_or("nobody runs its databases there")?;
+        let mut cheaper = 0;
         for machine in offer.usable() {
             let own = fixed + bought(machine, place.zones);
             if cost.is_some_and(|cost| own >= cost) {
@@ -239,7 +243,8 @@ pub(super) fn incumbent<'a>(
     if place.zones == 1 && (rules.zone || rules.survives(Scope::Node)) {
         return Err(wrong("with its one machine everything is lost".to_owned()));
     }
-    let mut names = claimed.services.iter().map(|(name, _)| name).chain(&claimed.databases);
+    let own = claimed.databases.iter().zip(&rules.app.databases).filter(|(_, one)| one.own_nodes() > 0);
+    let mut names = claimed.services.iter().map(|(name, _)| name).chain(own.map(|(name, _)| name));
     let first = claimed.services.first().and_then(|(name, _)| name.as_ref());
     let machine = first.filter(|first| names.all(|name| name.as_ref() == Some(*first)));
     let machine = machine.and_then(|name| offer.usable().find(|machine| *machine.name == **name));
@@ -267,7 +272,9 @@ pub(super) fn incumbent<'a>(
     }
     let way = |size: &Size| Way { machine: Some(machine), size: *size, room: ROOM, machines: 0, cost: 0 };
     let services = own.iter().map(way).collect();
-    let cost = fixed(rules, place, offer) + bought(machine, place.zones);
+    let fixed =
+        fixed(rules, place, offer).ok_or_else(|| wrong("nobody runs its databases there".to_owned()))?;
+    let cost = fixed + bought(machine, place.zones);
     Ok(Shared { machine, services, cost })
 }
 

@@ -22,6 +22,7 @@ fn app() -> App {
         storage: "50G".parse().unwrap(),
         standbys: 2,
         auto: false,
+        managed: model::Managed::No,
         witness: false,
         writes: Some(Rate(10.0)),
         when_alone: WhenAlone::Block,
@@ -267,7 +268,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a machine more on the bill: the line `n4-standard-4 for web, api and db`: it is 4, and 3 is what follows
         a bill that forgets what the machines hold: the bill: `n4-standard-4 for web, api and db` is missing
         smaller disks: the line `GB of disk for web, api and db`: it is 105, and 210 is what follows
-        another space: the certificate: it is for version 3 of the space, this one checks 6
+        another space: the certificate: it is for version 3 of the space, this one checks 7
     "#]].assert_eq(&reasons.concat());
 }
 
@@ -285,7 +286,7 @@ fn a_cheaper_type_that_was_overlooked_is_found() {
     });
     let (own, mut counted) = (own.unwrap(), super::Counted::default());
     let offer = own.offer.unwrap();
-    let fixed = super::fixed(&rules, own, offer);
+    let fixed = super::fixed(&rules, own, offer).unwrap();
     let costs = |kind: &crate::Machine| fixed + super::bought(kind, own.zones);
     let cheaper = |than: i64| offer.usable().filter(|kind| costs(kind) < than).count() as u32;
     assert_eq!(counted.check(&rules, own, Some(cost), cheaper(cost)), Ok(cheaper(cost) as usize));

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use model::{Database, DatabaseName, Duration, Mode, Piece, Template, WhenAlone};
+use model::{Database, DatabaseName, Duration, Managed, Mode, Piece, Template, WhenAlone};
 
 use super::{Lower, service_table};
 use crate::check::{Checked, Named, Typed};
@@ -33,6 +33,11 @@ impl<'c> Lower<'c, '_> {
         // How many is the planner's to say then; as many as with nothing said, where somebody looks before it did.
         let auto = matches!(table.item("standbys")?.typed, Typed::Word(_));
         let standbys = if auto { USUAL_STANDBYS } else { table.integer("standbys")? };
+        let managed = match table.item("run_by")?.typed {
+            Typed::Word("provider") => Managed::Yes,
+            Typed::Word("auto") => Managed::Auto,
+            _ => Managed::No,
+        };
         let database = Database {
             name: DatabaseName::new(&named.name).ok()?,
             postgres: postgres?,
@@ -40,10 +45,11 @@ impl<'c> Lower<'c, '_> {
             standbys: u8::try_from(standbys).ok()?,
             auto,
             witness: matches!(table.item("witness").map(|item| &item.typed), Some(Typed::Bool(true))),
+            managed,
             writes: table.rate("writes"),
             when_alone,
         };
-        if !self.witness_fits(table, named, &database) {
+        if !self.witness_fits(table, named, &database) || !self.managed_fits(table, named, &database) {
             return None;
         }
         self.few_nodes(table, named, &database);
@@ -96,8 +102,42 @@ impl<'c> Lower<'c, '_> {
         self.found.error(&codes::NAME_TAKEN, named.at, message).hint(hint);
     }
 
+    /// A provider's has one copy, which each write waits for: nothing else is there to be said of its nodes.
+    fn managed_fits(&mut self, table: &Checked, named: &Named, database: &Database) -> bool {
+        if database.managed != Managed::Yes {
+            return true;
+        }
+        let name = short(&named.name);
+        let said = ["standbys", "witness", "when_alone"].into_iter().find_map(|field| {
+            let at = table.given(field)?;
+            Some((field, at))
+        });
+        if let Some((field, at)) = said {
+            let message = format!(
+                "`{field}` of `{name}` is about nodes of evenkeel's own, and `run_by: provider` has none"
+            );
+            self.found.error(&codes::MANAGED, at, message).hint(
+                "remove it: a provider's database has one copy in another zone; or write `run_by: auto`",
+            );
+            return false;
+        }
+        let at = table.given("run_by").unwrap_or(named.at);
+        self.found.note(
+            &codes::NOT_RUN,
+            at,
+            format!("`{name}` is planned and priced, not run by this version"),
+        );
+        self.not_run.insert(format!(
+            "database `{name}` is the provider's (`run_by: provider`), which this version plans and does not run"
+        ));
+        true
+    }
+
     /// What fewer than three nodes mean for who runs them.
     fn few_nodes(&mut self, table: &Checked, named: &Named, database: &Database) {
+        if database.managed == Managed::Yes {
+            return;
+        }
         let name = short(&named.name);
         let at = |field: &str| table.given(field).unwrap_or(named.at);
         if database.mode() != Mode::Quorum

@@ -30,7 +30,7 @@ fn a_service_with_a_database_is_run_once_databases_are() {
     let app = reading.app.expect("no error");
     let urls: Vec<_> = app.services[0].environment["DATABASE_URL"].urls().collect();
     assert_eq!(urls, [&app.databases[0].name]);
-    expect!["`databases.db`: storage 10G (room to begin with), standbys 2 (the fewest that lose no acknowledged write and go on after the loss of a node), when_alone block (what is acknowledged is never lost)"]
+    expect!["`databases.db`: storage 10G (room to begin with), standbys 2 (the fewest that lose no acknowledged write and go on after the loss of a node), run_by evenkeel (what this version starts), when_alone block (what is acknowledged is never lost)"]
         .assert_eq(reading.defaults.iter().find(|line| line.contains("databases")).unwrap());
 }
 
@@ -292,6 +292,57 @@ caches: { cache: { engine: redis:7, memory: 1G } }
             3 | databases: { xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
               |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         "#]],
+    );
+}
+
+#[test]
+fn a_database_that_the_provider_runs_has_no_nodes_to_speak_of_and_is_not_run() {
+    let file = |nodes: &str| {
+        format!(
+            "name: shop\nservices: {{ web: {{ command: [a] }} }}\ndatabases: {{ db: {{ engine: postgres:15, {nodes} }} }}\n"
+        )
+    };
+    let of = |nodes: &str| crate::read(&file(nodes), "evenkeel.yaml");
+    for (nodes, managed) in [
+        ("run_by: provider", model::Managed::Yes),
+        ("run_by: auto, standbys: 2", model::Managed::Auto),
+        ("run_by: evenkeel, standbys: auto", model::Managed::No),
+    ] {
+        assert_eq!(of(nodes).app.unwrap().databases[0].managed, managed, "{nodes}");
+    }
+    assert!(of("run_by: auto").not_run.is_empty());
+    expect![
+        "database `db` is the provider's (`run_by: provider`), which this version plans and does not run"
+    ]
+    .assert_eq(&of("run_by: provider").not_run.join("\n"));
+    check(RUN, &file("run_by: provider"), expect![[r#"
+        note[N0401]: `db` is planned and priced, not run by this version
+         --> evenkeel.yaml:3:41
+        3 | databases: { db: { engine: postgres:15, run_by: provider } }
+          |                                         ^^^^^^
+        up refuses: database `db` is the provider's (`run_by: provider`), which this version plans and does not run
+    "#]]);
+    check(
+        RUN,
+        &file("run_by: provider, standbys: 2"),
+        expect![[r#"
+        error[E0216]: `standbys` of `db` is about nodes of evenkeel's own, and `run_by: provider` has none
+         --> evenkeel.yaml:3:59
+        3 | databases: { db: { engine: postgres:15, run_by: provider, standbys: 2 } }
+          |                                                           ^^^^^^^^
+        hint: remove it: a provider's database has one copy in another zone; or write `run_by: auto`
+    "#]],
+    );
+    check(
+        RUN,
+        &file("run_by: managed"),
+        expect![[r#"
+        error[E0105]: `run_by` must be `evenkeel`, `provider` or `auto`, not `managed`
+         --> evenkeel.yaml:3:49
+        3 | databases: { db: { engine: postgres:15, run_by: managed } }
+          |                                                 ^^^^^^^
+        hint: did you mean `provider`?
+    "#]],
     );
 }
 

@@ -186,6 +186,10 @@ fn agree(root: &mut Value, dice: &mut Dice) {
         for database in databases.values_mut().filter(|of| of["witness"] == true) {
             database["standbys"] = json!(1);
         }
+        for database in databases.values_mut().filter(|of| of["run_by"] == "provider") {
+            let Some(keys) = database.as_object_mut() else { continue };
+            keys.retain(|key, _| !["standbys", "witness", "when_alone"].contains(&key.as_str()));
+        }
     }
     let mut ports = std::collections::BTreeSet::new();
     let entries = root.get_mut("ingress").and_then(Value::as_array_mut);

@@ -29,8 +29,10 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
     .assert_eq(&told(&reading.findings));
     assert!(reading.findings.iter().all(|finding| finding.severity != Severity::Error));
     expect!["service `web` uses `${cache.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`"].assert_eq(&reading.not_run.join("\n"));
-    expect!["`services.web.healthcheck`: start_timeout 30s (most programs start in less)"]
-        .assert_eq(&reading.defaults.join("\n"));
+    expect![[r#"
+        `services.web.healthcheck`: start_timeout 30s (most programs start in less)
+        `databases.db`: run_by evenkeel (what this version starts)"#]]
+    .assert_eq(&reading.defaults.join("\n"));
     expect![[r#"
         App {
             name: AppName(
@@ -238,6 +240,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                     standbys: 2,
                     auto: false,
                     witness: false,
+                    managed: No,
                     writes: Some(
                         Rate(
                             50.0,

@@ -482,6 +482,7 @@ fn planned(places: &BTreeMap<NodeId, NodePlace>, witness: bool) -> Result<Planne
         storage: Bytes(1 << 30),
         standbys: u8::try_from(places.len())?.saturating_sub(if witness { 2 } else { 1 }),
         auto: false,
+        managed: model::Managed::No,
         writes: None,
         witness,
         when_alone: WhenAlone::Block,
