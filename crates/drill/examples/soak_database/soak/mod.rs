@@ -272,7 +272,8 @@ impl Made {
         let mut longest = None;
         let mut last = at_us;
         for ack in after {
-            longest = longest.max(Some(ack - last));
+            // What lies behind the next fault is the next one's.
+            longest = longest.max(Some((*ack).min(until_us).saturating_sub(last)));
             if *ack >= until_us {
                 break;
             }
