@@ -51,8 +51,7 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
 
 pub(crate) const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
      the zone with it";
-pub(crate) const MANAGED: &str =
-    "this version makes no database that a provider runs, and `up` and `export` refuse a file with one";
+pub(crate) const MANAGED: &str = "this version makes no database that a provider runs: `up` and `export` refuse `run_by: provider`, and with `auto` run their own";
 pub(crate) const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
 pub(crate) const OWN_ADDRESS: &str = "connections of Google Cloud's balancer go to an address that is not the machine's own: write \
      `listen: \"0.0.0.0:8080\"`, or so, in `ingress`, as `export` refuses this";

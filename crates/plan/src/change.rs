@@ -564,7 +564,8 @@ impl Change {
 
     fn standbys(&self, app: &mut App, of: &Of, standbys: Option<u8>) -> Result<(), ChangeError> {
         let mut count = 0;
-        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
+        let own = |one: &&mut model::Database| one.managed != Managed::Yes;
+        for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())).filter(own) {
             // A witness is the third vote of two copies; with more it is one of them.
             database.witness = database.witness && standbys == Some(1);
             database.auto = standbys.is_none();

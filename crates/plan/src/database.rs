@@ -12,9 +12,9 @@ use crate::PlanError;
 use crate::catalog::{HOURS_MONTH, Machine, Price, RegionOffer, Unit};
 use crate::chance::{Assumptions, Level};
 use crate::search::{DISK_GB, Market};
-use crate::search_space::REFERENCE_COREMARK;
+use crate::search_space::{MANAGED_VCPUS_MAX, REFERENCE_COREMARK};
 use crate::size::{Request, shares};
-use crate::standbys::AUTO_MAX;
+use crate::standbys::{AUTO_MAX, choices};
 use crate::version::database_version;
 
 /// Most databases of one application.
@@ -79,9 +79,12 @@ pub(crate) fn managed_price(offer: &RegionOffer, unit: Unit) -> Option<(f64, &Pr
     Some((price.usd * hours, price))
 }
 
-/// What a provider takes for all of it; `None`: nobody runs it there. Each line of the bill is rounded as it is printed.
+/// What a provider takes for all of it; `None`: nobody runs it there, or not that large. Each line of the bill is rounded as it is printed.
 pub(crate) fn managed_month(database: &Database, market: Market<'_>) -> Option<Money> {
     let Market::Cloud(offer) = market else { return None };
+    if cpus(database) > MANAGED_VCPUS_MAX {
+        return None;
+    }
     let line = |(unit, amount): (Unit, f64)| Some(Money::from_usd(managed_price(offer, unit)?.0 * amount));
     managed_amounts(database).into_iter().map(line).sum()
 }
@@ -162,14 +165,16 @@ fn repair_s(scope: Scope, layout: Layout, assumptions: &Assumptions) -> f64 {
 
 /// How long databases may be without service when a node or a zone is lost: of each the takeover and the repair.
 pub(crate) fn recoveries(app: &App, scope: Scope, assumptions: &Assumptions) -> Vec<Duration> {
-    let taken_over = app.databases.iter().filter_map(|database| failover_s(database, assumptions));
+    let each = app.databases.iter().flat_map(choices);
+    let taken_over = each.filter_map(|database| failover_s(&database, assumptions));
     let repaired = app.databases.iter().map(|_| repair_s(scope, Layout::Apart, assumptions));
     taken_over.chain(repaired).map(|seconds| Duration((seconds * 1e3).ceil() as u64)).collect()
 }
 
 /// How much of what was written databases may lose and still keep an `rpo`: of each what its mode promises.
 pub(crate) fn losses(app: &App) -> Vec<Duration> {
-    app.databases.iter().filter_map(|database| database.mode().rpo_ms()).map(Duration).collect()
+    let each = app.databases.iter().flat_map(choices);
+    each.filter_map(|database| database.mode().rpo_ms()).map(Duration).collect()
 }
 
 fn seconds(ms: Option<u64>) -> Option<f64> {
@@ -300,6 +305,17 @@ pub(crate) fn planned(database: &Database, zones: &[ZoneName]) -> PlannedDatabas
 
 /// Why it is as it is, and what that means, one sentence.
 pub(crate) fn why(database: &Database, spread: Spread) -> String {
+    let (why, nodes) = (means(database, spread), database.own_nodes());
+    if nodes < 2 || spread.zones > 1 || spread.layout.is_apart() {
+        return why;
+    }
+    format!(
+        "{why}; here all {nodes} are on the one machine, and are lost with it: with `standbys: 0` nothing more is, and zones of their \
+         own, `zones: 3` with `survive: [zone]`, are what makes them worth it"
+    )
+}
+
+fn means(database: &Database, spread: Spread) -> String {
     let name = &database.name;
     match database.mode() {
         Mode::Quorum if database.witness => {
@@ -336,6 +352,9 @@ pub(crate) fn why(database: &Database, spread: Spread) -> String {
             lost_writes(),
             quorum_s()
         ),
+        Mode::Managed if takes_more_zones(database, spread) => {
+            format!("a provider runs `{name}` over two zones, and there is one")
+        }
         Mode::Managed => format!(
             "`{name}` is run by the provider, in two zones: its copy there has each write before it is acknowledged, and takes over \
              within about {}; this version makes no such database, and `run_by: evenkeel` is one of its own",

@@ -5,7 +5,7 @@ use model::{
     Database, DatabaseName, Duration, Mode, PerScope, Plan, PlannedDatabase, Rate, Scope, WhenAlone,
 };
 
-use crate::tests::{cloud, made, page, shop};
+use crate::tests::{cloud, made, page, shop, small_shop};
 use crate::{Options, PlanError, diff, plan, to_json};
 
 fn db(standbys: u8) -> Database {
@@ -407,4 +407,20 @@ fn a_plan_stored_before_there_were_databases_still_loads() {
     stored.as_object_mut().unwrap().remove("databases").expect("it is written");
     let plan: Plan = serde_json::from_value(stored).unwrap();
     assert_eq!(plan.databases, Vec::<PlannedDatabase>::new());
+}
+
+#[test]
+fn copies_on_the_same_machine_are_said_to_be_worth_nothing() {
+    let told = |zones: u8, standbys: u8, machines: model::Sharing| {
+        let mut app = with(small_shop(), standbys);
+        (app.placement.zones, app.placement.machines) = (zones, Some(machines));
+        app.objectives.availability = None;
+        app.objectives.survive = if zones > 1 { vec![Scope::Zone] } else { vec![] };
+        let why = made(&app).why;
+        why.into_iter().any(|why| why.contains("all 3 are on the one machine, and are lost with it"))
+    };
+    assert!(told(1, 2, model::Sharing::Together));
+    assert!(!told(1, 0, model::Sharing::Together));
+    assert!(!told(1, 2, model::Sharing::Apart));
+    assert!(!told(3, 2, model::Sharing::Together));
 }

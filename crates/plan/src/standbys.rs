@@ -44,7 +44,7 @@ pub(crate) struct Beside {
 struct Way<'a> {
     ground: &'a Ground<'a>,
     space: Space<'a>,
-    /// Objectives that databases miss where they miss fewest.
+    /// Objectives that databases miss where they miss fewest; most where one of them cannot be had.
     misses: usize,
     best: Option<Candidate<'a>>,
 }
@@ -71,7 +71,10 @@ pub(crate) fn ways(app: &App) -> Vec<Cow<'_, App>> {
 }
 
 /// Everything that one database may be.
-fn choices(database: &Database) -> Vec<Database> {
+pub(crate) fn choices(database: &Database) -> Vec<Database> {
+    if !database::is_open(database) {
+        return vec![database.clone()];
+    }
     let own = |standbys: u8| Database { standbys, auto: false, managed: Managed::No, ..database.clone() };
     let mut all: Vec<Database> = match database.auto {
         true => STANDBYS.map(own).to_vec(),
@@ -98,7 +101,7 @@ pub(crate) fn settle<'a>(app: &'a App, options: &Options, terms: &Terms) -> Resu
     let mut all = Vec::new();
     for ground in &grounds {
         let space = ground.space()?;
-        let misses = space.fewest_misses();
+        let misses = misses(&space);
         let best = space.cheapest(limits(ground), &mut Effort::default()).best;
         all.push(Way { ground, space, misses, best });
     }
@@ -162,19 +165,24 @@ fn why(app: &App, all: &[Way<'_>], fewest: usize, chosen: usize) -> Vec<String> 
         let others: Vec<String> = all
             .iter()
             .filter(alone)
-            .map(|way| match &way.ground.app.databases[place] {
-                Database { managed: Managed::Yes, .. } => {
-                    format!("run by the provider {}", meant(way, fewest))
+            .map(|way| {
+                let (theirs, meant) = (&way.ground.app.databases[place], meant(way, fewest));
+                match (theirs.managed, theirs.standbys) {
+                    (Managed::Yes, _) => format!("run by the provider {meant}"),
+                    (_, standbys) if database.managed == Managed::Auto => {
+                        format!("as evenkeel's own with {} {meant}", spelt(standbys, theirs.witness))
+                    }
+                    (_, 0) => format!("with none {meant}"),
+                    (_, standbys) => format!("with {standbys} {meant}"),
                 }
-                Database { standbys: 0, .. } => format!("with none {}", meant(way, fewest)),
-                Database { standbys, .. } => format!("with {standbys} {}", meant(way, fewest)),
             })
             .collect();
-        let counted = match &own[place] {
-            Database { managed: Managed::Yes, .. } => "the provider's".to_owned(),
-            Database { standbys: 0, .. } => "no standby".to_owned(),
-            Database { standbys: 1, .. } => "1 standby".to_owned(),
-            Database { standbys, .. } => format!("{standbys} standbys"),
+        let counted = match own[place].managed {
+            Managed::Yes => "the provider's".to_owned(),
+            _ if database.managed == Managed::Auto => {
+                format!("evenkeel's own with {}", spelt(own[place].standbys, own[place].witness))
+            }
+            _ => spelt(own[place].standbys, false),
         };
         let asked = match (database.auto, database.managed) {
             (true, Managed::Auto) => "`standbys: auto, run_by: auto`",
@@ -186,9 +194,22 @@ fn why(app: &App, all: &[Way<'_>], fewest: usize, chosen: usize) -> Vec<String> 
     open.map(sentence).collect()
 }
 
+/// How many standbys, for people.
+fn spelt(standbys: u8, witness: bool) -> String {
+    match (standbys, witness) {
+        (0, _) => "no standby".to_owned(),
+        (1, true) => "1 standby and a witness".to_owned(),
+        (1, false) => "1 standby".to_owned(),
+        (standbys, _) => format!("{standbys} standbys"),
+    }
+}
+
 /// What another way would mean.
 fn meant(way: &Way<'_>, fewest: usize) -> String {
     let app = way.ground.app;
+    if !way.space.holds_databases() {
+        return "it is had nowhere: nobody runs it, or no machine holds it".to_owned();
+    }
     if way.misses > fewest {
         return format!("`{}` is missed", first_missed(way).unwrap_or_else(|| "survive: [zone]".to_owned()));
     }
@@ -215,6 +236,11 @@ fn sentences(way: &Way<'_>, spread: Spread) -> Vec<String> {
     all
 }
 
+/// The fewest objectives that databases miss there; none is worse than one that cannot be had.
+fn misses(space: &Space<'_>) -> usize {
+    if space.holds_databases() { space.fewest_misses() } else { usize::MAX }
+}
+
 /// Shows the space of every way of `app` that misses fewest, beside a plan whose ground and space are known.
 ///
 /// # Errors
@@ -233,8 +259,8 @@ pub(crate) fn each(
             None => own.space()?,
         });
     }
-    let fewest = spaces.iter().map(Space::fewest_misses).min();
-    let all = grounds.iter().zip(&spaces).filter(|(_, space)| Some(space.fewest_misses()) == fewest);
+    let fewest = spaces.iter().map(misses).min();
+    let all = grounds.iter().zip(&spaces).filter(|(_, space)| Some(misses(space)) == fewest);
     all.for_each(|(own, space)| see(own, space));
     Ok(())
 }

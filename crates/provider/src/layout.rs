@@ -137,7 +137,7 @@ impl<'p> Layout<'p> {
         let mut machines = machines(plan, &items)?;
         give_agents(plan, &mut machines, &mut notes);
         let entry = entry(plan, &items, &mut notes)?;
-        let nodes: Vec<u8> = plan.databases.iter().map(|planned| planned.database.nodes()).collect();
+        let nodes: Vec<u8> = plan.databases.iter().map(|planned| planned.database.own_nodes()).collect();
         let mut flows = firewall::inside(options.ports, &nodes);
         for door in entry.iter().flat_map(|entry| &entry.doors) {
             let ports = (door.front, door.front);

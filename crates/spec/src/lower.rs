@@ -281,10 +281,15 @@ impl<'c> Lower<'c, '_> {
 
     /// One line for the fixed defaults of a table that were used, each with its reason from the table of fields.
     fn used_defaults(&mut self, path: &str, shape: &Shape, table: &Checked) {
+        self.used_defaults_but(path, shape, table, &[]);
+    }
+
+    /// But for fields of no meaning there.
+    fn used_defaults_but(&mut self, path: &str, shape: &Shape, table: &Checked, but: &[&str]) {
         let used: Vec<String> = shape
             .fields
             .iter()
-            .filter(|field| table.given(field.name).is_none())
+            .filter(|field| table.given(field.name).is_none() && !but.contains(&field.name))
             .filter_map(|field| match field.presence {
                 Presence::Fixed("", why) => Some(format!("no {} ({why})", field.name)),
                 Presence::Fixed(value, why) => Some(format!("{} {value} ({why})", field.name)),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use model::{Managed, Plan};
+use model::Plan;
 use provider::{Export, Options, Ports};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub enum Tool {
 /// Plans, and makes files of the plan.
 pub fn run(tool: Tool, args: &CloudArgs, site: &Site, json: bool) -> anyhow::Result<ExitCode> {
     let (mut app, reading, _) = check::app(&args.file.file, site)?;
-    evenkeels_own(&mut app)?;
+    plan::evenkeels_own(&mut app)?;
     // CloudFormation is of AWS alone: among several clouds the plan is that one's.
     let several = app.placement.providers.iter().any(|name| name == "aws");
     let only = (tool == Tool::Cloudformation && several).then_some("aws");
@@ -53,22 +53,6 @@ pub fn run(tool: Tool, args: &CloudArgs, site: &Site, json: bool) -> anyhow::Res
     }
     tell(&export, &plan, args.output.as_deref(), json)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Databases are evenkeel's own where that is left open. One that is to be a provider's is not made, and what uses it would not start.
-fn evenkeels_own(app: &mut model::App) -> anyhow::Result<()> {
-    for database in &mut app.databases {
-        if database.managed == Managed::Yes {
-            let text =
-                format!("this version makes no database that a provider runs, as `{}` is", database.name);
-            return Err(hinted(
-                text,
-                "write `run_by: evenkeel` for one of evenkeel's own; `evenkeel plan` prices both",
-            ));
-        }
-        database.managed = Managed::No;
-    }
-    Ok(())
 }
 
 fn options(args: &CloudArgs, site: &Site) -> anyhow::Result<Options> {

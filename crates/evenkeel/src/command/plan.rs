@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
-use model::{App, Plan};
+use model::{App, Managed, Plan};
 use plan::{Explained, PlanError, Planned, Relaxed, Speed, Terms};
 
 use crate::cli::PlanArgs;
@@ -268,6 +268,29 @@ fn verified_json(outcome: &Result<plan::Verified, plan::Refused>) -> serde_json:
 /// The plan of `app` for one provider, or the cheapest of those of the file.
 pub fn make(app: &App, provider: Option<&str>, site: &Site) -> anyhow::Result<Plan> {
     plan::plan(app, &options(app, provider, site)?).map_err(no_plan)
+}
+
+/// Databases are evenkeel's own where that is left open, which is said. One that is to be a provider's is not made, and what uses it
+/// would not start.
+pub fn evenkeels_own(app: &mut App) -> anyhow::Result<()> {
+    for database in &mut app.databases {
+        let name = &database.name;
+        match database.managed {
+            Managed::No => {}
+            Managed::Yes => {
+                let text = format!("this version makes no database that a provider runs, as `{name}` is");
+                return Err(hinted(
+                    text,
+                    "write `run_by: evenkeel` for one of evenkeel's own; `evenkeel plan` prices both",
+                ));
+            }
+            Managed::Auto => say::talk(format_args!(
+                "note: `{name}` is one of evenkeel's own here, whatever `evenkeel plan` finds cheaper: this version makes no other"
+            )),
+        }
+        database.managed = Managed::No;
+    }
+    Ok(())
 }
 
 /// Counts the standbys of databases with `standbys: auto`: those of the plan for the providers of the file, whose zones `up` emulates.

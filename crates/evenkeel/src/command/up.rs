@@ -101,8 +101,7 @@ fn prepare(args: &UpArgs, site: &Site) -> anyhow::Result<(Plan, Options)> {
         check_postgres(&app)?;
     }
     check_slots(&app)?;
-    // Where it is left open, it is run by whoever can.
-    app.databases.iter_mut().for_each(|one| one.managed = model::Managed::No);
+    plan::evenkeels_own(&mut app)?;
     plan::count_standbys(&mut app, site)?;
     let plan = plan::make_local(&app)?;
     let sabotage = Sabotage { no_health: args.break_health, unsafe_retries: args.break_retries };

@@ -131,9 +131,7 @@ impl Objective {
         }
         let held_back = (0..space.app.services.len()).filter(|&service| space.held_back(service, limits));
         all.extend(held_back.map(Objective::ScaleMax));
-        let databases = space.app.databases.iter().enumerate();
-        let own = databases.filter(|(_, database)| database.own_nodes() > 0);
-        all.extend(own.map(|(at, _)| Objective::Standbys(at)));
+        all.extend((0..space.app.databases.len()).map(Objective::Standbys));
         all.push(Objective::Zones);
         let in_a_cloud = space.markets.iter().any(|market| matches!(market, Market::Cloud(_)));
         all.extend(in_a_cloud.then_some(Objective::Sharing));
@@ -152,6 +150,10 @@ impl Objective {
             Objective::Recovery { key, scope } => recoveries(asked, key, *scope),
             Objective::Standbys(database) => {
                 let database = &asked.app.databases[*database];
+                if database.own_nodes() == 0 {
+                    let what_if = format!("run_by {} evenkeel", database.name);
+                    return vec![vec![rung("evenkeel".to_owned(), what_if)]];
+                }
                 let of = format!("standbys {}", database.name);
                 return more(&of, database.standbys, STANDBYS);
             }
@@ -235,7 +237,11 @@ impl Objective {
             }
             Objective::Standbys(database) => {
                 let database = &app.databases[*database];
-                ("standbys".to_owned(), Some(database.name.to_string()), database.standbys.to_string())
+                let (key, was) = match database.own_nodes() {
+                    0 => ("run_by", "provider".to_owned()),
+                    _ => ("standbys", database.standbys.to_string()),
+                };
+                (key.to_owned(), Some(database.name.to_string()), was)
             }
             Objective::Zones => whole("zones", Some(app.placement.zones.to_string())),
             Objective::Sharing => {

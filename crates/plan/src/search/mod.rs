@@ -249,11 +249,20 @@ impl<'a> Space<'a> {
         self.fitting.iter().map(misses).min().unwrap_or(usize::MAX)
     }
 
-    /// Keeps nothing in which databases miss more than that.
+    /// Whether each database can be had anywhere.
+    pub(crate) fn holds_databases(&self) -> bool {
+        let had = |database: &model::Database| {
+            self.markets.iter().any(|&at| database::is_held(database, at, database::machine(database, at)))
+        };
+        self.app.databases.iter().all(had)
+    }
+
+    /// Keeps everything in which databases miss no more than that, and nothing else.
     pub(crate) fn must_miss_no_more_than(&mut self, fewest: usize) {
-        if self.fewest_misses() > fewest {
-            self.fitting.clear();
-        }
+        let misses = |spread: &Spread| database::misses(self.app, self.request, *spread, &self.assumptions);
+        self.fitting = allowed(self.app, &self.markets, &self.odds);
+        let kept: Vec<Spread> = self.fitting.iter().copied().filter(|one| misses(one) <= fewest).collect();
+        self.fitting = kept;
     }
 
     /// One of the spreads in which the databases miss fewest objectives, with the most zones.

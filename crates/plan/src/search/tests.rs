@@ -281,6 +281,9 @@ fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
     for database in &app.databases {
         let cpus = (database.writes?.0 / 500.0).max(2.0);
         if database.managed == model::Managed::Yes {
+            if cpus > 64.0 {
+                return None;
+            }
             sum = sum + managed(offer, cpus.ceil());
             continue;
         }

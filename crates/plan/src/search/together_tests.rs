@@ -84,6 +84,9 @@ pub(crate) fn cheapest(
     let stateful = Stateful::new(&whole).unwrap();
     let nodes: f64 = app.databases.iter().map(|database| 50.0 * f64::from(database.own_nodes())).sum();
     let theirs = app.databases.iter().filter(|database| database.own_nodes() == 0);
+    if theirs.clone().any(|one| one.writes.unwrap().0 > 32_000.0) {
+        return None;
+    }
     let theirs = theirs.map(|one| managed(offer, (one.writes.unwrap().0 / 500.0).max(2.0).ceil())).sum();
     let fixed = network(app, offer, zones)
         + theirs

@@ -156,7 +156,13 @@ fn covered(all: &[Part<'_>], cost: Option<i64>) -> Result<Covered, Refused> {
         let each = part.places.iter().map(|place| part.rules.misses(place.zones, place.layout));
         each.min()
     };
-    let fewest = all.iter().filter_map(misses).min().unwrap_or(0);
+    // What cannot be had anywhere misses nothing and is no way.
+    let is_had = |part: &&Part<'_>| {
+        let mut databases = part.rules.app.databases.iter();
+        databases.all(|one| part.places.iter().any(|place| space::is_had(place, one)))
+    };
+    let fewest = all.iter().filter(is_had).filter_map(misses).min();
+    let fewest = fewest.or_else(|| all.iter().filter_map(misses).min()).unwrap_or(0);
     let mut covered = Covered { open: None, branches: 0 };
     for part in all {
         let mut cover = Cover::new(&part.rules, cost, fewest);

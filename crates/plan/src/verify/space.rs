@@ -103,6 +103,15 @@ pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
     Some(sum)
 }
 
+/// Whether a database can be had there.
+pub(super) fn is_had(place: &Place<'_>, database: &model::Database) -> bool {
+    match place.offer {
+        None => database.own_nodes() > 0,
+        Some(offer) if database.own_nodes() == 0 => managed(offer, database).is_some(),
+        Some(offer) => offer.usable().any(|machine| holds_node(database, machine)),
+    }
+}
+
 /// What a provider counts of a database that it runs, for both of its nodes: what it is, how much, USD a month for one.
 pub(super) fn counted<'a>(
     offer: &'a RegionOffer,
@@ -110,6 +119,9 @@ pub(super) fn counted<'a>(
 ) -> Option<[(Unit, f64, f64, &'a Price); 3]> {
     let writes = database.writes.map_or(0.0, |writes| writes.0);
     let cpus = 2.0 * (writes / 500.0 * (1.0 - 1e-12)).ceil().max(2.0);
+    if cpus > 2.0 * crate::search_space::MANAGED_VCPUS_MAX {
+        return None;
+    }
     let gb = 2.0 * database.storage.0 as f64 / GIB;
     let line = |unit: Unit, amount: f64, hours: f64| {
         let price = offer.unit(unit)?;

@@ -11,6 +11,9 @@ use crate::table::DATABASE;
 /// The major version of PostgreSQL that is run.
 const POSTGRES: u16 = 15;
 
+/// What is about nodes that evenkeel runs.
+const NODES: [&str; 3] = ["standbys", "witness", "when_alone"];
+
 /// The default of `standbys`.
 const USUAL_STANDBYS: i64 = 2;
 
@@ -23,7 +26,9 @@ impl<'c> Lower<'c, '_> {
     fn database(&mut self, root: &'c Checked, named: &'c Named) -> Option<Database> {
         let table = service_table(named)?;
         self.name_taken(root, named);
-        self.used_defaults(&format!("databases.{}", short(&named.name)), &DATABASE, table);
+        let theirs = table.item("run_by").is_some_and(|item| matches!(item.typed, Typed::Word("provider")));
+        let but: &[&str] = if theirs { &NODES } else { &[] };
+        self.used_defaults_but(&format!("databases.{}", short(&named.name)), &DATABASE, table, but);
         let postgres = self.postgres(table);
         let Some(Typed::Bytes(storage)) = table.item("storage").map(|item| &item.typed) else { return None };
         let when_alone = match table.item("when_alone")?.typed {
@@ -108,7 +113,7 @@ impl<'c> Lower<'c, '_> {
             return true;
         }
         let name = short(&named.name);
-        let said = ["standbys", "witness", "when_alone"].into_iter().find_map(|field| {
+        let said = NODES.into_iter().find_map(|field| {
             let at = table.given(field)?;
             Some((field, at))
         });

@@ -315,13 +315,17 @@ fn a_database_that_the_provider_runs_has_no_nodes_to_speak_of_and_is_not_run() {
         "database `db` is the provider's (`run_by: provider`), which this version plans and does not run"
     ]
     .assert_eq(&of("run_by: provider").not_run.join("\n"));
-    check(RUN, &file("run_by: provider"), expect![[r#"
+    check(
+        RUN,
+        &file("run_by: provider"),
+        expect![[r#"
         note[N0401]: `db` is planned and priced, not run by this version
          --> evenkeel.yaml:3:41
         3 | databases: { db: { engine: postgres:15, run_by: provider } }
           |                                         ^^^^^^
         up refuses: database `db` is the provider's (`run_by: provider`), which this version plans and does not run
-    "#]]);
+    "#]],
+    );
     check(
         RUN,
         &file("run_by: provider, standbys: 2"),
