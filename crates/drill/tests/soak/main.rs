@@ -9,7 +9,7 @@ mod resume;
 use drill::database::{Action, History, Operation, Outcome, Via};
 use soak::backing::Which;
 use soak::ground::Where;
-use soak::journal::{Line, Table, read};
+use soak::journal::{FaultLine, Line, RoundLine, Table, read};
 use soak::outcome::{self, Double};
 use soak::plan::{Fault, HOST_KINDS, KINDS, Kind};
 use soak::{Ended, Soak, run};
@@ -235,8 +235,8 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     let table = Table::of(&lines);
     std::fs::remove_file(&path).unwrap();
     expect_test::expect![[r#"
-        milliseconds                        n  gap p50      p99      max rejoin p50        max log MiB failed  lost  false
-        switchover                          2      200      700      700        900        900     208      3     1      2
+        milliseconds                        n terms  gap p50      p99      max rejoin p50        max log MiB failed  lost  false
+        switchover                          2     2      200      700      700        900        900     208      3     1      2
         2 faults in 1 judged rounds: 100 writes acknowledged (9 past the fronts), 3 unknown, 1 lost, 2 false acknowledgements, 1 violations
     "#]]
     .assert_eq(&table.render());
@@ -248,6 +248,35 @@ fn a_table_is_made_again_from_a_journal_whose_writer_died() {
     std::fs::write(&path, "hello\n").unwrap();
     assert!(read(&path).is_err());
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A freeze of half a second is no failover, a kill without a new term killed nobody, and a term between two faults is told.
+#[test]
+fn what_began_no_term_is_no_failover() {
+    let fault = |index: u64, kind: &str, terms: (u64, u64), gap_ms: f64| {
+        Line::Fault(FaultLine {
+            index,
+            kind: kind.to_owned(),
+            term_before: terms.0,
+            term_after: terms.1,
+            gap_ms: Some(gap_ms),
+            whole_ms: Some(900.0),
+            rejoin_ms: Some(900.0),
+            ..FaultLine::default()
+        })
+    };
+    let lines = [
+        fault(0, "host-freeze", (1, 1), 400.0),
+        fault(1, "host-freeze", (1, 2), 1_500.0),
+        fault(2, "primary-kill", (3, 3), 10.0),
+        Line::Round(RoundLine { faults: 3, ..RoundLine::default() }),
+    ];
+    let table = Table::of(&lines);
+    let rendered = table.render();
+    let row = rendered.lines().find(|line| line.starts_with("host-freeze")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>()[1..5], ["2", "1", "1500", "1500"], "{row}");
+    assert_eq!(table.broken(), ["fault 2, primary-kill: no term began, so that nothing was broken"]);
+    assert_eq!(table.missed(), ["2 -> 3 after fault 1, host-freeze, once all was whole"]);
 }
 
 /// By a history of two writers, one of whom was told of success while one copy was left.
