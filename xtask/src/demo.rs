@@ -17,7 +17,9 @@ const EXAMPLE: &str = "examples/shop/evenkeel.yaml";
 pub fn demo(arguments: &[String]) -> Result<()> {
     install::ensure(&[install::RUN])?;
     run(cargo(&["build", "--release", "-p", "evenkeel", "-p", "shop"]))?;
-    let binary = crate::root().join("target/release/evenkeel");
+    // Where cargo has put it.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let binary = crate::root().join(target).join("release/evenkeel");
     eprintln!("{}", what_to_try(install::is_root()));
     let mut up = Command::new(&binary);
     up.arg("up").arg(EXAMPLE).args(arguments).current_dir(crate::root());
