@@ -22,8 +22,8 @@ pub struct Slot {
     /// In milliseconds; 0: none.
     deadline: Cell<u64>,
     waker: RefCell<Option<Waker>>,
-    /// The endpoint it waits for, and the generation in which it began.
-    target: RefCell<Option<(Rc<Target>, u32)>>,
+    /// The endpoint it waits for, with its generation and its doubts when that began.
+    target: RefCell<Option<(Rc<Target>, u32, u32)>>,
     /// No request is open: the end of the front ends it.
     idle: Cell<bool>,
 }
@@ -46,12 +46,15 @@ impl Alarms {
         SlotGuard { alarms: Rc::clone(self), slot }
     }
 
-    /// Wakes whoever is late. With `endpoints`: also who waits for an endpoint that was ejected since. With
+    /// Wakes whoever is late. With `endpoints`: also who waits for an endpoint that was ejected or became a suspect since. With
     /// `idle`: also who is idle. With `all`: everybody.
     pub fn ring(&self, now: Moment, endpoints: bool, idle: bool, all: bool) {
         for slot in self.slots.borrow().iter() {
             let late = slot.deadline.get() != 0 && now.0 >= slot.deadline.get();
-            let wanted = all || late || (idle && slot.idle.get()) || (endpoints && slot.is_abandoned());
+            let wanted = all
+                || late
+                || (idle && slot.idle.get())
+                || (endpoints && (slot.is_abandoned() || slot.is_doubted()));
             if let Some(waker) = slot.waker.borrow().as_ref().filter(|_| wanted) {
                 waker.wake_by_ref();
             }
@@ -62,7 +65,12 @@ impl Alarms {
 impl Slot {
     fn is_abandoned(&self) -> bool {
         let target = self.target.borrow();
-        target.as_ref().is_some_and(|(target, generation)| target.endpoint.generation() != *generation)
+        target.as_ref().is_some_and(|(target, generation, _)| target.endpoint.generation() != *generation)
+    }
+
+    fn is_doubted(&self) -> bool {
+        let target = self.target.borrow();
+        target.as_ref().is_some_and(|(target, _, doubts)| target.endpoint.doubts() != *doubts)
     }
 }
 
@@ -84,8 +92,20 @@ impl SlotGuard {
     }
 
     /// Waits for a response from this endpoint until [`SlotGuard::release`].
-    pub fn watch(&self, target: &Rc<Target>, generation: u32) {
-        *self.slot.target.borrow_mut() = Some((Rc::clone(target), generation));
+    pub fn watch(&self, target: &Rc<Target>) {
+        let endpoint = &target.endpoint;
+        let watched = (Rc::clone(target), endpoint.generation(), endpoint.doubts());
+        *self.slot.target.borrow_mut() = Some(watched);
+    }
+
+    /// Whether the endpoint became a suspect since, or since this said so last.
+    #[must_use]
+    pub fn take_doubt(&self) -> bool {
+        let mut target = self.slot.target.borrow_mut();
+        target.as_mut().is_some_and(|(target, _, known)| {
+            let doubts = target.endpoint.doubts();
+            std::mem::replace(known, doubts) != doubts
+        })
     }
 
     /// Waits for no endpoint any more.

@@ -24,6 +24,12 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub const LINGER_MS: u64 = 2_000;
 /// Longest wait for a proof of life before a request that must not be repeated. Milliseconds.
 pub const PROOF_MS: u64 = 100;
+/// A front whose clock jumps by so much stood still, and its zone may have been given up meanwhile: a zone's lease ends
+/// 1.5 s after it was last renewed, which happens every half second. Milliseconds.
+pub const STALL_MS: u64 = 1_000;
+/// Requests then wait for so long before they are routed. News of what became of the zone took 60 to 120 ms, and no health
+/// check lets a front in again in less. Milliseconds.
+pub const SETTLE_MS: u64 = 300;
 /// Size of a buffer of the request path.
 pub const BUFFER_BYTES: usize = 32 * 1024;
 /// Most free buffers one thread keeps.

@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use crate::alarm::Alarms;
 use crate::decide_retry::Budget;
 use crate::h1::buffer::Buffers;
+use crate::limits::{SETTLE_MS, STALL_MS};
 use crate::log::Log;
 use crate::path::connection;
 use crate::shared::{Order, Shared};
@@ -63,6 +64,8 @@ pub(crate) struct Worker {
     pub random: RefCell<Random>,
     pub log: RefCell<Log>,
     now: Cell<Moment>,
+    /// What is known of the replicas counts as old until then.
+    settled: Cell<Moment>,
     view: RefCell<Rc<View>>,
     version: Cell<u64>,
     targets: RefCell<BTreeMap<UnitName, Rc<Target>>>,
@@ -81,6 +84,7 @@ impl Worker {
             random: RefCell::new(Random::from_os()),
             log: RefCell::new(log),
             now: Cell::new(now),
+            settled: Cell::new(now),
             view: RefCell::new(Rc::new(View { compiled: Arc::default(), pools: Vec::new() })),
             version: Cell::new(0),
             targets: RefCell::default(),
@@ -94,8 +98,21 @@ impl Worker {
     /// The clock, exact. Everything that only needs 10 ms uses [`Worker::coarse_now`].
     pub fn now_us(&self) -> u64 {
         let us = self.shared.origin.now_us();
-        self.now.set(Moment(us / 1000));
+        let now = Moment(us / 1000);
+        if now.ms_since(self.now.replace(now)) >= STALL_MS {
+            self.settled.set(now.plus(SETTLE_MS));
+        }
         us
+    }
+
+    /// Waits until what is known of the replicas can be believed, as this thread stood still a moment ago: after a zone was
+    /// stopped and goes on, the snapshot from before names replicas that others have replaced, and a replica in this zone
+    /// has connections to a database whose primary is elsewhere by now.
+    pub async fn settle(&self) {
+        let rest = self.settled.get().ms_since(self.now.get());
+        if rest > 0 {
+            tokio::time::sleep(Duration::from_millis(rest)).await;
+        }
     }
 
     /// The clock as of the last tick or exact look.

@@ -28,6 +28,8 @@ pub struct Endpoint {
     standing: AtomicU8,
     /// Counts ejections: a connection or request of an older generation belongs to an ejected past.
     generation: AtomicU32,
+    /// Counts how often it became a suspect.
+    doubts: AtomicU32,
     in_flight: AtomicU32,
     /// Requests that wait for the first byte of their response.
     waiting: AtomicU32,
@@ -50,6 +52,7 @@ impl Endpoint {
             address,
             standing: AtomicU8::new(Standing::Well as u8),
             generation: AtomicU32::new(0),
+            doubts: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             waiting_since_ms: AtomicU64::new(0),
@@ -92,6 +95,9 @@ impl Endpoint {
         if standing.is_ejected() && !before.is_ejected() {
             self.retire();
         }
+        if standing == Standing::Suspect && before == Standing::Well {
+            self.doubts.fetch_add(1, Relaxed);
+        }
     }
 
     /// Makes every connection opened so far one that is not used again.
@@ -103,6 +109,12 @@ impl Endpoint {
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.generation.load(Relaxed)
+    }
+
+    /// Counts how often it became a suspect; whoever waits for it since before may do better elsewhere.
+    #[must_use]
+    pub fn doubts(&self) -> u32 {
+        self.doubts.load(Relaxed)
     }
 
     /// Requests and tunnels that use it now, in this front.
@@ -301,6 +313,8 @@ mod tests {
         assert_eq!(endpoint.generation(), 0);
         endpoint.stand(Standing::Silent);
         endpoint.stand(Standing::Refused);
-        assert_eq!(endpoint.generation(), 1);
+        assert_eq!((endpoint.generation(), endpoint.doubts()), (1, 1));
+        endpoint.stand(Standing::Suspect);
+        assert_eq!(endpoint.doubts(), 1, "let in again on trial is no new doubt");
     }
 }

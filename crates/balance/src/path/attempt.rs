@@ -48,6 +48,8 @@ pub(crate) enum Stop {
     Failed(Failure),
     /// The endpoint did not prove its life in time; nothing of the request was sent.
     Unproven,
+    /// The endpoint became a suspect while the request waited for it; it goes elsewhere, see [`Attempt::elsewhere`].
+    Doubted,
     /// The client went away.
     ClientGone,
     /// The client's body cannot be sent on.
@@ -84,13 +86,16 @@ pub(crate) struct Attempt<'a> {
     pub continued: &'a mut bool,
     /// The endpoint must prove its life before it gets the request.
     pub wants_proof: bool,
+    /// Whether the request, if the endpoint is a suspect now, goes to another one. To be asked once for a doubt: a yes has
+    /// been paid for out of the budget.
+    pub elsewhere: &'a dyn Fn(&Upload) -> bool,
 }
 
 impl Attempt<'_> {
     /// Makes the attempt.
     pub async fn make(mut self) -> Result<Begun, Stop> {
         let target = Rc::clone(self.target);
-        self.client.slot.watch(&target, target.endpoint.generation());
+        self.client.slot.watch(&target);
         let result = self.talk(&target.endpoint).await;
         self.client.slot.release();
         result
@@ -113,7 +118,7 @@ impl Attempt<'_> {
         let mut wait = Some(wait);
         let mut interims = 0;
         loop {
-            match self.more(&mut upstream).await {
+            match self.more(&mut upstream, wait.is_some()).await {
                 More::Bytes => {}
                 More::Ended if wait.is_some() => {
                     endpoint.broke();
@@ -122,6 +127,7 @@ impl Attempt<'_> {
                 More::Ejected if wait.is_some() => return Err(failed(502, "ejected")),
                 More::Late if wait.is_some() => return Err(failed(504, "timeout")),
                 More::Ended | More::Ejected | More::Late => return Err(failed_late("closed")),
+                More::Doubted => return Err(Stop::Doubted),
                 More::Stop(stop) => return Err(stop),
             }
             if wait.take().is_some() {
@@ -196,7 +202,7 @@ impl Attempt<'_> {
         let worker = self.worker;
         let _wait = Wait::new(endpoint, worker.coarse_now());
         self.client.slot.set_deadline(worker.coarse_now().plus(self.pool.connect_ms));
-        let slot = &self.client.slot;
+        let (slot, upload) = (&self.client.slot, &*self.upload);
         let mut connecting = pin!(open(endpoint.address()));
         poll_fn(|context| {
             slot.wake_me(context);
@@ -205,6 +211,9 @@ impl Attempt<'_> {
             }
             if slot.is_abandoned() {
                 return Poll::Ready(Err(failed(503, "ejected")));
+            }
+            if slot.take_doubt() && (self.elsewhere)(upload) {
+                return Poll::Ready(Err(Stop::Doubted));
             }
             if slot.is_late(worker.coarse_now()) {
                 return Poll::Ready(Err(failed(504, "connect_timeout")));
@@ -323,8 +332,8 @@ impl Attempt<'_> {
         .await
     }
 
-    /// Sends on what can be sent and waits for bytes of the response.
-    async fn more(&mut self, upstream: &mut Upstream) -> More {
+    /// Sends on what can be sent and waits for bytes of the response, the `first` ones or more.
+    async fn more(&mut self, upstream: &mut Upstream, first: bool) -> More {
         let this = &mut *self;
         poll_fn(|context| {
             this.client.slot.wake_me(context);
@@ -364,6 +373,9 @@ impl Attempt<'_> {
             }
             if this.client.slot.is_abandoned() {
                 return Poll::Ready(More::Ejected);
+            }
+            if first && this.client.slot.take_doubt() && (this.elsewhere)(this.upload) {
+                return Poll::Ready(More::Doubted);
             }
             match (this.client.slot.is_late(this.worker.coarse_now()), this.upload.waits_for_client) {
                 (false, _) => Poll::Pending,
@@ -425,6 +437,7 @@ enum More {
     Bytes,
     Ended,
     Ejected,
+    Doubted,
     Late,
     Stop(Stop),
 }

@@ -104,7 +104,9 @@ async fn next(worker: &Worker, client: &mut Client) -> Next {
     let mut waiting = true;
     loop {
         if !client.input.is_empty() {
-            match read_head(worker, client) {
+            let began_us = worker.now_us();
+            worker.settle().await;
+            match read_head(worker, client, began_us) {
                 Ok(Some(request)) => {
                     client.slot.set_idle(false);
                     return Next::Request(request);
@@ -142,7 +144,7 @@ async fn next(worker: &Worker, client: &mut Client) -> Next {
 }
 
 /// Reads the head that waits; `None` when it is not whole yet.
-fn read_head(worker: &Worker, client: &mut Client) -> Result<Option<Request>, Refusal> {
+fn read_head(worker: &Worker, client: &mut Client, began_us: u64) -> Result<Option<Request>, Refusal> {
     let mut fields = no_fields();
     let Some(head) = parse::request(client.input.filled(), &mut fields)? else { return Ok(None) };
     let meaning = framing::request(&head)?;
@@ -169,7 +171,7 @@ fn read_head(worker: &Worker, client: &mut Client) -> Result<Option<Request>, Re
         head: out,
         view,
         goes,
-        began_us: worker.now_us(),
+        began_us,
     };
     let used = head.skipped + head.bytes.len();
     client.input.consume(used);

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
-use net::Use;
+use net::decide_health::Standing;
 use net::decide_pick::{Candidate, choose};
+use net::{Endpoint, Use};
 
 use super::answer::{self, Answer, Fate};
 use super::attempt::{Attempt, Begun, Failure, Stop};
@@ -74,6 +75,13 @@ impl Tried {
     fn has(&self, place: usize) -> bool {
         self.places[..self.count].contains(&place)
     }
+
+    /// Whether one that is well is left besides `chosen`.
+    fn leaves_well(&self, local: &LocalPool, chosen: usize) -> bool {
+        let well = |endpoint: &Endpoint| !endpoint.is_draining() && endpoint.standing() == Standing::Well;
+        let mut targets = local.targets.iter().enumerate();
+        targets.any(|(place, (target, _))| place != chosen && !self.has(place) && well(&target.endpoint))
+    }
 }
 
 fn pick(worker: &Worker, wants_life: bool, local: &LocalPool, tried: &Tried) -> Option<usize> {
@@ -92,6 +100,38 @@ fn pick(worker: &Worker, wants_life: bool, local: &LocalPool, tried: &Tried) -> 
     choose(local.targets.len(), candidate, wants_life, || worker.random())
 }
 
+/// What earlier attempts at a request have shown.
+struct Course {
+    tried: Tried,
+    /// Endpoints that did not prove their life.
+    unproven: u32,
+    /// `100 Continue` went to the client.
+    continued: bool,
+    /// At least one byte may have reached an endpoint.
+    sent: bool,
+    last: Failure,
+}
+
+impl Course {
+    fn new() -> Course {
+        let last = Failure { status: 503, reason: "no_endpoint", begun: false };
+        Course { tried: Tried::default(), unproven: 0, continued: false, sent: false, last }
+    }
+
+    /// With everybody tried once, one that failed may be well again; only the refused stay out.
+    fn pick(&self, worker: &Worker, careful: bool, local: &LocalPool) -> Option<usize> {
+        let again = || pick(worker, careful, local, &Tried::default());
+        pick(worker, careful, local, &self.tried).or_else(again)
+    }
+
+    /// The endpoint at `place` was left, for `failure` if it had the request.
+    fn left(&mut self, place: usize, upload: &Upload, failure: Failure) {
+        self.tried.add(place);
+        self.sent |= upload.is_sent();
+        self.last = failure;
+    }
+}
+
 async fn proxy(
     worker: &Worker,
     client: &mut Client,
@@ -104,20 +144,19 @@ async fn proxy(
     // Where everything is retried (see `RetryPolicy::retry_unsafe`), nothing is sent with care either.
     let careful = !request.idempotent && !pool.retry.retry_unsafe;
     let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
-    let mut tried = Tried::default();
-    let (mut continued, mut sent, mut unproven) = (false, false, 0);
-    let mut last = Failure { status: 503, reason: "no_endpoint", begun: false };
-    loop {
-        // With everybody tried once, one that failed may be well again; only the refused stay out.
-        let next =
-            pick(worker, careful, local, &tried).or_else(|| pick(worker, careful, local, &Tried::default()));
-        let Some(chosen) = next else {
-            return give_up(worker, client, request, &upload, last, sent, record).await;
-        };
+    let mut course = Course::new();
+    while let Some(chosen) = course.pick(worker, careful, local) {
         let target = Rc::clone(&local.targets[chosen].0);
         let usage = Use::new(&target.endpoint);
         record.target = Some(Rc::clone(&target));
         record.attempts += 1;
+        let attempts = record.attempts;
+        let may_repeat =
+            |upload: &Upload, begun| repeat(worker, pool, local, request, upload, begun, attempts);
+        let tried = &course.tried;
+        // The suspect may only be slow: it is left for one that is well, and never for an error.
+        let elsewhere =
+            |upload: &Upload| tried.leaves_well(local, chosen) && may_repeat(upload, false) == Repeat::Goes;
         let attempt = Attempt {
             worker,
             client: &mut *client,
@@ -125,8 +164,9 @@ async fn proxy(
             upload: &mut upload,
             pool,
             target: &target,
-            continued: &mut continued,
-            wants_proof: careful && unproven < PROOFS_MAX,
+            continued: &mut course.continued,
+            wants_proof: careful && course.unproven < PROOFS_MAX,
+            elsewhere: &elsewhere,
         };
         match attempt.make().await {
             Ok(begun) => {
@@ -137,58 +177,81 @@ async fn proxy(
                 record.why = "client_gone";
                 return After::Abort;
             }
-            Err(Stop::Refused(refusal)) => {
-                record.status = refusal.status;
-                record.why = refusal.why;
-                let answer = Answer { status: refusal.status, text: refusal.why, fate: None };
-                return answer::send(worker, client, Some(request), &answer, false).await;
-            }
+            Err(Stop::Refused(refusal)) => return refused(worker, client, request, refusal, record).await,
             Err(Stop::Unproven) => {
-                unproven += 1;
+                course.unproven += 1;
                 record.attempts -= 1;
-                tried.add(chosen);
+                course.tried.add(chosen);
+                continue;
+            }
+            Err(Stop::Doubted) => {
+                course.left(chosen, &upload, Failure { status: 503, reason: "silent", begun: false });
             }
             Err(Stop::Failed(failure)) => {
-                sent |= upload.is_sent();
-                last = failure;
-                if !again(worker, pool, local, request, &upload, &failure, record) {
-                    return give_up(worker, client, request, &upload, last, sent, record).await;
+                course.left(chosen, &upload, failure);
+                if may_repeat(&upload, failure.begun) != Repeat::Goes {
+                    break;
                 }
-                tried.add(chosen);
-                upload.rewind();
             }
         }
+        upload.rewind();
     }
+    give_up(worker, client, request, &upload, &course, record).await
 }
 
-fn again(
+/// Whether a request is sent again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// It must not be.
+    No,
+    /// It could be, but too many were.
+    Denied,
+    Goes,
+}
+
+/// Asks for another attempt, and pays for it.
+fn repeat(
     worker: &Worker,
     pool: &CompiledPool,
     local: &LocalPool,
     request: &Request,
     upload: &Upload,
-    failure: &Failure,
-    record: &Record,
-) -> bool {
+    begun: bool,
+    attempts: u32,
+) -> Repeat {
     let counters = pool.stats.of_thread(worker.index);
     let next = decide(&Failed {
         sent: upload.is_sent(),
-        whole: upload.can_rewind() && !failure.begun,
+        whole: upload.can_rewind() && !begun,
         idempotent: request.idempotent,
-        attempts: record.attempts,
+        attempts,
         attempts_max: pool.retry.attempts.clamp(1, ATTEMPTS_MAX),
         retry_unsafe: pool.retry.retry_unsafe,
     });
     let goes_on = match next {
-        Next::GiveUp => return false,
+        Next::GiveUp => return Repeat::No,
         Next::Again => true,
         Next::AgainFromBudget => {
             local.memory.budget.borrow_mut().take(pool.retry.budget, worker.coarse_now())
         }
     };
-    let counter = if goes_on { &counters.retries } else { &counters.denied };
+    let (counter, repeat) =
+        if goes_on { (&counters.retries, Repeat::Goes) } else { (&counters.denied, Repeat::Denied) };
     counter.fetch_add(1, Relaxed);
-    goes_on
+    repeat
+}
+
+/// The client's body cannot be sent on.
+async fn refused(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    refusal: Refusal,
+    record: &mut Record,
+) -> After {
+    (record.status, record.why) = (refusal.status, refusal.why);
+    let answer = Answer { status: refusal.status, text: refusal.why, fate: None };
+    answer::send(worker, client, Some(request), &answer, false).await
 }
 
 async fn give_up(
@@ -196,10 +259,10 @@ async fn give_up(
     client: &mut Client,
     request: &Request,
     upload: &Upload,
-    failure: Failure,
-    sent: bool,
+    course: &Course,
     record: &mut Record,
 ) -> After {
+    let (failure, sent) = (course.last, course.sent);
     record.status = failure.status;
     record.why = failure.reason;
     let unit = record.target.as_ref().map_or("-", |target| target.endpoint.unit().as_str());

@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use balance::Tuning;
+use balance::filter::{Filter, HeadView, Judgement};
+use balance::{FrontOptions, Tuning};
 use model::RetryPolicy;
 
-use crate::support::{Client, Mode, POLICY, Replica, Stand, snapshot};
+use crate::support::{Answer, Client, Mode, POLICY, Replica, Stand, snapshot};
 
 fn sleep(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
@@ -88,7 +89,7 @@ fn a_frozen_replica_that_leaves_the_snapshot_does_not_keep_its_requests() {
     let start = Instant::now();
     let ask = |stand: &Arc<Stand>| {
         let stand = Arc::clone(stand);
-        std::thread::spawn(move || stand.get("/"))
+        std::thread::spawn(move || stand.post("/", "order"))
     };
     let asked: Vec<_> = (0..16).map(|_| ask(&stand)).collect();
     // The leader takes a lost zone's units out before the front has proven their silence.
@@ -100,7 +101,120 @@ fn a_frozen_replica_that_leaves_the_snapshot_does_not_keep_its_requests() {
     let took = start.elapsed();
     assert!(took > Duration::from_millis(600), "nothing was caught by the freeze: the test shows nothing");
     assert!(took < Duration::from_millis(2_500), "{took:?}");
+    for answer in &answers {
+        let fate = answer.fate();
+        let caught = answer.status == 502 && fate == "unit=web-1; sent=1; reason=ejected";
+        assert!(caught || (answer.status, answer.text()) == (200, "web-2"), "{} {fate}", answer.status);
+    }
+}
+
+/// So many GETs at once, and how long all of them took.
+fn gets(stand: &Arc<Stand>, count: usize) -> (Vec<Answer>, Duration) {
+    let start = Instant::now();
+    let ask = |_| {
+        let stand = Arc::clone(stand);
+        std::thread::spawn(move || stand.get("/"))
+    };
+    let asked: Vec<_> = (0..count).map(ask).collect();
+    let answers = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    (answers, start.elapsed())
+}
+
+#[test]
+fn gets_leave_a_frozen_replica_long_before_it_is_ejected() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&frozen, &web]));
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    frozen.be(Mode::Frozen);
+    let (answers, took) = gets(&stand, 16);
     assert!(answers.iter().all(|answer| (answer.status, answer.text()) == (200, "web-2")));
+    assert!(took > Duration::from_millis(100), "nothing was caught by the freeze: the test shows nothing");
+    assert!(took < Duration::from_millis(700), "{took:?}; ejecting takes 1.1 s");
+    assert!(stand.ejected().is_empty());
+    stand.wait("counted", |_| stand.counters().retries > 0);
+}
+
+#[test]
+fn a_get_waits_for_a_suspect_where_nobody_is_better_or_too_many_went_on() {
+    let paused = Replica::start("web-1");
+    let alone = Arc::new(Stand::new(&[&paused]));
+    assert_eq!(alone.get("/").status, 200);
+    paused.be(Mode::Frozen);
+    let waker = std::thread::spawn(move || {
+        sleep(400);
+        paused.be(Mode::Fine);
+    });
+    let (answers, took) = gets(&alone, 4);
+    waker.join().unwrap();
+    assert!(answers.iter().all(|answer| (answer.status, answer.text()) == (200, "web-1")));
+    assert!(took > Duration::from_millis(300), "nobody waited");
+    assert_eq!(alone.counters().retries, 0);
+
+    let (paused, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let policy = RetryPolicy { budget: 0.0, ..POLICY };
+    let stand = Arc::new(Stand::with(&[&paused, &web], policy, Tuning::default()));
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    paused.be(Mode::Frozen);
+    web.be(Mode::Saturated);
+    let waker = std::thread::spawn(move || {
+        sleep(400);
+        paused.be(Mode::Fine);
+    });
+    let (answers, _) = gets(&stand, 200);
+    waker.join().unwrap();
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    stand.wait("counted", |_| stand.counters().requests == 220);
+    let counters = stand.counters();
+    // 3 a second over 10 seconds, for each of two threads.
+    assert!(counters.retries > 0 && counters.retries <= 60, "{counters:?}");
+    assert_eq!(counters.errors, 0);
+}
+
+/// Stops the thread that asks it about `/stall`.
+#[derive(Debug)]
+struct Stall;
+
+impl Filter for Stall {
+    fn name(&self) -> &'static str {
+        "stall"
+    }
+
+    fn judge(&self, head: &HeadView<'_>) -> Judgement {
+        if head.target == "/stall" {
+            sleep(1_200);
+        }
+        Judgement::Pass
+    }
+}
+
+#[test]
+fn a_front_that_stood_still_waits_for_news_before_it_sends_anything() {
+    let (old, new) = (Replica::start("web-1"), Replica::start("web-2"));
+    let tuning = Tuning { filters: vec![Arc::new(Stall)], ..Tuning::default() };
+    let options = FrontOptions { threads: 1, access_log: None };
+    let stand = Arc::new(Stand::with_options(&[&old], POLICY, tuning, options));
+    let ask = |target: &'static str| {
+        let stand = Arc::clone(&stand);
+        std::thread::spawn(move || stand.get(target))
+    };
+    let stalled = ask("/stall");
+    sleep(600);
+    let held = ask("/");
+    sleep(700);
+    // It goes on; what became of the replica meanwhile is not told before now.
+    assert!(!held.is_finished());
+    let mut next = snapshot(stand.address, &[&new], POLICY);
+    next.revision = 2;
+    stand.snapshots.send_replace(Arc::new(next));
+    assert_eq!(held.join().unwrap().text(), "web-2");
+    stalled.join().unwrap();
+    let start = Instant::now();
+    assert_eq!(stand.get("/").text(), "web-2");
+    assert!(start.elapsed() < Duration::from_millis(200), "and soon works as before");
 }
 
 #[test]
