@@ -16,8 +16,9 @@ use crate::pool::{Lease, Pool, describe};
 use crate::tls::Tls;
 
 /// Longest time for one order or one look-up, waiting for a connection and a second try in it. It is kept here and not
-/// by `statement_timeout`: the server's limit does not end a commit that waits for its standbys.
-const WITHIN: Duration = Duration::from_secs(10);
+/// by `statement_timeout`: the server's limit does not end a commit that waits for its standbys. Below the 10 s that callers
+/// often wait, so that they hear what became of it.
+const WITHIN: Duration = Duration::from_secs(9);
 /// Longest time for `/readyz`.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 /// Between two tries to make the table when the server refuses.

@@ -22,6 +22,9 @@ const CONNECTIONS_MAX: usize = 4;
 const BACKOFF_FIRST: Duration = Duration::from_millis(25);
 /// ... up to this: orders wait meanwhile, and a failover takes about a second.
 const BACKOFF_MAX: Duration = Duration::from_millis(400);
+/// After so long away from the first host of the address, which is the nearest, it is tried again, and connections over
+/// another are not kept: nothing tells us when that other one's zone stands still, and orders over it would wait in vain.
+const AWAY_MAX: Duration = Duration::from_secs(5);
 /// What was sent and is not confirmed by the other side's kernel for so long breaks the connection: a network that was
 /// cut says nothing.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(3);
@@ -38,8 +41,10 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct State {
     idle: Vec<Connection>,
-    /// The host that is tried first: the one that took us in last.
+    /// The host that is tried first: the one that took us in last ...
     host: usize,
+    /// ... and when that was first another than the nearest.
+    away_since: Option<Instant>,
     backoff: Duration,
     not_before: Instant,
     /// What was said about the last failure, so that it is said once.
@@ -48,6 +53,8 @@ struct State {
 
 struct Connection {
     client: Client,
+    /// Through another host than the nearest, since.
+    away_since: Option<Instant>,
     /// Moves the bytes. Aborted with the connection, whatever it waits for: the socket is closed then.
     _driver: JoinSet<()>,
 }
@@ -76,6 +83,7 @@ impl Pool {
         let state = State {
             idle: Vec::new(),
             host: 0,
+            away_since: None,
             backoff: BACKOFF_FIRST,
             not_before: Instant::now(),
             told: None,
@@ -122,13 +130,14 @@ impl Pool {
     fn idle(&self) -> Option<Connection> {
         let mut state = self.state();
         // The newest first: it has been idle for the shortest time.
-        std::iter::from_fn(|| state.idle.pop()).find(|connection| !connection.client.is_closed())
+        let usable = |one: &Connection| !one.client.is_closed() && !is_long(one.away_since);
+        std::iter::from_fn(|| state.idle.pop()).find(usable)
     }
 
     /// Tries every host once. An error carries whether a server refused us.
     async fn open(&self, deadline: Instant) -> Result<Connection, (String, bool)> {
         let hosts = &self.address.hosts;
-        let first = self.state().host;
+        let first = self.first();
         let mut last = ("no time was left to connect to the database".to_owned(), false);
         for index in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
             let now = Instant::now();
@@ -140,7 +149,8 @@ impl Pool {
             config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
             let until = deadline.min(now + self.address.connect_timeout);
             let (why, refused) = match timeout_at(until, connect(&config, &self.tls.0)).await {
-                Ok(Ok(connection)) => {
+                Ok(Ok(mut connection)) => {
+                    connection.away_since = (index > 0).then(Instant::now);
                     self.connected(index);
                     return Ok(connection);
                 }
@@ -156,9 +166,19 @@ impl Pool {
         Err(last)
     }
 
+    /// The host to begin with.
+    fn first(&self) -> usize {
+        let mut state = self.state();
+        if is_long(state.away_since) {
+            (state.host, state.away_since) = (0, None);
+        }
+        state.host
+    }
+
     fn connected(&self, host: usize) {
         let mut state = self.state();
         (state.host, state.backoff) = (host, BACKOFF_FIRST);
+        state.away_since = state.away_since.or_else(|| Some(Instant::now())).filter(|_| host > 0);
         if state.told.take().is_some() {
             eprintln!("the database answers at {}", self.address.hosts[host].name);
         }
@@ -184,7 +204,12 @@ impl Pool {
         let mut state = self.state();
         state.idle.clear();
         state.host = (state.host + 1) % self.address.hosts.len();
+        state.away_since = Some(Instant::now());
     }
+}
+
+fn is_long(away_since: Option<Instant>) -> bool {
+    away_since.is_some_and(|since| since.elapsed() > AWAY_MAX)
 }
 
 /// With `sslmode=require` the address asks for TLS.
@@ -201,7 +226,7 @@ async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connection,
         driver.spawn(async move { drop(wire.await) });
         client
     };
-    Ok(Connection { client, _driver: driver })
+    Ok(Connection { client, away_since: None, _driver: driver })
 }
 
 impl Lease<'_> {

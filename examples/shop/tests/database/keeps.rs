@@ -128,7 +128,7 @@ fn an_order_whose_commit_was_under_way_when_the_server_died_is_called_unknown() 
 }
 
 #[test]
-fn an_order_that_takes_too_long_is_given_up_after_ten_seconds_as_unknown() {
+fn an_order_that_takes_too_long_is_given_up_after_nine_seconds_as_unknown() {
     if !present("an_order_that_takes_too_long") {
         return;
     }
@@ -140,7 +140,7 @@ fn an_order_that_takes_too_long_is_given_up_after_ten_seconds_as_unknown() {
     let answer = shop.order("held");
     let took = begin.elapsed();
     assert_eq!((answer.status, answer.outcome()), (503, "unknown"), "{}", answer.body);
-    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(20), "{took:?}");
+    assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(19), "{took:?}");
     // The commit still waits: giving up did not cancel it, which would have made it an acknowledged one.
     assert!(is_held(&server));
 }

@@ -1,7 +1,10 @@
 //! Ways to the database that are gone, frozen, late or wrong.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +73,49 @@ fn a_host_that_is_gone_or_frozen_is_passed_over() {
         assert_eq!(shop.order("again").status, 201);
         assert!(begin.elapsed() < Duration::from_millis(1_500), "{:?}", begin.elapsed());
     }
+}
+
+/// Passes on what comes to `port`, and counts the connections.
+fn relay(port: u16, to: u16) -> Arc<AtomicUsize> {
+    let counter = Arc::new(AtomicUsize::new(0));
+    let (taken, listener) = (Arc::clone(&counter), TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            taken.fetch_add(1, SeqCst);
+            let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else { continue };
+            let (mut from, mut back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = io::copy(&mut from, &mut back);
+                back.shutdown(Shutdown::Both)
+            });
+            thread::spawn(move || io::copy(&mut server, &mut client));
+        }
+    });
+    counter
+}
+
+#[test]
+fn the_nearest_host_is_used_again_once_it_is_back() {
+    if !present("the_nearest_host") {
+        return;
+    }
+    let server = Server::new();
+    let nearest = free_port();
+    let hosts = format!("127.0.0.1:{nearest},127.0.0.1:{}", server.port);
+    let shop = Shop::start("web-1", &url(&hosts, PASSWORD));
+    assert_eq!(shop.order("o-1").status, 201, "{}", shop.said());
+    let taken = relay(nearest, server.port);
+    assert_eq!(shop.order("o-2").status, 201);
+    assert_eq!(taken.load(SeqCst), 0, "the one that answered last is first for a while");
+    let mut number = 2;
+    until("an order over the nearest host", || {
+        number += 1;
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(shop.order(&format!("o-{number}")).status, 201, "{}", shop.said());
+        taken.load(SeqCst) > 0
+    });
+    let orders = format!(r#"{{"executions":{number},"orders":{number}}}"#);
+    assert_eq!(shop.get("/orders/count").body, orders);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn postgres_ids() -> Option<(u32, u32)> {
 
 /// Waits until it is so.
 #[track_caller]
-pub fn until(what: &str, so: impl Fn() -> bool) {
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < end, "never: {what}");
