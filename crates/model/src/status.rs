@@ -29,6 +29,9 @@ pub struct Status {
     /// What a person must know now, the oldest first. Absent in pictures of versions that had none.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// What is wrong with the store although it answers, with the way out. Absent in pictures of versions that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// What was promised and what is.
     pub objectives: ObjectiveStatus,
     /// The newest drills, newest first.

@@ -102,6 +102,15 @@ impl Store {
         }
     }
 
+    /// What is wrong with the store although it answers, for people, with the way out: etcd is full, or will be, as nobody
+    /// compacts it, or has raised another alarm. `None` also where that cannot be known.
+    pub async fn complaint(&self) -> Option<String> {
+        match &self.backend {
+            Backend::Etcd(etcd) => etcd.complaint().await,
+            Backend::Client(_) | Backend::Simulated(_) => None,
+        }
+    }
+
     /// The entry of `key`.
     ///
     /// # Errors

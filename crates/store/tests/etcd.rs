@@ -413,6 +413,43 @@ async fn a_watch_from_the_very_compacted_revision_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etcd_that_is_full_is_told_of_though_it_answers() {
+    if !installed("an_etcd_that_is_full_is_told_of_though_it_answers") {
+        return;
+    }
+    let cluster = Cluster::start();
+    let store = open(&cluster, 0);
+    store.put("k", "").await.unwrap();
+    assert_eq!(store.complaint().await, None);
+    // What a member does that cannot write any more; filling 2 GB would take minutes.
+    let alarm = |action: &str| {
+        let body = format!(r#"{{"action":"{action}","alarm":"NOSPACE","memberID":"1"}}"#);
+        let answer = cluster.ask(1, "POST", "/v3/maintenance/alarm", &body).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    };
+    alarm("ACTIVATE");
+    let told = until_some(&store).await;
+    assert!(told.starts_with("etcd takes no write") && told.contains("\nhint: "), "{told}");
+    let refused = store.put("k", "more").await.unwrap_err().to_string();
+    assert!(refused.contains("its file has reached its quota"), "{refused}");
+    assert_eq!(store.get("k").await.unwrap().unwrap().value, b"", "reads go on");
+    alarm("DEACTIVATE");
+    patient(&store).await.unwrap();
+}
+
+/// Every member hears of an alarm a moment after the one that raised it.
+async fn until_some(store: &Store) -> String {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(told) = store.complaint().await {
+            return told;
+        }
+        assert!(Instant::now() < end, "nothing is told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_is_needed_where_etcd_asks_for_one() {
     if !installed("a_login_is_needed_where_etcd_asks_for_one") {
         return;

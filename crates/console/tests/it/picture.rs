@@ -177,6 +177,7 @@ pub(crate) fn busy() -> Status {
             },
         ],
         at_ms,
+        store: None,
         highly_available: false,
     }
 }

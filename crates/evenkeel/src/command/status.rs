@@ -28,7 +28,8 @@ pub fn run(args: &StatusArgs, site: &Site, json: bool) -> anyhow::Result<ExitCod
         let store = hosts::connect(site)?;
         let mut look = Look::new(store);
         loop {
-            let status = look.once().await.with_context(|| hosts::silent(site))?;
+            let mut status = look.once().await.with_context(|| hosts::silent(site))?;
+            status.store = look.store.complaint().await;
             let text = if json {
                 format!("{}\n", to_json(&status))
             } else {

@@ -64,6 +64,9 @@ fn head(out: &mut String, status: &Status) {
             let _ = writeln!(out, "  {} at {}", database.name, entries.join(", "));
         }
     }
+    if let Some(complaint) = &status.store {
+        let _ = writeln!(out, "warning: store: {}", complaint.replace('\n', "\n  "));
+    }
     for warning in &status.warnings {
         out.push_str(&warning_lines(warning, status.at_ms));
     }

@@ -86,6 +86,17 @@ fn a_database_without_a_standby_is_warned_of_above_everything_else() {
 }
 
 #[test]
+fn a_store_that_is_full_is_warned_of() {
+    let complaint = "etcd takes no write: its file has reached its quota\nhint: empty it";
+    let mut status = picture::build(&picture(CALM), None, 1);
+    status.store = Some(complaint.to_owned());
+    let told = "warning: store: etcd takes no write: its file has reached its quota\n  hint: empty it\n";
+    assert!(render(&status, &[], false).contains(told), "{}", render(&status, &[], false));
+    status.store = None;
+    assert!(!render(&status, &[], false).contains("warning"));
+}
+
+#[test]
 fn of_a_database_one_sees_who_writes_and_who_must_have_a_write() {
     check(
         DATA,

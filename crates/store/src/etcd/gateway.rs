@@ -170,7 +170,7 @@ macro_rules! answers {
     })* };
 }
 
-answers!(RangeAnswer, TxnAnswer, GrantAnswer, RevokeAnswer, LoginAnswer);
+answers!(RangeAnswer, TxnAnswer, GrantAnswer, RevokeAnswer, LoginAnswer, StatusAnswer);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct RangeAnswer {
@@ -214,6 +214,41 @@ pub(super) struct RevokeAnswer {
 pub(super) struct LoginAnswer {
     header: Header,
     pub(super) token: String,
+}
+
+/// What a member says of itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct StatusAnswer {
+    header: Header,
+    #[serde(rename = "dbSize", default)]
+    file_bytes: Int,
+    /// Alarms, such as `memberID:10276657743932975437 alarm:NOSPACE`, among others.
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl StatusAnswer {
+    /// What a person must know of it, with the way out.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let alarm =
+            self.errors.iter().find_map(|error| error.split_once("alarm:").map(|(_, alarm)| alarm.trim()));
+        match alarm {
+            Some("NOSPACE") => Some(format!(
+                "etcd takes no write: its file has reached its quota. No lost primary or zone is followed by another\nhint: \
+                 {EMPTY_IT}"
+            )),
+            Some(alarm) => Some(format!(
+                "etcd has raised the alarm {alarm}\nhint: `etcdctl endpoint status` tells the member, etcd's documentation on disaster \
+                 recovery the way out"
+            )),
+            None if self.file_bytes.0 >= FILE_BYTES_MAX => Some(format!(
+                "etcd's file has grown to {}; at its quota, {} unless its members were told another, it takes no write\nhint: {EMPTY_IT}",
+                model::Bytes(self.file_bytes.0),
+                model::Bytes(QUOTA_BYTES)
+            )),
+            None => None,
+        }
+    }
 }
 
 /// A stream's only message here.
@@ -326,6 +361,13 @@ impl WatchEvent {
     }
 }
 
+/// etcd's own bound on its file where its members were told none.
+const QUOTA_BYTES: u64 = 2 << 30;
+/// What we keep is a few hundred kilobytes: a file of half its quota was never compacted.
+const FILE_BYTES_MAX: u64 = QUOTA_BYTES / 2;
+/// The way out of a file that is full, or soon will be.
+const EMPTY_IT: &str = "start its members with `--auto-compaction-retention 10m`, then `etcdctl compact`, `defrag` and `alarm disarm`";
+
 /// gRPC's code and etcd's words.
 #[derive(Debug, Deserialize)]
 struct UnaryFault {
@@ -409,10 +451,9 @@ pub(super) fn judge(code: u32, message: &str) -> Fault {
         11 if says("is a future revision") => Fault::Future,
         8 if says("larger than max") => Fault::TooLong,
         8 if says("too many requests") => Fault::Busy,
-        8 if says("database space exceeded") => Fault::NotNow(format!(
-            "{message}: its file has reached its quota\nhint: start its members with `--auto-compaction-retention 10m`, then `etcdctl \
-             compact`, `defrag` and `alarm disarm`"
-        )),
+        8 if says("database space exceeded") => {
+            Fault::NotNow(format!("{message}: its file has reached its quota\nhint: {EMPTY_IT}"))
+        }
         16 => Fault::NoLogin,
         // The login is of before the last change of users.
         3 if says("revision in header is old") => Fault::NoLogin,

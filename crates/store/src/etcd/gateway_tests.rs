@@ -111,6 +111,26 @@ fn nonsense_is_an_error() {
     }
 }
 
+#[test]
+fn a_member_that_is_full_or_will_be_says_so_with_the_way_out() {
+    let told = |fields: &str| {
+        let header = r#""header":{"cluster_id":"7","member_id":"8","revision":"9","raft_term":"2"}"#;
+        let body = format!("{{{header},\"version\":\"3.4.23\"{fields}}}");
+        read::<StatusAnswer>(200, body.as_bytes()).unwrap().complaint()
+    };
+    assert_eq!(told(r#","dbSize":"20480","dbSizeInUse":"16384""#), None);
+    assert_eq!(told(r#","errors":["etcdserver: no leader"]"#), None, "who reads hears that by itself");
+    let full = told(r#","dbSize":"2147483648","errors":["memberID:10276657743932975437 alarm:NOSPACE "]"#);
+    assert!(full.unwrap().starts_with("etcd takes no write: its file has reached its quota"));
+    let half = told(r#","dbSize":"1073741824""#).unwrap();
+    assert!(half.starts_with("etcd's file has grown to 1G; at its quota, 2G unless"), "{half}");
+    assert!(half.contains("\nhint: start its members with `--auto-compaction-retention 10m`"), "{half}");
+    assert_eq!(told(r#","dbSize":"1073741823""#), None);
+    let corrupt = told(r#","errors":["memberID:1 alarm:CORRUPT "]"#).unwrap();
+    assert!(corrupt.starts_with("etcd has raised the alarm CORRUPT\nhint: "), "{corrupt}");
+    assert!(read::<StatusAnswer>(200, b"{}").is_err());
+}
+
 /// Whoever adds a line here that says "not carried out" must know it of etcd's source.
 #[test]
 fn only_what_was_surely_not_done_may_be_done_again() {

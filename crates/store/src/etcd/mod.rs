@@ -32,7 +32,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use world::Tasks;
 
 pub(crate) use follow::Follower;
-use gateway::{Answer, Fault, GrantAnswer, KeepAliveAnswer, RangeAnswer, RevokeAnswer, TxnAnswer};
+use gateway::{
+    Answer, Fault, GrantAnswer, KeepAliveAnswer, RangeAnswer, RevokeAnswer, StatusAnswer, TxnAnswer,
+};
 use members::{Members, Trouble};
 pub use options::{Endpoint, EtcdLogin, EtcdOptions};
 pub use tls::EtcdTls;
@@ -46,6 +48,7 @@ const GRANT: &str = "/v3/lease/grant";
 const KEEP_ALIVE: &str = "/v3/lease/keepalive";
 const REVOKE: &str = "/v3/lease/revoke";
 const WATCH: &str = "/v3/watch";
+const STATUS: &str = "/v3/maintenance/status";
 
 /// Requests under way at one time; further ones wait within their time-out. Bounds connections and memory.
 const CALLS_MAX: usize = 16;
@@ -99,6 +102,14 @@ impl Etcd {
             // Watches have a way of their own, and nobody asks for the other.
             Request::Poll { .. } | Request::Ping => Ok(Reply::Pong),
         }
+    }
+
+    /// What is wrong with it as a member says, with the way out; whoever does not answer, or may not tell, complains of
+    /// nothing.
+    pub(crate) async fn complaint(&self) -> Option<String> {
+        let end = Instant::now() + self.members.timeout;
+        let answer = self.repeat::<StatusAnswer>(STATUS, Bytes::from_static(b"{}"), end, true).await;
+        answer.ok()?.0.complaint()
     }
 
     async fn get(&self, key: &str, end: Instant) -> Result<Reply, StoreError> {
