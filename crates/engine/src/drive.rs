@@ -521,8 +521,10 @@ impl Driver {
         info!(%unit, "nothing of it is left");
         self.ports.remove(unit);
         let removed = record::remove(&self.options.state_dir, unit);
+        let lives = |name: &str| self.running.keys().any(|unit| unit.as_str() == name);
+        let pruned = record::prune(&self.options.state_dir, lives, record::ENDED_MAX);
         let emptied = self.options.cgroup.as_ref().map_or(Ok(()), |zone| zone.existing(unit).remove());
-        for result in [removed, emptied] {
+        for result in [removed, pruned, emptied] {
             if let Err(error) = result {
                 // A stale record names a process that has ended, an empty cgroup holds none: both do no harm.
                 warn!(%unit, error = &error as &dyn std::error::Error, "cannot clean up after it");

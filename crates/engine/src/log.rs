@@ -29,6 +29,14 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(format!("log.{number}"))
 }
 
+/// Removes a log and the old ones of it; what cannot be removed stays.
+pub fn remove(path: &Path) {
+    let old = (1..=LOGS_KEPT).map(|number| numbered(path, number));
+    for path in old.chain([path.with_file_name("log.new"), path.to_owned()]) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Turns the log when it is larger than `max` bytes; of one that grew far beyond that, the newest `max` bytes are
 /// kept. Says whether it was turned.
 ///

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use model::{UnitName, UnitRecord};
 use serde::{Deserialize, Serialize};
 
+use crate::log;
 use crate::process::{ProcessId, boot_id};
 
 /// Raised when the meaning of a field changes.
@@ -105,6 +106,37 @@ pub fn remove(state: &Path, unit: &UnitName) -> io::Result<()> {
     }
 }
 
+/// Units of which nothing runs and whose logs are kept all the same, in a zone: the newest ones. Each deployment leaves some, and
+/// each may have 32 MB of logs.
+pub const ENDED_MAX: usize = 50;
+
+/// Removes logs and folders of the units that ended longest ago, so that `most` of these are left. A data folder with
+/// something in it stays, with its unit's folder: that is the application's.
+///
+/// # Errors
+/// When the folder of all units cannot be read.
+pub fn prune(state: &Path, lives: impl Fn(&str) -> bool, most: usize) -> io::Result<()> {
+    let mut ended = Vec::new();
+    for entry in fs::read_dir(state.join("units"))? {
+        let folder = entry?.path();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // A unit that was never started has no log.
+        let Ok(log) = fs::metadata(folder.join("log")) else { continue };
+        if !lives(name) && !folder.join("record.json").exists() {
+            ended.push((log.modified()?, folder));
+        }
+    }
+    ended.sort();
+    let spare = ended.len().saturating_sub(most);
+    for (_, folder) in ended.into_iter().take(spare) {
+        log::remove(&folder.join("log"));
+        // Neither goes while something is in it.
+        let _ = fs::remove_dir(folder.join("data"));
+        let _ = fs::remove_dir(&folder);
+    }
+    Ok(())
+}
+
 /// A record that cannot be understood, by its path, with the reason.
 pub type Unreadable = (PathBuf, String);
 
@@ -142,4 +174,40 @@ fn read_one(path: &Path) -> io::Result<ProcessRecord> {
         return Err(io::Error::other(format!("its format is {}, not {RECORD_FORMAT}", record.format)));
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn logs_of_units_that_ended_long_ago_go_and_data_stays() {
+        let state = std::env::temp_dir().join(format!("evenkeel-pruned-{}", std::process::id()));
+        let units = state.join("units");
+        let began = SystemTime::now() - Duration::from_secs(3_600);
+        // From the one that ended first to the one that ended last.
+        let all = ["lives", "kept", "data", "first", "second", "third"];
+        for (age, name) in (0..).zip(all) {
+            fs::create_dir_all(units.join(name).join("data")).unwrap();
+            fs::write(units.join(name).join("log.1"), "older").unwrap();
+            let log = File::create(units.join(name).join("log")).unwrap();
+            log.set_modified(began + Duration::from_secs(age)).unwrap();
+        }
+        fs::write(units.join("kept/record.json"), "of a process").unwrap();
+        fs::write(units.join("data/data/journal"), "the application's").unwrap();
+        fs::create_dir_all(units.join("never-started")).unwrap();
+        prune(&state, |name| name == "lives", 1).unwrap();
+        let mut left: Vec<String> = fs::read_dir(&units)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["data", "kept", "lives", "never-started", "third"]);
+        assert!(units.join("data/data/journal").exists() && !units.join("data/log.1").exists());
+        assert!(units.join("third/log").exists() && units.join("kept/log.1").exists());
+        assert!(prune(&state.join("none"), |_| false, 1).is_err());
+        fs::remove_dir_all(&state).unwrap();
+    }
 }
