@@ -1,6 +1,6 @@
 //! What stands where, for a picture.
 
-use model::App;
+use model::{App, Mode};
 
 use crate::compose::Best;
 
@@ -18,17 +18,22 @@ pub struct Placed {
 /// One machine, or what is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The provider's type; `None`: a process on this machine.
+    /// The provider's type; `None`: a process on this machine, or a server that is the provider's own.
     pub machine: Option<String>,
     /// The service or database.
     pub of: String,
     /// Replicas of the service on it; of a database 1.
     pub replicas: u32,
-    /// The node of a database, such as `db-1`.
+    /// The node of a database, such as `db-1`; of one that the provider runs `db primary` and `db copy`.
     pub node: Option<String>,
     /// The node holds the log alone.
     pub witness: bool,
+    /// The provider runs it, on no machine of the plan.
+    pub managed: bool,
 }
+
+/// The nodes of a database that the provider runs, each in a zone of its own.
+const MANAGED: [&str; 2] = ["primary", "copy"];
 
 pub(super) fn places(app: &App, best: &Best<'_>) -> Vec<Placed> {
     let (plan, chosen) = (&best.planned.plan, &best.chosen);
@@ -43,10 +48,26 @@ pub(super) fn places(app: &App, best: &Best<'_>) -> Vec<Placed> {
                 replicas,
                 node: None,
                 witness: false,
+                managed: false,
             }));
         }
     }
     for (planned, machine) in plan.databases.iter().zip(&chosen.databases) {
+        if planned.database.mode() == Mode::Managed {
+            for (zone, role) in all.iter_mut().zip(MANAGED) {
+                let of = planned.database.name.to_string();
+                let node = Some(format!("{of} {role}"));
+                zone.machines.push(Part {
+                    machine: None,
+                    of,
+                    replicas: 1,
+                    node,
+                    witness: false,
+                    managed: true,
+                });
+            }
+            continue;
+        }
         let last = planned.nodes.len().saturating_sub(1);
         for (number, node) in planned.nodes.iter().enumerate() {
             let Some(zone) = all.iter_mut().find(|zone| zone.zone == node.zone.as_str()) else { continue };
@@ -56,6 +77,7 @@ pub(super) fn places(app: &App, best: &Best<'_>) -> Vec<Placed> {
                 replicas: 1,
                 node: Some(node.name.to_string()),
                 witness: planned.database.witness && number == last,
+                managed: false,
             });
         }
     }

@@ -65,11 +65,23 @@ fn entry(plan: &Plan) -> String {
 
 fn zone(zone: &Placed, colours: &BTreeMap<&str, usize>) -> String {
     let mut html = format!("<div class=\"zone\"><p class=\"label\">{}</p>", escaped(&zone.zone));
-    if zone.shared {
-        html.push_str(&shared(&zone.machines, colours));
-        return html + "</div>";
+    let (managed, own): (Vec<&Part>, Vec<&Part>) = zone.machines.iter().partition(|part| part.managed);
+    match zone.shared {
+        true => html.push_str(&shared(&own, colours)),
+        false => html.push_str(&apart(&own, colours)),
     }
-    let mut rest = zone.machines.as_slice();
+    for part in managed {
+        html.push_str(&machine(part, colours[part.of.as_str()]));
+    }
+    if zone.machines.is_empty() {
+        html.push_str("<p class=\"more\">nothing</p>");
+    }
+    html + "</div>"
+}
+
+/// Machines of their own; many that are alike are counted.
+fn apart(parts: &[&Part], colours: &BTreeMap<&str, usize>) -> String {
+    let (mut html, mut rest) = (String::new(), parts);
     while let Some(first) = rest.first() {
         let alike = rest.iter().take_while(|part| is_alike(part, first)).count().max(1);
         let shown = if alike > ALIKE_MAX { ALIKE_MAX - 1 } else { alike };
@@ -81,10 +93,7 @@ fn zone(zone: &Placed, colours: &BTreeMap<&str, usize>) -> String {
         }
         rest = &rest[alike..];
     }
-    if zone.machines.is_empty() {
-        html.push_str("<p class=\"more\">nothing</p>");
-    }
-    html + "</div>"
+    html
 }
 
 fn is_alike(one: &Part, other: &Part) -> bool {
@@ -92,9 +101,9 @@ fn is_alike(one: &Part, other: &Part) -> bool {
 }
 
 /// The one machine of a zone with all that it holds.
-fn shared(parts: &[Part], colours: &BTreeMap<&str, usize>) -> String {
+fn shared(parts: &[&Part], colours: &BTreeMap<&str, usize>) -> String {
     let on = parts.first().and_then(|part| part.machine.as_deref()).unwrap_or("nothing");
-    let held = |part: &Part| {
+    let held = |part: &&Part| {
         let colour = colours[part.of.as_str()];
         format!("<p class=\"holds c{colour}\">{}</p>", inside(part))
     };
@@ -103,7 +112,8 @@ fn shared(parts: &[Part], colours: &BTreeMap<&str, usize>) -> String {
 }
 
 fn machine(part: &Part, colour: usize) -> String {
-    let on = part.machine.as_deref().unwrap_or("a process");
+    let on =
+        part.machine.as_deref().unwrap_or(if part.managed { "run by the provider" } else { "a process" });
     format!(
         "<div class=\"machine c{colour}\"><p class=\"holds\">{}</p><p class=\"on\">{}</p></div>",
         inside(part),

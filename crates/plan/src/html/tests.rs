@@ -52,6 +52,20 @@ fn one_machine_a_zone_is_drawn_with_all_that_it_holds() {
 }
 
 #[test]
+fn a_providers_database_stands_beside_the_machines_in_two_zones() {
+    let mut app = small_shop();
+    app.databases.iter_mut().for_each(|one| one.managed = model::Managed::Yes);
+    for sharing in [model::Sharing::Together, model::Sharing::Apart] {
+        app.placement.machines = Some(sharing);
+        let page = page(&app);
+        whole(&page);
+        let theirs = "<p class=\"on\">run by the provider</p>";
+        assert_eq!(page.matches(theirs).count(), 2, "{sharing:?}");
+        assert!(page.contains("<b>db primary</b>") && page.contains("<b>db copy</b>"), "{sharing:?}");
+    }
+}
+
+#[test]
 fn everything_that_is_said_on_the_terminal_is_on_the_page() {
     let app = shop_with_a_database();
     let explained = explain(&app, &options(), &Terms::default(), TODAY).unwrap();

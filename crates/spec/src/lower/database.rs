@@ -54,7 +54,7 @@ impl<'c> Lower<'c, '_> {
             writes: table.rate("writes"),
             when_alone,
         };
-        if !self.witness_fits(table, named, &database) || !self.managed_fits(table, named, &database) {
+        if !self.witness_fits(table, named, &database) || !self.managed_fits(root, table, named, &database) {
             return None;
         }
         self.few_nodes(table, named, &database);
@@ -108,7 +108,7 @@ impl<'c> Lower<'c, '_> {
     }
 
     /// A provider's has one copy, which each write waits for: nothing else is there to be said of its nodes.
-    fn managed_fits(&mut self, table: &Checked, named: &Named, database: &Database) -> bool {
+    fn managed_fits(&mut self, root: &Checked, table: &Checked, named: &Named, database: &Database) -> bool {
         if database.managed != Managed::Yes {
             return true;
         }
@@ -127,6 +127,16 @@ impl<'c> Lower<'c, '_> {
             return false;
         }
         let at = table.given("run_by").unwrap_or(named.at);
+        let placement = root.table("placement");
+        let one_zone =
+            placement.is_some_and(|one| one.given("zones").is_some() && one.integer("zones") == Some(1));
+        if one_zone {
+            let message =
+                format!("`{name}` has its copy in another zone (`run_by: provider`), and `zones` is 1");
+            let hint = "write `placement: { zones: 2 }` or more, or `run_by: evenkeel`";
+            self.found.error(&codes::MANAGED, at, message).hint(hint);
+            return false;
+        }
         self.found.note(
             &codes::NOT_RUN,
             at,

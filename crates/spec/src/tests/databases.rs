@@ -337,6 +337,19 @@ fn a_database_that_the_provider_runs_has_no_nodes_to_speak_of_and_is_not_run() {
         hint: remove it: a provider's database has one copy in another zone; or write `run_by: auto`
     "#]],
     );
+    let one_zone = |run_by: &str| format!("placement: {{ zones: 1 }}\n{}", file(run_by));
+    check(
+        RUN,
+        &one_zone("run_by: provider"),
+        expect![[r#"
+        error[E0216]: `db` has its copy in another zone (`run_by: provider`), and `zones` is 1
+         --> evenkeel.yaml:4:41
+        4 | databases: { db: { engine: postgres:15, run_by: provider } }
+          |                                         ^^^^^^
+        hint: write `placement: { zones: 2 }` or more, or `run_by: evenkeel`
+    "#]],
+    );
+    check(RUN, &one_zone("run_by: auto, standbys: 2"), expect![[""]]);
     check(
         RUN,
         &file("run_by: managed"),
