@@ -23,7 +23,7 @@ soak_database [OPTIONS]   breaks a database again and again under load, and judg
   --lease                 on such hosts, two of which have the data, under a lease: what it states that it may lose is
                           allowed, and counted
   --standbys N            2 to 4 beside the primary, in place of 2
-  --witness               two nodes with data and a witness, in place of three
+  --witness               two nodes with data and a witness, in place of three; also with `--hosts`
   --kinds A,B             only these; `--kinds list` lists them (default: all that can be made there)
   --store etcd|embedded   under the keepers (default: three members of etcd where it is installed)
   --round N               faults between two judgements (default 20)
@@ -174,9 +174,11 @@ fn parse(arguments: &[String]) -> Result<Asked> {
             },
             // Either way round.
             "--hosts" if soak.place == Where::Lease => {}
+            "--hosts" if soak.place == Where::Witness => soak.place = Where::HostsWitness,
             "--hosts" => soak.place = Where::Hosts,
             "--lease" => soak.place = Where::Lease,
             "--standbys" => soak.standbys = value()?.parse().context("`--standbys` needs a number")?,
+            "--witness" if soak.place == Where::Hosts => soak.place = Where::HostsWitness,
             "--witness" => soak.place = Where::Witness,
             "--store" => soak.store = store_of(value()?)?,
             "--journal" => soak.journal = Some(value()?.into()),
@@ -217,10 +219,10 @@ fn check(soak: &mut Soak, calm: bool) -> Result<()> {
     } else if !(2..=4).contains(&soak.standbys) || (soak.standbys > 2 && soak.place != Where::Loopback) {
         bail!("there are 2 to 4 standbys on loopback, and 2 on hosts\nhint: `--standbys 3`");
     }
-    if matches!(soak.place, Where::Hosts | Where::Lease) && soak.store != Which::Etcd {
+    if matches!(soak.place, Where::Hosts | Where::HostsWitness | Where::Lease) && soak.store != Which::Etcd {
         bail!("hosts meet in an etcd\nhint: without `--store`; etcd must be installed");
     }
-    if calm && matches!(soak.place, Where::Witness | Where::Lease) {
+    if calm && matches!(soak.place, Where::Witness | Where::HostsWitness | Where::Lease) {
         bail!("a calm is of three nodes with data\nhint: `--calm` without `--witness` or `--lease`");
     }
     Ok(())
@@ -232,6 +234,7 @@ fn listed() -> String {
         (Where::Loopback, "alone"),
         (Where::Witness, "--witness"),
         (Where::Hosts, "--hosts"),
+        (Where::HostsWitness, "--hosts --witness"),
         (Where::Lease, "--lease"),
     ];
     let line = |(kind, name): &(Kind, &str)| {
@@ -273,6 +276,7 @@ fn resume(soak: &mut Soak, path: PathBuf) -> Result<()> {
     (soak.long, soak.standbys) = (soak.long | *long, *standbys);
     soak.place = match place.as_str() {
         "hosts" => Where::Hosts,
+        "hostswitness" => Where::HostsWitness,
         "lease" => Where::Lease,
         "witness" => Where::Witness,
         _ => Where::Loopback,

@@ -59,6 +59,15 @@ fn nothing_is_broken_under_a_lease_that_it_assumes() {
 }
 
 #[test]
+fn beside_a_witness_nothing_takes_two_hosts() {
+    let kinds = Kind::all(Where::HostsWitness);
+    assert!(kinds.iter().all(|kind| Kind::all(Where::Hosts).contains(kind)), "{kinds:?}");
+    for two in [Kind::TwoHostsCut, Kind::HostKillStandbyFreeze] {
+        assert!(!kinds.contains(&two), "{two:?}: neither two copies nor a copy and the log are left");
+    }
+}
+
+#[test]
 fn what_a_lease_states_is_forgiven_and_counted_and_nothing_else() {
     // It ended 2.9 s after the cut: what was acknowledged from 5.1 s before the cut on may be gone.
     check(150..=229, true, &[], &[]);

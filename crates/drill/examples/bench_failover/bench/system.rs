@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use super::patroni::Cluster;
 use super::plan::System;
+use crate::soak::ground::Where;
 use crate::soak::hosts::Hosts;
 use crate::soak::lab::{Cut, Lab};
 use crate::soak::site::NODES;
@@ -28,7 +29,7 @@ impl Running {
     /// Starts it. Whether the peer replicates synchronously is `sync`'s; ours always does.
     pub async fn start(system: System, sync: bool) -> Result<Running> {
         Ok(match system {
-            System::Evenkeel => Running::Evenkeel(Box::new(Hosts::start(false).await?)),
+            System::Evenkeel => Running::Evenkeel(Box::new(Hosts::start(Where::Hosts).await?)),
             System::PatroniDefault | System::PatroniAggressive => {
                 Running::Patroni(Box::new(Cluster::start(system, sync).await?))
             }

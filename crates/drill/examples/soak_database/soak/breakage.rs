@@ -26,8 +26,7 @@ pub async fn make(hosts: &mut Hosts, load: &Handle, fault: Fault, primary: NodeI
     let host = hosts.host(primary)?;
     let leader = move_leader(hosts, host, fault).await?;
     let mut done = Done { at_us: load.now_us(), node: Some(primary), ..Done::default() };
-    let standbys: Vec<NodeId> = hosts.nodes().into_iter().filter(|node| *node != primary).collect();
-    let standby = fault.choose(&standbys).context("no standby")?;
+    let standby = fault.choose(&hosts.heirs(primary)).context("no standby")?;
     let away = Duration::from_millis(fault.away_ms);
     match fault.kind {
         Kind::HostKillStandbyFreeze | Kind::TwoHostsCut => {

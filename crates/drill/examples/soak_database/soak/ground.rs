@@ -20,6 +20,8 @@ pub enum Where {
     Witness,
     /// An agent on each of three hosts.
     Hosts,
+    /// The same, and the node of one of them is a witness.
+    HostsWitness,
     /// The same, and two of the three hosts have the data, under a lease.
     Lease,
 }
@@ -40,8 +42,9 @@ impl Ground {
         Ok(match soak.place {
             Where::Loopback => Ground::Loopback(Box::new(site(soak.standbys + 1, false).await?)),
             Where::Witness => Ground::Loopback(Box::new(site(3, true).await?)),
-            Where::Hosts => Ground::Hosts(Box::new(Hosts::start(false).await?)),
-            Where::Lease => Ground::Hosts(Box::new(Hosts::start(true).await?)),
+            Where::Hosts | Where::HostsWitness | Where::Lease => {
+                Ground::Hosts(Box::new(Hosts::start(soak.place).await?))
+            }
         })
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use world::Tasks;
 
 use super::etcd::{self, Gateway};
+use super::ground::Where;
 use super::lab::{Lab, Program};
 use super::process::Process;
 use super::site;
@@ -51,6 +52,15 @@ services:
 databases:
   db: { engine: postgres:15, standbys: 2 }
 ";
+/// Two copies, and a node that holds the log alone.
+const WITNESS_FILE: &str = "\
+name: shop
+placement: { zones: 3 }
+services:
+  idle: { command: [sleep, infinity] }
+databases:
+  db: { engine: postgres:15, standbys: 1, witness: true }
+";
 /// Two nodes, and that they may lose something; else such a file is refused.
 const LEASE_FILE: &str = "\
 name: shop
@@ -79,6 +89,8 @@ pub struct Hosts {
     addresses: BTreeMap<&'static str, IpAddr>,
     /// Each node's host.
     places: BTreeMap<NodeId, &'static str>,
+    /// The node that is one.
+    witness: Option<NodeId>,
     /// A way to each node's server that no cut closes.
     ways_in: BTreeMap<NodeId, SocketAddr>,
     members: BTreeMap<&'static str, u32>,
@@ -122,8 +134,8 @@ fn program() -> Result<PathBuf> {
 }
 
 impl Hosts {
-    /// Three hosts that serve, with all standbys streaming; `lease`: two of them have the data, under a lease.
-    pub async fn start(lease: bool) -> Result<Hosts> {
+    /// Three hosts that serve, with all standbys streaming.
+    pub async fn start(place: Where) -> Result<Hosts> {
         if let Some(missing) = missing() {
             bail!(missing);
         }
@@ -136,6 +148,7 @@ impl Hosts {
             program: program()?,
             addresses,
             places: BTreeMap::new(),
+            witness: None,
             ways_in: BTreeMap::new(),
             members: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -145,7 +158,11 @@ impl Hosts {
         };
         HOSTS.into_iter().try_for_each(|host| hosts.start_member(host))?;
         hosts.members_agree().await?;
-        hosts.put_up(if lease { LEASE_FILE } else { FILE })?;
+        hosts.put_up(match place {
+            Where::Lease => LEASE_FILE,
+            Where::HostsWitness => WITNESS_FILE,
+            _ => FILE,
+        })?;
         HOSTS.into_iter().try_for_each(|host| hosts.start_agent(host))?;
         hosts.look_around().await?;
         if hosts.calm(UP).await.is_none() {
@@ -294,6 +311,7 @@ impl Hosts {
         let rollout = store.get(keys::ROLLOUT).await?.context("there is no plan")?;
         let rollout: Rollout = serde_json::from_slice(&rollout.value)?;
         let planned = rollout.plan.databases.first().context("the plan has no database")?;
+        self.witness = planned.database.witness_number().map(NodeId);
         for node in &planned.nodes {
             let number = database::keeper::node_of(&node.name).context("a node's name")?;
             let host = HOSTS.into_iter().find(|host| *host == node.zone.as_str()).context("a zone")?;
@@ -327,6 +345,12 @@ impl Hosts {
         self.places.keys().copied().collect()
     }
 
+    /// Nodes with data beside `primary`, of which any may follow it.
+    pub fn heirs(&self, primary: NodeId) -> Vec<NodeId> {
+        let may = |node: &NodeId| *node != primary && self.witness != Some(*node);
+        self.nodes().into_iter().filter(may).collect()
+    }
+
     /// The host of a node.
     pub fn host(&self, node: NodeId) -> Result<&'static str> {
         self.places.get(&node).copied().context("no such node")
@@ -337,8 +361,11 @@ impl Hosts {
         self.picture.borrow().record.clone()
     }
 
-    /// The first process of a node's server.
+    /// The first process of a node's server, or of what receives a witness's log.
     pub fn server(&self, node: NodeId) -> Option<Process> {
+        if self.witness == Some(node) {
+            return Process::of(self.picture.borrow().statuses.get(&node)?.server_pid? as i32);
+        }
         let folder =
             self.databases(self.host(node).ok()?).join(format!("db-{node}")).join("data/postmaster.pid");
         Process::of(fs::read_to_string(folder).ok()?.lines().next()?.parse().ok()?)
@@ -386,9 +413,10 @@ impl Hosts {
         self.way(self.ways_in.get(&node).copied().into_iter().collect())
     }
 
-    /// Straight to all nodes.
+    /// Straight to all nodes with data.
     pub fn servers(&self) -> Target {
-        self.way(self.places.keys().filter_map(|node| self.server_address(*node).ok()).collect())
+        let data = self.places.keys().filter(|node| self.witness != Some(**node));
+        self.way(data.filter_map(|node| self.server_address(*node).ok()).collect())
     }
 
     fn way(&self, addresses: Vec<SocketAddr>) -> Target {

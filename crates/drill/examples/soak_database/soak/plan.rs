@@ -135,6 +135,21 @@ const BESIDE_A_WITNESS: &[Kind] = &[
     Kind::PrimaryKillStandbyFreeze,
 ];
 
+/// The same on hosts.
+const HOSTS_WITH_A_WITNESS: &[Kind] = &[
+    Kind::PrimaryKill,
+    Kind::Switchover,
+    Kind::StoreAway,
+    Kind::HostKill,
+    Kind::HostFreeze,
+    Kind::HostCut,
+    Kind::HostCutIn,
+    Kind::HostCutOut,
+    Kind::DataCut,
+    Kind::StandbyCut,
+    Kind::AgentKill,
+];
+
 /// Under a lease the store is needed to write, and no machine stands still for more than 2 s and then goes on
 /// (`docs/decisions/0007-lease-mode.md`): what breaks that is not among them, nor what needs three copies.
 const UNDER_A_LEASE: &[Kind] = &[
@@ -154,6 +169,7 @@ impl Kind {
         match place {
             Where::Loopback => KINDS.iter().map(|(kind, _)| *kind).collect(),
             Where::Witness => BESIDE_A_WITNESS.to_vec(),
+            Where::HostsWitness => HOSTS_WITH_A_WITNESS.to_vec(),
             Where::Lease => UNDER_A_LEASE.to_vec(),
             Where::Hosts => {
                 EVERYWHERE.iter().copied().chain(HOST_KINDS.iter().map(|(kind, _)| *kind)).collect()
