@@ -185,6 +185,36 @@ async fn a_keeper_that_crashes_takes_its_server_over_again_and_nobody_notices() 
     site.end().await;
 }
 
+/// Also the connections that PostgreSQL keeps for the keeper are taken, as by a flood of those that have not said yet who they
+/// are: a primary that says so lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_full_is_not_ended() {
+    let Some(mut site) = Site::three("a primary that is full").await else { return };
+    write(&site, 0, 5).await;
+    let (primary, before) = site.primary().unwrap();
+    let pid = site.server_pid(primary);
+    site.crash_keeper(primary);
+    let mut crowd = Vec::new();
+    let full = loop {
+        match site.try_privileged(primary).await {
+            Ok(client) => crowd.push(client),
+            Err(error) => break error,
+        }
+        assert!(crowd.len() < 200, "it takes everybody");
+    };
+    assert_eq!(full.code(), Some(&tokio_postgres::error::SqlState::TOO_MANY_CONNECTIONS), "{full}");
+    site.start(primary);
+    // Twice what ends a primary that is silent.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    crowd[0].batch_execute("CREATE TABLE crowded ()").await.unwrap();
+    drop(crowd);
+    site.calm().await;
+    assert_eq!(site.server_pid(primary), pid, "it was ended");
+    assert_eq!(site.primary().unwrap().1.term, before.term, "a needless election");
+    is(count(&site).await, 5);
+    site.end().await;
+}
+
 /// The file said "cut off" while the settings still named the primary: the node took that for a fact.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_that_crashed_between_its_file_and_the_settings_makes_up_for_it() {

@@ -426,11 +426,16 @@ impl Site {
     }
 
     async fn privileged(&self, node: NodeId) -> Client {
+        self.try_privileged(node).await.unwrap()
+    }
+
+    /// A session as the keeper has it.
+    pub async fn try_privileged(&self, node: NodeId) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
         config.host_path(self.folder(node).join("run")).port(self.places[&node].server.port());
-        let (client, connection) = config.user("evenkeel").dbname("postgres").connect(NoTls).await.unwrap();
+        let (client, connection) = config.user("evenkeel").dbname("postgres").connect(NoTls).await?;
         drop(tokio::spawn(connection));
-        client
+        Ok(client)
     }
 
     /// Slots of `term` that a node has, or of any.
