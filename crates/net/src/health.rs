@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{Probe, ServiceName, UnitName};
 use tokio::task::JoinSet;
 
-use crate::decide_health::{Action, Guard, Outcome, Seen, Settings};
+use crate::decide_health::{Action, Guard, Outcome, Seen, Settings, Standing};
 use crate::{Endpoint, Origin, probe};
 
 /// Time between two calls of [`Watcher::tick`].
@@ -58,10 +58,15 @@ impl Watcher {
         Watcher { origin, epoch, pools: BTreeMap::new(), probes: JoinSet::new() }
     }
 
-    /// Replaces the pools; what is known about an endpoint stays while it is the same object.
+    /// Replaces the pools; what is known about an endpoint stays while it is the same object. Of a pool that is asked
+    /// nothing ([`Probe::Running`]) nothing is known, and everybody is well.
     pub fn set_pools(&mut self, pools: Vec<Pool>) {
         let mut old = std::mem::take(&mut self.pools);
         for pool in pools {
+            if pool.probe == Probe::Running {
+                pool.endpoints.iter().for_each(|one| one.stand(Standing::Well));
+                continue;
+            }
             let before = old.remove(&pool.service);
             let known: Vec<Arc<Endpoint>> =
                 before.as_ref().map(|watched| watched.pool.endpoints.clone()).unwrap_or_default();
