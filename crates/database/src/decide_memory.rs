@@ -80,8 +80,8 @@ impl Memory {
         let since = self.phase_since(record, now);
         self.watch_standbys(view, record.term, now);
         let stuck = matches!(record.phase, Phase::Promoting { .. }) && since >= STUCK_MS;
-        let suspects = stuck
-            || record.primary().is_some_and(|primary| self.lost(primary, record.term, view.me, peers, now));
+        let suspects =
+            stuck || record.primary().is_some_and(|primary| self.lost(primary, record, view.me, peers, now));
         let recent = |at: Moment| now.ms_since(at) < OPINION_MS;
         let alike = |node: &NodeId| {
             let peer = peers.get(node).copied().unwrap_or_default();
@@ -122,21 +122,24 @@ impl Memory {
         }
     }
 
-    /// Whether the primary of `term` is silent, refuses, or says itself that it is as good as dead.
+    /// Whether the primary of `record` is silent, refuses, or says itself that it is as good as dead.
     fn lost(
         &self,
         primary: NodeId,
-        term: Term,
+        record: &Record,
         me: NodeId,
         peers: &BTreeMap<NodeId, Peer>,
         now: Moment,
     ) -> bool {
         let peer = peers.get(&primary).copied().unwrap_or_default();
-        let kept = peer.heard.unwrap_or_default().max(self.awake);
+        // What it told to be chosen, and has written since, were signs of life, too.
+        let wrote = self.phase.map(|(_, _, since)| since).unwrap_or_default();
+        let kept = peer.heard.unwrap_or_default().max(self.awake).max(wrote);
         let server = peer.server_heard.unwrap_or_default().min(kept.plus(UNKEPT_MS));
         let heard = kept.max(server);
-        let gives_up = peer.suspects == Some(term);
-        primary != me && (peer.refused || gives_up || now.ms_since(heard) >= SUSPECT_MS)
+        let gives_up = peer.suspects == Some(record.term);
+        let silent = now.ms_since(heard) >= silence_max(record);
+        primary != me && (peer.refused || gives_up || silent)
     }
 
     fn watch_standbys(&mut self, view: &View, term: Term, now: Moment) {
@@ -153,6 +156,14 @@ impl Memory {
             into.entry(node).or_insert(now);
         }
     }
+}
+
+/// A primary may be silent for so long. One that is to serve has twice the time of the last that came to nothing: an old primary that
+/// reaches the store and nobody else, and has all that was acknowledged, ends one after the other else, where machines are slow.
+fn silence_max(record: &Record) -> u64 {
+    let unserved = record.history.iter().rev().take_while(|reign| !reign.served).count();
+    let doubled = SUSPECT_MS << unserved.saturating_sub(1).min(8);
+    doubled.min(STUCK_MS)
 }
 
 fn lasting(since: &BTreeMap<NodeId, Moment>, ms: u64, now: Moment) -> Nodes {

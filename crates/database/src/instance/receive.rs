@@ -120,14 +120,23 @@ impl Instance {
     /// taken it back there, and without files it begins where the slot does. PostgreSQL calls such a slot reserved.
     ///
     /// # Errors
-    /// [`InstanceError::Program`]; [`InstanceError::File`].
+    /// [`InstanceError::Program`], also while an earlier receiver's connection has it; [`InstanceError::File`].
     pub async fn renew_slot(&self, source: &Upstream) -> Result<(), InstanceError> {
         let Some(slot) = &source.slot else { return Ok(()) };
         let to = self.way_to(source)?;
-        let call = |what| ["--no-password", "-d", to.as_str(), "-S", slot.as_str(), what];
-        // There may be none; one that is in use is told of by the next step, which finds it.
-        self.program().output(RECEIVER, &call("--drop-slot"), None, SLOT_WITHIN).await?;
-        self.program().run(RECEIVER, &call("--create-slot"), None, SLOT_WITHIN).await?;
+        let call = ["--no-password", "-d", to.as_str(), "-S", slot.as_str()];
+        let dropped = self
+            .program()
+            .output(RECEIVER, &[&call[..], &["--drop-slot"]].concat(), None, SLOT_WITHIN)
+            .await?;
+        let none =
+            || String::from_utf8_lossy(&dropped.stderr).contains(&format!("\"{slot}\" does not exist"));
+        if !dropped.status.success() && !none() {
+            return Err(self.program().failed(RECEIVER, &dropped));
+        }
+        // The primary's keeper makes what is missing, and is often quicker: that slot begins now, too.
+        let create = [&call[..], &["--create-slot", "--if-not-exists"]].concat();
+        self.program().run(RECEIVER, &create, None, SLOT_WITHIN).await?;
         Ok(())
     }
 

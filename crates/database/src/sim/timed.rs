@@ -3,8 +3,8 @@
 //!
 //! Nothing happens between two failures, so time jumps. After one, every keeper looks whenever something has changed and
 //! whenever time alone may change its mind; an action is done after the time that it takes on real servers ([`Pace`]).
-//! Machines fail silently and as a whole, keeper and server; the store is always there; nobody writes, so an old primary
-//! has nothing that others lack.
+//! Machines fail silently and as a whole, keeper and server, or can reach nothing but the store; that is always there; nobody
+//! writes, so an old primary has nothing that others lack.
 
 use std::collections::BTreeMap;
 
@@ -108,6 +108,8 @@ struct Process {
     told: Option<Term>,
     /// When it was last heard, if it is down.
     silent_since: Option<u64>,
+    /// When it was last heard, if it is apart from all others and not from the store.
+    apart_since: Option<u64>,
 }
 
 /// A database with a quorum, served by keepers that decide as the product's do.
@@ -182,7 +184,8 @@ impl Timed {
         let streams = |member: &NodeId| {
             let there = self.world.node(*member).run.as_ref().and_then(|run| run.receiving);
             let term = run.told.get(member).map(|(term, _)| *term);
-            there.is_some_and(|from| from.node == primary && Some(from.term) == term)
+            let linked = !self.apart(primary, *member);
+            linked && there.is_some_and(|from| from.node == primary && Some(from.term) == term)
         };
         let enough = |quorum: model::Quorum| {
             quorum.members.iter().filter(streams).count() as u64 >= u64::from(quorum.need)
@@ -217,6 +220,29 @@ impl Timed {
         }
     }
 
+    /// From now on `node` hears no other node and is heard by none; it reaches the store.
+    pub fn cut(&mut self, node: NodeId) {
+        let heard = self.now.saturating_sub(self.chance.below(BEAT_MS));
+        if let Some(process) = self.process(node) {
+            process.apart_since = Some(heard);
+            self.note();
+        }
+    }
+
+    /// It reaches all others again.
+    pub fn heal(&mut self, node: NodeId) {
+        if let Some(process) = self.process(node) {
+            process.apart_since = None;
+            self.note();
+        }
+    }
+
+    /// Whether one of the two is apart from the other.
+    fn apart(&self, one: NodeId, other: NodeId) -> bool {
+        let cut = |node: NodeId| self.processes[usize::from(node.0) - 1].apart_since.is_some();
+        one != other && (cut(one) || cut(other))
+    }
+
     fn process(&mut self, node: NodeId) -> Option<&mut Process> {
         self.processes.get_mut(usize::from(node.0).checked_sub(1)?)
     }
@@ -243,9 +269,10 @@ impl Timed {
     /// The next moment at which something is done, or at which time alone may change somebody's mind.
     fn next(&self) -> Option<u64> {
         let done = self.processes.iter().filter_map(|process| process.done);
-        let silent = self.processes.iter().filter_map(|process| process.silent_since);
+        let silent =
+            self.processes.iter().flat_map(|process| [process.silent_since, process.apart_since]).flatten();
         let forgives = self.world.record.as_ref().is_some_and(|record| record.unrest() > 0);
-        let waits = [STEADY_MS, PATIENCE_MS, MISSING_MS, STUCK_MS].into_iter();
+        let waits = [STEADY_MS, PATIENCE_MS, MISSING_MS, STUCK_MS, SUSPECT_MS].into_iter();
         let waits = waits.chain(forgives.then_some(FORGIVE_MS)).map(|wait| self.changed + wait);
         let untold = self.processes.iter().any(|process| process.suspects != process.told);
         let tells = untold.then_some(self.now + BEAT_MS / 2);
@@ -270,8 +297,12 @@ impl Timed {
             process.told = process.suspects;
             if process.done.is_some_and(|at| at <= now) {
                 process.done = None;
-                self.world.apply(Move::Do(id));
                 self.changed = now;
+                if self.reaches(id) {
+                    self.world.apply(Move::Do(id));
+                } else {
+                    self.world.node_mut(id).keeper = Keeper::default();
+                }
             }
         }
     }
@@ -286,11 +317,31 @@ impl Timed {
         self.count();
     }
 
+    /// Whether the node that what `id` has decided takes something from can be reached.
+    fn reaches(&self, id: NodeId) -> bool {
+        match self.world.node(id).keeper.pending {
+            Some(Action::Clone(from) | Action::Rewind(from) | Action::Anew(from)) => {
+                !self.apart(id, from.node)
+            }
+            Some(Action::Fetch { node, .. }) => !self.apart(id, node),
+            _ => true,
+        }
+    }
+
     fn feed(&mut self) -> bool {
         let mut moves = Vec::new();
         for id in self.world.ids().iter() {
             self.world.moves_of_server(id, &mut moves);
         }
+        moves.retain(|change| match change {
+            Move::Feed(id) => {
+                let node = self.world.node(*id);
+                let from = node.run.as_ref().and_then(|run| run.receiving).or(node.disk.upstream);
+                from.is_none_or(|from| !self.apart(*id, from.node))
+            }
+            Move::Hear(id, other) => !self.apart(*id, *other),
+            _ => true,
+        });
         for change in &moves {
             self.world.apply(*change);
         }
@@ -326,8 +377,11 @@ impl Timed {
         let others = self.world.ids().without(me);
         let peer = |id: NodeId| {
             let process = self.processes.get(usize::from(id.0) - 1)?;
-            let heard = Some(Moment(process.silent_since.unwrap_or(self.now)));
-            Some((id, Peer { heard, suspects: process.told, ..Peer::default() }))
+            let own = self.processes.get(usize::from(me.0) - 1)?;
+            let gone = [process.silent_since, process.apart_since, own.apart_since];
+            let heard = gone.into_iter().flatten().min();
+            let suspects = process.told.filter(|_| heard.is_none());
+            Some((id, Peer { heard: Some(Moment(heard.unwrap_or(self.now))), suspects, ..Peer::default() }))
         };
         others.iter().filter_map(peer).collect()
     }
@@ -407,6 +461,41 @@ mod tests {
         let gaps = timed.gaps();
         assert_eq!((gaps.len(), gaps[0].from_ms, gaps[0].moved), (1, 2 * HOUR, false), "{gaps:?}");
         assert!((HOUR..HOUR + 5_000).contains(&gaps[0].ms), "{gaps:?}");
+    }
+
+    /// The old primary hears of each follower through the store, hears nothing from it, and has all that was acknowledged: it
+    /// would end one follower after the other.
+    #[test]
+    fn a_primary_that_only_the_store_reaches_lets_its_follower_serve() {
+        for (witness, slow) in [(false, 1), (true, 1), (false, 8), (true, 8), (false, 30), (true, 30)] {
+            let pace = Pace::default();
+            let pace = Pace { file: pace.file * slow, promote: pace.promote * slow, start: 50, ..pace };
+            // Slower than the patience with the first winner, so that some come to nothing.
+            let most = if slow > 8 { 60_000 } else { SUSPECT_MS + 700 * slow };
+            for seed in 1..100 {
+                let mut timed = Timed::new(3, witness, pace, seed);
+                timed.advance(HOUR);
+                let first = timed.primary().unwrap();
+                let term = |timed: &Timed| timed.world.record.as_ref().unwrap().term;
+                let before = term(&timed);
+                timed.cut(first);
+                timed.advance(HOUR + 60_000);
+                let gaps = timed.gaps();
+                assert!(
+                    gaps.len() == 1 && gaps[0].moved && gaps[0].ms < most,
+                    "witness {witness}, {slow} times slower, seed {seed}: {gaps:?}, {:?}",
+                    timed.unfinished()
+                );
+                let terms = term(&timed) - before;
+                assert!(
+                    terms == 1 || slow > 8,
+                    "witness {witness}, {slow} times slower, seed {seed}: {terms}"
+                );
+                timed.heal(first);
+                timed.advance(2 * HOUR);
+                assert!(timed.world.is_calm() && timed.gaps().is_empty(), "{:?}", timed.world);
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use database::instance::{Acks, Lsn, Observation, Received, Role, Running, Settings};
+use database::instance::{Acks, Lsn, Observation, Received, Role, Running, Settings, SlotName, Upstream};
 use database::shelf::{self, Giver, Lack, Offer, ShelfError};
 use model::{NodeId, Nodes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -171,6 +171,50 @@ async fn taken(
     let taken = take(Lack { at: crowded(at).await, ..lack }, 7).await.unwrap();
     tasks.shutdown(Limits::default()).await;
     taken
+}
+
+/// A keeper makes the slots that its server lacks within milliseconds, also one that a witness has just dropped. And one that
+/// somebody still streams through holds old log, so it must not be taken for a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_begins_anew_whoever_makes_it() {
+    let Some(place) = Place::new("a slot begins anew") else { return };
+    let (a, w) = (place.node("a"), place.empty("w"));
+    let _a = a.start_primary(Acks::NotAwaited).await;
+    let slot = SlotName::new("w_1_t1").unwrap();
+    let source = Upstream { slot: Some(slot.clone()), ..a.upstream("w-1") };
+    w.configure(&Settings { role: Role::Standby { upstream: None }, acks: Acks::Never, open: false })
+        .unwrap();
+    w.renew_slot(&source).await.expect("there was none");
+    let make = async {
+        loop {
+            a.create_slot(&slot, PATIENCE).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let lsn = |sql: &str| a.sql("postgres", sql).trim().parse::<Lsn>();
+    let renew = async {
+        for _ in 0..5 {
+            a.sql("postgres", "CREATE TABLE IF NOT EXISTS t (); SELECT pg_switch_wal()");
+            a.sql("postgres", "CHECKPOINT");
+            let kept = lsn("SELECT redo_lsn FROM pg_control_checkpoint()").unwrap();
+            w.renew_slot(&source).await.unwrap();
+            // Until somebody streams, one that the witness made holds nothing.
+            let begins = lsn("SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'w_1_t1'");
+            assert!(
+                begins.is_err() || begins.as_ref().is_ok_and(|begins| *begins >= kept),
+                "{begins:?}, {kept}"
+            );
+        }
+    };
+    tokio::select! { () = make => unreachable!(), () = renew => {} }
+
+    let receiver = w.receive(&source).unwrap();
+    a.until("the witness streams", |seen| seen.senders.iter().any(|sender| sender.state == "streaming"))
+        .await;
+    let error = w.renew_slot(&source).await.unwrap_err();
+    assert!(error.to_string().contains("is active"), "{error}");
+    w.stop_receiving().await.unwrap();
+    receiver.exited().await;
 }
 
 /// The standby was frozen while the witness acknowledged, and the primary is gone for good. All that was acknowledged is on
