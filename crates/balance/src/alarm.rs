@@ -46,7 +46,7 @@ impl Alarms {
         SlotGuard { alarms: Rc::clone(self), slot }
     }
 
-    /// Wakes whoever is late. With `endpoints`: also who waits for an endpoint that was ejected or became a suspect since. With
+    /// Wakes whoever is late. With `endpoints`: also who waits for an endpoint that was ejected or doubted since. With
     /// `idle`: also who is idle. With `all`: everybody.
     pub fn ring(&self, now: Moment, endpoints: bool, idle: bool, all: bool) {
         for slot in self.slots.borrow().iter() {
@@ -98,14 +98,17 @@ impl SlotGuard {
         *self.slot.target.borrow_mut() = Some(watched);
     }
 
-    /// Whether the endpoint became a suspect since, or since this said so last.
+    /// Whether the endpoint was doubted since [`SlotGuard::watch`], or since [`SlotGuard::trust`].
     #[must_use]
-    pub fn take_doubt(&self) -> bool {
-        let mut target = self.slot.target.borrow_mut();
-        target.as_mut().is_some_and(|(target, _, known)| {
-            let doubts = target.endpoint.doubts();
-            std::mem::replace(known, doubts) != doubts
-        })
+    pub fn is_doubted(&self) -> bool {
+        self.slot.is_doubted()
+    }
+
+    /// Forgets the doubts of before.
+    pub fn trust(&self) {
+        if let Some((target, _, known)) = self.slot.target.borrow_mut().as_mut() {
+            *known = target.endpoint.doubts();
+        }
     }
 
     /// Waits for no endpoint any more.

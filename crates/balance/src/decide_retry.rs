@@ -49,6 +49,12 @@ pub fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }
 
+/// Whether a method only reads (RFC 9110 9.2.1), so that it may be carried out beside itself. Unknown ones do not.
+#[must_use]
+pub fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
+}
+
 /// Seconds the budget looks back.
 pub const WINDOW_S: usize = 10;
 /// Retries a second that are always allowed, per thread, so that small loads can retry at all.

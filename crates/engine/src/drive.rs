@@ -521,7 +521,9 @@ impl Driver {
         info!(%unit, "nothing of it is left");
         self.ports.remove(unit);
         let removed = record::remove(&self.options.state_dir, unit);
-        let lives = |name: &str| self.running.keys().any(|unit| unit.as_str() == name);
+        // Also one that is being started, or is to be: it has a log, and no record yet.
+        let known = |name: &str| UnitName::new(name).is_ok_and(|unit| self.decider.record(&unit).is_some());
+        let lives = |name: &str| known(name) || self.running.keys().any(|unit| unit.as_str() == name);
         let pruned = record::prune(&self.options.state_dir, lives, record::ENDED_MAX);
         let emptied = self.options.cgroup.as_ref().map_or(Ok(()), |zone| zone.existing(unit).remove());
         for result in [removed, pruned, emptied] {

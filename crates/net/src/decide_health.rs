@@ -24,6 +24,9 @@ use model::{Moment, UnitName};
 pub const SILENCE_MS: u64 = 100;
 /// A probe unanswered for so long makes its endpoint a suspect; a health check answers in a few milliseconds.
 pub const SUSPECT_MS: u64 = 50;
+/// Requests are told of a silence only when it is so many times the usual time to an answer: a replica that answers one request
+/// after the other is silent to its health check for as long as a request takes.
+pub const DOUBT_TIMES: u64 = 4;
 /// Ticks come every 10 ms; a gap this long is a stall of our own.
 pub const LATE_TICK_MS: u64 = 100;
 /// Time between two probes of an ejected endpoint.
@@ -92,6 +95,8 @@ pub struct Seen {
     pub refusals: u64,
     /// Connections that broke before a response began, so far.
     pub breaks: u64,
+    /// The usual time to the first byte of a response, in microseconds; 0: unknown.
+    pub latency_us: u64,
     /// It is being taken out of service; it is watched, but does not count in the cap.
     pub draining: bool,
 }
@@ -132,6 +137,12 @@ pub enum Action {
         /// Why, for the log.
         why: &'static str,
     },
+    /// It owes an answer to a request and to a probe, and was silent for longer than it ever is: who waits for it may do better
+    /// elsewhere. Once for each silence.
+    Doubt {
+        /// Which endpoint.
+        member: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +161,8 @@ struct Member {
     next_probe: Moment,
     /// One refusal was seen; the next one ejects.
     refused_once: bool,
+    /// This silence was told of.
+    doubted: bool,
     seen: Seen,
     /// Silence before this does not count: we did not listen.
     listening_since: Moment,
@@ -196,6 +209,7 @@ impl Guard {
                     // Spread, so that a large pool is not probed in one burst.
                     next_probe: now.plus(self.settings.interval_ms * (position as u64 % 16) / 16),
                     refused_once: false,
+                    doubted: false,
                     seen: Seen::default(),
                     listening_since: now,
                     flaps: 0,
@@ -223,6 +237,7 @@ impl Guard {
                 actions.push(member.probe(index, &mut self.probes, now));
             }
             actions.extend(member.reconsider(index, now));
+            actions.extend(member.doubt(index, now));
         }
         actions
     }
@@ -303,9 +318,34 @@ impl Member {
         refused || broke
     }
 
-    fn is_silent(&self, now: Moment) -> bool {
+    /// How long it has owed an answer to a request without a byte, in milliseconds.
+    fn silence_ms(&self, now: Moment) -> u64 {
         let since = self.seen.last_life.max(self.seen.waiting_since).max(self.listening_since);
-        self.seen.waiting > 0 && now.ms_since(since) >= SILENCE_MS
+        if self.seen.waiting > 0 { now.ms_since(since) } else { 0 }
+    }
+
+    fn is_silent(&self, now: Moment) -> bool {
+        self.silence_ms(now) >= SILENCE_MS
+    }
+
+    /// Whether a probe has waited too long for its answer.
+    fn is_unanswered(&self, now: Moment) -> bool {
+        self.running.is_some_and(|running| {
+            now.ms_since(running.since) >= SUSPECT_MS && self.seen.last_life < running.since
+        })
+    }
+
+    fn doubt(&mut self, member: usize, now: Moment) -> Option<Action> {
+        if !self.is_silent(now) {
+            self.doubted = false;
+        }
+        let usual_ms = self.seen.latency_us.saturating_mul(DOUBT_TIMES) / 1_000;
+        let long = self.silence_ms(now) >= (SILENCE_MS + SUSPECT_MS).max(usual_ms);
+        if self.doubted || !long || !self.is_unanswered(now) || self.standing.is_ejected() {
+            return None;
+        }
+        self.doubted = true;
+        Some(Action::Doubt { member })
     }
 
     fn probe(&mut self, member: usize, probes: &mut u64, now: Moment) -> Action {
@@ -319,10 +359,7 @@ impl Member {
         if self.standing.is_ejected() {
             return None;
         }
-        let unanswered = self.running.is_some_and(|running| {
-            now.ms_since(running.since) >= SUSPECT_MS && self.seen.last_life < running.since
-        });
-        let (wanted, why) = if unanswered || self.failures > 0 {
+        let (wanted, why) = if self.is_unanswered(now) || self.failures > 0 {
             (Standing::Suspect, "a probe is unanswered")
         } else {
             (Standing::Well, "answers")

@@ -6,6 +6,8 @@ struct Play {
     seen: Vec<Seen>,
     pending: Vec<(usize, u64, Moment)>,
     log: Vec<String>,
+    /// When, and of which.
+    doubts: Vec<(u64, usize)>,
 }
 
 /// How a replica behaves at a moment.
@@ -27,7 +29,13 @@ impl Play {
         let units: Vec<_> =
             (0..count).map(|n| (UnitName::new(&format!("web-{n}")).unwrap(), false)).collect();
         guard.set_members(&units, Moment(0));
-        Play { guard, seen: vec![Seen::default(); count], pending: Vec::new(), log: Vec::new() }
+        Play {
+            guard,
+            seen: vec![Seen::default(); count],
+            pending: Vec::new(),
+            log: Vec::new(),
+            doubts: Vec::new(),
+        }
     }
 
     /// From `from` to `to`; each replica gets a request every 20 ms while it is not ejected.
@@ -106,6 +114,7 @@ impl Play {
                     self.log.push(format!("{at} {member} {standing:?}"));
                 }
                 Action::Stand { .. } => {}
+                Action::Doubt { member } => self.doubts.push((at, member)),
             }
         }
     }
@@ -141,6 +150,27 @@ fn a_frozen_replica_is_out_in_about_two_timeouts_and_back_with_one_good_probe() 
     let back = play.log.iter().rposition(|line| line.ends_with("0 Well")).unwrap();
     assert!((6_000..=6_720).contains(&at[back]), "{:?}", play.log);
     assert_eq!(play.ejections().len(), 1);
+}
+
+#[test]
+fn a_silence_is_told_of_once_and_later_where_answers_take_long() {
+    for (latency_us, from, to) in [(0, 150, 170), (20_000, 150, 170), (150_000, 600, 620)] {
+        let mut play = Play::new(3);
+        play.seen[0].latency_us = latency_us;
+        let frozen = |at: u64| (3_000..3_900).contains(&at) || (7_000..7_900).contains(&at);
+        play.run(0, 10_000, |index, at| if index == 0 && frozen(at) { Be::Frozen } else { Be::Fine });
+        let times: Vec<u64> = play.doubts.iter().map(|doubt| doubt.0).collect();
+        assert!(play.doubts.iter().all(|doubt| doubt.1 == 0) && times.len() == 2, "{:?}", play.doubts);
+        for (at, began) in times.iter().zip([3_000, 7_000]) {
+            assert!((began + from..=began + to + 20).contains(at), "{latency_us} us: {times:?}");
+        }
+    }
+    // A bad health check, or one that waits behind requests that are answered, is no silence.
+    for be in [Be::Sick, Be::Saturated, Be::Dead] {
+        let mut play = Play::new(3);
+        play.run(0, 10_000, |index, at| if index == 2 && at >= 2_000 { be } else { Be::Fine });
+        assert_eq!(play.doubts, []);
+    }
 }
 
 #[test]

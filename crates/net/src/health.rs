@@ -133,6 +133,10 @@ fn carry_out(watched: &Watched, actions: Vec<Action>, epoch: &AtomicU64, probes:
                 timeout: Duration::from_millis(watched.pool.settings.timeout_ms),
                 number,
             }),
+            Action::Doubt { member } => {
+                watched.pool.endpoints[member].doubt();
+                epoch.fetch_add(1, Relaxed);
+            }
             Action::Stand { member, standing, why } => {
                 let endpoint = &watched.pool.endpoints[member];
                 let before = endpoint.standing();

@@ -14,18 +14,15 @@ use crate::search_space::TOGETHER_SERVICES_MAX;
 /// Chooses where the app may go: this machine, or regions of the catalogue.
 ///
 /// # Errors
-/// An unknown provider or region, or a file that leaves out every region.
+/// An unknown region, an empty catalogue, or a file that leaves out every region.
 pub(crate) fn markets<'a>(
     app: &App,
     catalog: &'a Catalog,
     provider: Option<&str>,
     assumptions: &Assumptions,
 ) -> Result<Vec<Market<'a>>, PlanError> {
-    let asked: Vec<&str> = match provider {
-        Some(only) => vec![only],
-        None => app.placement.providers.iter().map(String::as_str).collect(),
-    };
-    if asked.is_empty() || asked == ["local"] {
+    let asked = asked(app, provider);
+    if is_local(&asked) {
         return Ok(vec![Market::Local]);
     }
     let services = app.services.len();
@@ -34,13 +31,8 @@ pub(crate) fn markets<'a>(
             format!("that is for at most {TOGETHER_SERVICES_MAX} services, and the file has {services}");
         return Err(PlanError::Together { why });
     }
-    let known = catalog.providers();
-    if known.is_empty() {
+    if catalog.regions.is_empty() {
         return Err(PlanError::EmptyCatalogue);
-    }
-    if let Some(name) = asked.iter().find(|name| !known.contains(name)) {
-        let known = format!("local {}", known.join(" "));
-        return Err(PlanError::UnknownProvider { name: (*name).to_owned(), known });
     }
     let here = here(app, catalog, &asked)?;
     let inside: Vec<&RegionOffer> = here.iter().copied().filter(|offer| resides(app, offer)).collect();
@@ -56,6 +48,39 @@ pub(crate) fn markets<'a>(
         }
         _ => Ok(reached),
     }
+}
+
+/// Whether every provider that is asked is one of the whole `catalog`: of a part of it, one without a region there would be unknown.
+///
+/// # Errors
+/// [`PlanError::UnknownProvider`]; [`PlanError::EmptyCatalogue`].
+pub(crate) fn known(app: &App, catalog: &Catalog, provider: Option<&str>) -> Result<(), PlanError> {
+    let asked = asked(app, provider);
+    if is_local(&asked) {
+        return Ok(());
+    }
+    let known = catalog.providers();
+    if known.is_empty() {
+        return Err(PlanError::EmptyCatalogue);
+    }
+    match asked.iter().find(|name| !known.contains(name)) {
+        Some(name) => {
+            let known = format!("local {}", known.join(" "));
+            Err(PlanError::UnknownProvider { name: (*name).to_owned(), known })
+        }
+        None => Ok(()),
+    }
+}
+
+fn asked<'a>(app: &'a App, provider: Option<&'a str>) -> Vec<&'a str> {
+    match provider {
+        Some(only) => vec![only],
+        None => app.placement.providers.iter().map(String::as_str).collect(),
+    }
+}
+
+fn is_local(asked: &[&str]) -> bool {
+    asked.is_empty() || asked == ["local"]
 }
 
 /// Regions of the providers that are asked: those that the file means, or all that are open.

@@ -183,3 +183,16 @@ fn an_application_without_a_residency_is_written_and_read_as_before() {
     assert!(!text.contains("residency"), "{text}");
     assert_eq!(serde_json::from_str::<App>(&text).unwrap(), app);
 }
+
+/// The cheapest plans on other speeds are searched over the regions that are allowed, and two providers have none of them.
+#[test]
+fn a_provider_without_an_allowed_region_is_no_unknown_one() {
+    for codes in [&["CH"][..], &["FR"]] {
+        let mut app = residing(codes);
+        app.placement.providers = ["aws", "gcp", "alicloud"].map(str::to_owned).to_vec();
+        let explained = crate::explain(&app, &Options::default(), &Terms::default(), "2026-12-01").unwrap();
+        assert!(explained.planned.plan.feasible && !explained.reasons.speeds.is_empty(), "{codes:?}");
+    }
+    let options = Options { provider: Some("aws-2".to_owned()), ..Options::default() };
+    assert!(matches!(plan(&anywhere(), &options), Err(PlanError::UnknownProvider { .. })));
+}

@@ -147,6 +147,10 @@ fn machines(app: &App, chosen: &Candidate<'_>) -> String {
     let held = match chosen.layout {
         Layout::Apart if app.databases.is_empty() => "each service has machines of its own",
         Layout::Apart => "each service and each database has machines of its own",
+        Layout::Together if app.databases.iter().any(|database| database.own_nodes() == 0) => {
+            "one machine a zone holds everything there but what the provider runs, and with it all of that is gone at once; what a node \
+             of a database does alone is counted on top"
+        }
         Layout::Together => {
             "one machine a zone holds everything there, and with it all of that is gone at once; what a node of a database does \
              alone is counted on top"

@@ -519,7 +519,7 @@ fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<Str
         "one machine a zone, {} x {}, holds all replicas{} of its zone: {apart}",
         chosen.machines,
         kind.price.item,
-        if app.databases.is_empty() { "" } else { " and nodes" }
+        if app.databases.iter().all(|database| database.own_nodes() == 0) { "" } else { " and nodes" }
     ))
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use model::App;
 
-use crate::allowed::markets;
+use crate::allowed::{known, markets};
 use crate::catalog::Catalog;
 use crate::chance::Assumptions;
 use crate::search::{Market, Space};
@@ -39,10 +39,11 @@ impl<'a> Ground<'a> {
     /// Refuses numbers that no plan can be made from.
     ///
     /// # Errors
-    /// [`PlanError`] with the number and what it must be.
+    /// [`PlanError`] with the number and what it must be; an unknown provider, or an empty catalogue.
     pub(crate) fn new(app: &'a App, options: &'a Options, terms: &Terms) -> Result<Ground<'a>, PlanError> {
         size::check(app)?;
         check(&options.catalog)?;
+        known(app, &options.catalog, options.provider.as_deref())?;
         Ok(Ground {
             app,
             terms: terms.clone(),
@@ -56,7 +57,7 @@ impl<'a> Ground<'a> {
     /// Everything that can be chosen.
     ///
     /// # Errors
-    /// An unknown provider or region, an empty catalogue, or an assumption that cannot be computed with.
+    /// An unknown region, an empty catalogue, or an assumption that cannot be computed with.
     pub(crate) fn space(&self) -> Result<Space<'_>, PlanError> {
         let markets = markets(self.app, &self.catalog, self.provider, &self.assumptions)?;
         Space::new(self.app, &self.request, markets, self.assumptions.clone())

@@ -50,8 +50,8 @@ pub use catalog::{
 pub use chance::{Outage, Tier, Together, series, together, too_few};
 pub use change::{Change, ChangeError, FORMS, FindPlace, changes};
 pub use explain::{
-    Cheapest, End, Explained, Frontier, Given, Part, Placed, Reasons, Relaxation, Relaxed, Rung, Sensitivity,
-    Speed, Worth, explain, faster, reasons, relaxed, with_speeds, would_do,
+    Cheapest, End, Explained, Frontier, Given, Made, Part, Placed, Reasons, Relaxation, Relaxed, Rung,
+    Sensitivity, Speed, Worth, explain, faster, reasons, relaxed, with_speeds, would_do,
 };
 pub use html::html;
 pub use json::to_json;

@@ -30,7 +30,7 @@ fn a_providers_database_is_planned_priced_and_marked() {
         &plan,
         expect![[r#"
             plan for shop: gcp europe-west3, zones europe-west3-a europe-west3-b
-            one machine in each zone holds everything of its zone
+            one machine in each zone holds everything of its zone but what the provider runs
                                      planned       asked
               USD/month               406.66      900.00
               availability           99.982%     99.950%
@@ -104,9 +104,9 @@ fn a_providers_database_is_planned_priced_and_marked() {
                 evenkeel` is one of its own
               - most downtime comes from bad deploys: 40.0 of 92.7 minutes a year
               - no machine or zone buys that off; fewer or shorter bad deploys do
-              - one machine a zone, 2 x n4-standard-2, holds all replicas and nodes of its zone: the cheapest
-                with machines of their own for each costs 530.09 USD/month (`machines: apart` in `placement`
-                asks for that)
+              - one machine a zone, 2 x n4-standard-2, holds all replicas of its zone: the cheapest with
+                machines of their own for each costs 530.09 USD/month (`machines: apart` in `placement` asks for
+                that)
 
             not taken
               - next safer: 0.8 minutes a year less for 123.43 USD/month more, 1771.99 USD for each minute
@@ -143,8 +143,9 @@ fn a_providers_database_is_planned_priced_and_marked() {
               - 17.21 of the 406.66 USD/month are at prices that were assumed and not read; the bill says which
               - this plan uses 2 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
                 (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
-              - one machine a zone holds everything there, and with it all of that is gone at once; what a node
-                of a database does alone is counted on top; only x86-64 types without burst credits are used
+              - one machine a zone holds everything there but what the provider runs, and with it all of that is
+                gone at once; what a node of a database does alone is counted on top; only x86-64 types without
+                burst credits are used
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
                 as that is a vCPU of n4-standard-2 1.19 (the low figure of its CPU)
               - traffic is that of answers to the internet, of as much again between each service and each

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use model::{Availability, Duration, Layout, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
 
-use crate::explain::{Relaxed, ways};
+use crate::explain::{Made, Relaxed, ways};
 use crate::size::shares;
 
 /// Narrowest page that is still laid out; a smaller `width` is taken as this.
@@ -88,14 +88,15 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
     };
     page.line(&format!("{title}: {place}, zones {}", zones.join(" ")));
     if plan.layout == Layout::Together {
-        page.line("one machine in each zone holds everything of its zone");
+        let but = if provided(plan) { " but what the provider runs" } else { "" };
+        page.line(&format!("one machine in each zone holds everything of its zone{but}"));
     }
     summary(&mut page, plan);
     if !plan.certain.is_empty() {
         page.item(&plan.certain);
     }
     page.items("missed", &plan.missed);
-    let (head, would_do) = ways(relaxed, plan.provider == "local");
+    let (head, would_do) = ways(relaxed, plan.provider == "local", &Made::default());
     page.items(head, &would_do);
     services(&mut page, plan);
     databases(&mut page, plan);
@@ -157,6 +158,11 @@ fn summary(page: &mut Page, plan: &Plan) {
             "not applied"
         ));
     }
+}
+
+/// Whether the provider runs a database of the plan.
+fn provided(plan: &Plan) -> bool {
+    plan.databases.iter().any(|planned| planned.mode == model::Mode::Managed)
 }
 
 fn services(page: &mut Page, plan: &Plan) {

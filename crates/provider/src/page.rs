@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use model::{Run, Service};
 use serde_json::{Value, json};
 
 use crate::bill::{Item, Layer};
@@ -139,10 +140,35 @@ fn not_applied(layout: &Layout<'_>, index: usize, item: &Item, resources: &[Stri
     }
 }
 
+/// That a program is not in what machines are given. One without a `/` is looked for in their `PATH`.
+fn outside(service: &Service) -> Option<String> {
+    let Run::Command(words) = &service.run else { return None };
+    let program = words.first()?.to_string();
+    let mut depth = 0_i32;
+    let leaves = program.split('/').any(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth < 0
+    });
+    let name = &service.name;
+    if program.starts_with('/') {
+        return Some(format!("`{name}` is started by `{program}`: that must be on the machines' image"));
+    }
+    leaves.then(|| {
+        format!(
+            "`{name}` cannot start: `{program}` is outside of the file's folder, and machines get that folder alone; put the program into it"
+        )
+    })
+}
+
 /// What is to be known of every export.
 fn general(layout: &Layout<'_>, stack: &Stack) -> Vec<String> {
     let plan = layout.plan;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        plan.services.iter().filter_map(|planned| outside(&planned.service)).collect();
     let idle = layout.machines.iter().filter(|machine| !machine.agent);
     let idle_usd: f64 =
         idle.filter_map(|machine| plan.lines.get(machine.line)).map(|line| line.unit_usd).sum();

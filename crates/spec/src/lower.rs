@@ -254,12 +254,21 @@ impl<'c> Lower<'c, '_> {
                 Place::Command(service) | Place::Environment(service) => service,
             };
             let message = format!("{hole} is not run by this version");
-            self.found.warning(&codes::LATER_VARIABLE, variable.span, message).hint(
-                "`check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here",
-            );
+            let (here, way_out) = match variable.name.starts_with("secret.") {
+                true => (
+                    "let the program read it from a file of its own",
+                    "let its program read it from a file of its own",
+                ),
+                false => (
+                    "write the address of your own server here",
+                    "write the address of your own server into its `command:` or `environment:`",
+                ),
+            };
+            self.found
+                .warning(&codes::LATER_VARIABLE, variable.span, message)
+                .hint(format!("`check` and `plan` go on, `up` refuses; to run it now, {here}"));
             self.not_run.insert(format!(
-                "service `{service}` uses {hole}, which this version does not provide; hint: write the address of \
-                 your own server into its `command:` or `environment:`"
+                "service `{service}` uses {hole}, which this version does not provide; hint: {way_out}"
             ));
         }
     }

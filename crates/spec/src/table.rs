@@ -343,7 +343,7 @@ pub(crate) static HEALTHCHECK: Shape = Shape {
         Field::derived(
             "http",
             Kind::Text(&HTTP_PATH),
-            "a TCP connection when the service uses `${port}`, else that it runs",
+            "a TCP connection when the service uses `${port}` (which a process that stands still accepts, too), else that it runs",
             "`GET` this path; any status from 200 to 399 is well.",
         )
         .aliases(&["path", "url", "endpoint", "httpGet"]),

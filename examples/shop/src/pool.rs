@@ -22,9 +22,12 @@ const CONNECTIONS_MAX: usize = 4;
 const BACKOFF_FIRST: Duration = Duration::from_millis(25);
 /// ... up to this: orders wait meanwhile, and a failover takes about a second.
 const BACKOFF_MAX: Duration = Duration::from_millis(400);
-/// After so long away from the first host of the address, which is the nearest, it is tried again, and connections over
-/// another are not kept: nothing tells us when that other one's zone stands still, and orders over it would wait in vain.
+/// After so long away from the first host of the address, which is the nearest, one order tries it again. Once it takes that in,
+/// connections over another are not kept: nothing tells us when that other one's zone stands still, and orders over it
+/// would wait in vain.
 const AWAY_MAX: Duration = Duration::from_secs(5);
+/// Longest such try; a host of the own zone answers in a few milliseconds.
+const HOME_WITHIN: Duration = Duration::from_millis(500);
 /// What was sent and is not confirmed by the other side's kernel for so long breaks the connection: a network that was
 /// cut says nothing.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(3);
@@ -43,7 +46,7 @@ struct State {
     idle: Vec<Connection>,
     /// The host that is tried first: the one that took us in last ...
     host: usize,
-    /// ... and when that was first another than the nearest.
+    /// ... and when that was first another than the nearest, or the nearest was last tried.
     away_since: Option<Instant>,
     backoff: Duration,
     not_before: Instant,
@@ -53,8 +56,8 @@ struct State {
 
 struct Connection {
     client: Client,
-    /// Through another host than the nearest, since.
-    away_since: Option<Instant>,
+    /// Through another host than the nearest.
+    away: bool,
     /// Moves the bytes. Aborted with the connection, whatever it waits for: the socket is closed then.
     _driver: JoinSet<()>,
 }
@@ -107,7 +110,7 @@ impl Pool {
             // The runtime looks at its sockets meanwhile, so that a connection that the server ended while nobody used
             // it is known before an order is sent over it and its outcome lost.
             tokio::task::yield_now().await;
-            if let Some(connection) = self.idle() {
+            if let Some(connection) = self.home(deadline).await.or_else(|| self.idle()) {
                 return Ok(Lease { pool: self, connection, _permit: permit });
             }
             let not_before = self.state().not_before;
@@ -130,32 +133,36 @@ impl Pool {
     fn idle(&self) -> Option<Connection> {
         let mut state = self.state();
         // The newest first: it has been idle for the shortest time.
-        let usable = |one: &Connection| !one.client.is_closed() && !is_long(one.away_since);
-        std::iter::from_fn(|| state.idle.pop()).find(usable)
+        std::iter::from_fn(|| state.idle.pop()).find(|one| !one.client.is_closed())
+    }
+
+    /// Looks whether the nearest host is back, when it is time: one order does, while the others go on where they are.
+    async fn home(&self, deadline: Instant) -> Option<Connection> {
+        {
+            let mut state = self.state();
+            if !state.away_since.is_some_and(|since| since.elapsed() > AWAY_MAX) {
+                return None;
+            }
+            state.away_since = Some(Instant::now());
+        }
+        let connection = self.open_at(0, deadline.min(Instant::now() + HOME_WITHIN)).await.ok()?;
+        self.state().idle.retain(|one| !one.away);
+        Some(connection)
     }
 
     /// Tries every host once. An error carries whether a server refused us.
     async fn open(&self, deadline: Instant) -> Result<Connection, (String, bool)> {
         let hosts = &self.address.hosts;
-        let first = self.first();
+        let first = self.state().host;
         let mut last = ("no time was left to connect to the database".to_owned(), false);
         for index in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
             let now = Instant::now();
             if now >= deadline {
                 break;
             }
-            let mut config = hosts[index].config.clone();
-            // Both again here: the library limits only the TCP handshake, and a frozen server still shakes hands.
-            config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
-            let until = deadline.min(now + self.address.connect_timeout);
-            let (why, refused) = match timeout_at(until, connect(&config, &self.tls.0)).await {
-                Ok(Ok(mut connection)) => {
-                    connection.away_since = (index > 0).then(Instant::now);
-                    self.connected(index);
-                    return Ok(connection);
-                }
-                Ok(Err(error)) => (describe(&error), is_refusal(&error)),
-                Err(_) => (format!("no answer within {} ms", (until - now).as_millis()), false),
+            let (why, refused) = match self.open_at(index, deadline).await {
+                Ok(connection) => return Ok(connection),
+                Err(failed) => failed,
             };
             // Of several hosts, one that answers says more than one that is gone.
             if refused || !last.1 {
@@ -166,13 +173,22 @@ impl Pool {
         Err(last)
     }
 
-    /// The host to begin with.
-    fn first(&self) -> usize {
-        let mut state = self.state();
-        if is_long(state.away_since) {
-            (state.host, state.away_since) = (0, None);
+    /// Tries one host. An error says why, and whether a server refused us.
+    async fn open_at(&self, index: usize, deadline: Instant) -> Result<Connection, (String, bool)> {
+        let now = Instant::now();
+        let mut config = self.address.hosts[index].config.clone();
+        // Both again here: the library limits only the TCP handshake, and a frozen server still shakes hands.
+        config.connect_timeout(self.address.connect_timeout).tcp_user_timeout(UNCONFIRMED_MAX);
+        let until = deadline.min(now + self.address.connect_timeout);
+        match timeout_at(until, connect(&config, &self.tls.0)).await {
+            Ok(Ok(mut connection)) => {
+                connection.away = index > 0;
+                self.connected(index);
+                Ok(connection)
+            }
+            Ok(Err(error)) => Err((describe(&error), is_refusal(&error))),
+            Err(_) => Err((format!("no answer within {} ms", (until - now).as_millis()), false)),
         }
-        state.host
     }
 
     fn connected(&self, host: usize) {
@@ -208,10 +224,6 @@ impl Pool {
     }
 }
 
-fn is_long(away_since: Option<Instant>) -> bool {
-    away_since.is_some_and(|since| since.elapsed() > AWAY_MAX)
-}
-
 /// With `sslmode=require` the address asks for TLS.
 async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connection, tokio_postgres::Error> {
     let mut driver = JoinSet::new();
@@ -226,7 +238,7 @@ async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connection,
         driver.spawn(async move { drop(wire.await) });
         client
     };
-    Ok(Connection { client, away_since: None, _driver: driver })
+    Ok(Connection { client, away: false, _driver: driver })
 }
 
 impl Lease<'_> {
@@ -236,8 +248,10 @@ impl Lease<'_> {
 
     /// Nothing is open on it: others may use it.
     pub(crate) fn give_back(self) {
-        if !self.connection.client.is_closed() {
-            self.pool.state().idle.push(self.connection);
+        let mut state = self.pool.state();
+        let is_left = self.connection.away && state.host == 0;
+        if !self.connection.client.is_closed() && !is_left {
+            state.idle.push(self.connection);
         }
     }
 }

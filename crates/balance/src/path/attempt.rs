@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use model::Probe;
+use model::{Moment, Probe};
 use net::{Endpoint, Wait};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -20,7 +20,7 @@ use crate::h1::buffer::Buffer;
 use crate::h1::framing;
 use crate::h1::parse::{self, Refusal, no_fields, refuse};
 use crate::h1::rewrite::{self, ToClient};
-use crate::limits::{PROOF_MS, REPLAY_BYTES_MAX};
+use crate::limits::{PROOF_MS, REPLAY_BYTES_MAX, YOUNG_MS};
 use crate::snapshot::CompiledPool;
 use crate::worker::{Target, Worker};
 
@@ -86,9 +86,10 @@ pub(crate) struct Attempt<'a> {
     pub continued: &'a mut bool,
     /// The endpoint must prove its life before it gets the request.
     pub wants_proof: bool,
-    /// Whether the request, if the endpoint is a suspect now, goes to another one. To be asked once for a doubt: a yes has
-    /// been paid for out of the budget.
+    /// Whether the request goes to another endpoint, as this one is doubted. A yes has been paid for out of the budget.
     pub elsewhere: &'a dyn Fn(&Upload) -> bool,
+    /// The request was ready to be sent.
+    pub since: Moment,
 }
 
 impl Attempt<'_> {
@@ -113,8 +114,11 @@ impl Attempt<'_> {
             self.ready_body().await?;
         }
         let began_us = self.worker.now_us();
-        let wait = Wait::new(endpoint, self.worker.coarse_now());
+        self.since = self.worker.coarse_now();
+        let wait = Wait::new(endpoint, self.since);
         self.renew_deadline();
+        // What it was doubted for while a body was read is over: it has been chosen, or is still the best there is.
+        self.client.slot.trust();
         let mut wait = Some(wait);
         let mut interims = 0;
         loop {
@@ -151,6 +155,11 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+
+    /// One that takes long anyway is not begun anew.
+    fn is_young(&self) -> bool {
+        self.worker.coarse_now().ms_since(self.since) < YOUNG_MS
     }
 
     fn renew_deadline(&self) {
@@ -212,7 +221,7 @@ impl Attempt<'_> {
             if slot.is_abandoned() {
                 return Poll::Ready(Err(failed(503, "ejected")));
             }
-            if slot.take_doubt() && (self.elsewhere)(upload) {
+            if slot.is_doubted() && (self.elsewhere)(upload) {
                 return Poll::Ready(Err(Stop::Doubted));
             }
             if slot.is_late(worker.coarse_now()) {
@@ -374,7 +383,7 @@ impl Attempt<'_> {
             if this.client.slot.is_abandoned() {
                 return Poll::Ready(More::Ejected);
             }
-            if first && this.client.slot.take_doubt() && (this.elsewhere)(this.upload) {
+            if first && this.client.slot.is_doubted() && this.is_young() && (this.elsewhere)(this.upload) {
                 return Poll::Ready(More::Doubted);
             }
             match (this.client.slot.is_late(this.worker.coarse_now()), this.upload.waits_for_client) {

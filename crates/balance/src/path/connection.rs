@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::answer::{self, Answer};
 use super::{After, exchange};
 use crate::alarm::SlotGuard;
-use crate::decide_retry::is_idempotent;
+use crate::decide_retry::{is_idempotent, is_safe};
 use crate::filter::{HeadView, Judgement};
 use crate::h1::body::Body;
 use crate::h1::buffer::Buffer;
@@ -45,6 +45,8 @@ pub(crate) struct Request {
     pub expects_continue: bool,
     pub upgrade: bool,
     pub idempotent: bool,
+    /// It only reads.
+    pub safe: bool,
     pub to_head: bool,
     /// The snapshot it began with.
     pub view: Rc<View>,
@@ -166,6 +168,7 @@ fn read_head(worker: &Worker, client: &mut Client, began_us: u64) -> Result<Opti
         expects_continue: meaning.expects_continue,
         upgrade: meaning.upgrade,
         idempotent: is_idempotent(head.method),
+        safe: is_safe(head.method),
         to_head: head.method == "HEAD",
         body: meaning.body,
         head: out,

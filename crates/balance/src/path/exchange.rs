@@ -105,8 +105,8 @@ struct Course {
     tried: Tried,
     /// Endpoints that did not prove their life.
     unproven: u32,
-    /// `100 Continue` went to the client.
-    continued: bool,
+    /// It has left one that was silent.
+    has_left: bool,
     /// At least one byte may have reached an endpoint.
     sent: bool,
     last: Failure,
@@ -115,7 +115,7 @@ struct Course {
 impl Course {
     fn new() -> Course {
         let last = Failure { status: 503, reason: "no_endpoint", begun: false };
-        Course { tried: Tried::default(), unproven: 0, continued: false, sent: false, last }
+        Course { tried: Tried::default(), unproven: 0, has_left: false, sent: false, last }
     }
 
     /// With everybody tried once, one that failed may be well again; only the refused stay out.
@@ -141,22 +141,23 @@ async fn proxy(
 ) -> After {
     let (pool, local) = (&request.view.compiled.pools[place], &request.view.pools[place]);
     local.memory.budget.borrow_mut().request(worker.coarse_now());
+    local.memory.leaves.borrow_mut().request(worker.coarse_now());
     // Where everything is retried (see `RetryPolicy::retry_unsafe`), nothing is sent with care either.
     let careful = !request.idempotent && !pool.retry.retry_unsafe;
     let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
     let mut course = Course::new();
+    // `100 Continue` went to the client.
+    let mut continued = false;
     while let Some(chosen) = course.pick(worker, careful, local) {
         let target = Rc::clone(&local.targets[chosen].0);
         let usage = Use::new(&target.endpoint);
         record.target = Some(Rc::clone(&target));
         record.attempts += 1;
-        let attempts = record.attempts;
+        // Who was left has not failed.
+        let attempts = record.attempts - u32::from(course.has_left);
         let may_repeat =
             |upload: &Upload, begun| repeat(worker, pool, local, request, upload, begun, attempts);
-        let tried = &course.tried;
-        // The suspect may only be slow: it is left for one that is well, and never for an error.
-        let elsewhere =
-            |upload: &Upload| tried.leaves_well(local, chosen) && may_repeat(upload, false) == Repeat::Goes;
+        let elsewhere = |upload: &Upload| leaves(worker, pool, (local, chosen), request, upload, &course);
         let attempt = Attempt {
             worker,
             client: &mut *client,
@@ -164,9 +165,10 @@ async fn proxy(
             upload: &mut upload,
             pool,
             target: &target,
-            continued: &mut course.continued,
+            continued: &mut continued,
             wants_proof: careful && course.unproven < PROOFS_MAX,
             elsewhere: &elsewhere,
+            since: worker.coarse_now(),
         };
         match attempt.make().await {
             Ok(begun) => {
@@ -185,6 +187,7 @@ async fn proxy(
                 continue;
             }
             Err(Stop::Doubted) => {
+                course.has_left = true;
                 course.left(chosen, &upload, Failure { status: 503, reason: "silent", begun: false });
             }
             Err(Stop::Failed(failure)) => {
@@ -207,6 +210,28 @@ enum Repeat {
     /// It could be, but too many were.
     Denied,
     Goes,
+}
+
+/// Whether a request goes from a silent endpoint to another, and pays for it. The silent one may only be slow: it is left once, for
+/// one that is well, and never for an error; and as it may carry out what it has, only a request that reads leaves after it was sent.
+fn leaves(
+    worker: &Worker,
+    pool: &CompiledPool,
+    (local, chosen): (&LocalPool, usize),
+    request: &Request,
+    upload: &Upload,
+    course: &Course,
+) -> bool {
+    let suspect = local.targets[chosen].0.endpoint.standing() == Standing::Suspect;
+    let whole = upload.can_rewind() && (request.safe || !upload.is_sent());
+    if course.has_left || !suspect || !whole || !course.tried.leaves_well(local, chosen) {
+        return false;
+    }
+    let goes = local.memory.leaves.borrow_mut().take(pool.retry.budget, worker.coarse_now());
+    if goes {
+        pool.stats.of_thread(worker.index).retries.fetch_add(1, Relaxed);
+    }
+    goes
 }
 
 /// Asks for another attempt, and pays for it.

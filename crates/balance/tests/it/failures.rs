@@ -136,6 +136,32 @@ fn gets_leave_a_frozen_replica_long_before_it_is_ejected() {
     stand.wait("counted", |_| stand.counters().retries > 0);
 }
 
+/// The replica may only be slow, and carry out what it has after the next request was answered by another.
+#[test]
+fn a_put_that_was_sent_stays_until_its_replica_is_ejected() {
+    let (frozen, web) = (Replica::start("web-1"), Replica::start("web-2"));
+    let stand = Arc::new(Stand::new(&[&frozen, &web]));
+    for _ in 0..20 {
+        assert_eq!(stand.get("/").status, 200);
+    }
+    frozen.be(Mode::Frozen);
+    let start = Instant::now();
+    let ask = |_| {
+        let stand = Arc::clone(&stand);
+        std::thread::spawn(move || {
+            let put = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nv1";
+            (stand.connect().ask(put), start.elapsed())
+        })
+    };
+    let asked: Vec<_> = (0..16).map(ask).collect();
+    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(answers.iter().all(|(answer, _)| (answer.status, answer.text()) == (200, "web-2")));
+    let early = |took: &Duration| *took > Duration::from_millis(140) && *took < Duration::from_millis(900);
+    assert!(!answers.iter().any(|(_, took)| early(took)), "one left before");
+    assert!(start.elapsed() > Duration::from_millis(900), "nothing was caught by the freeze");
+    assert_eq!(stand.ejected(), ["web-1"]);
+}
+
 #[test]
 fn a_get_waits_for_a_suspect_where_nobody_is_better_or_too_many_went_on() {
     let paused = Replica::start("web-1");

@@ -55,7 +55,7 @@ pub fn run(args: &LogsArgs, site: &Site) -> anyhow::Result<ExitCode> {
     if over_hosts && !found.is_empty() {
         say::talk("these are of this machine alone; `evenkeel logs` on the other hosts shows theirs");
     }
-    if found.is_empty() && !args.follow {
+    if found.is_empty() {
         let hint = match (over_hosts, wanted) {
             (true, _) => "`evenkeel logs` on its host, from the folder in which the agent was started",
             (false, Some(_)) => "`evenkeel status` lists the units",
@@ -63,7 +63,10 @@ pub fn run(args: &LogsArgs, site: &Site) -> anyhow::Result<ExitCode> {
         };
         let who = wanted.map_or_else(|| "no unit".to_owned(), |unit| format!("no unit `{unit}`"));
         let place = if over_hosts { " on this machine" } else { "" };
-        return Err(hinted(format!("{who} has printed anything{place}"), hint));
+        if !args.follow {
+            return Err(hinted(format!("{who} has printed anything{place}"), hint));
+        }
+        say::talk(format_args!("{who} has printed anything{place} yet: waiting for it ({hint})"));
     }
     let mut told = Vec::new();
     for source in found {

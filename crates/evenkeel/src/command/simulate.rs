@@ -41,7 +41,7 @@ const YEARS: u32 = 100_000;
 
 /// The rules are played for so many times fewer years: a decision costs more than a draw. The model beside them, whose
 /// spread counts, is played for that many times as many as they.
-const FEWER: u32 = 10;
+pub(super) const FEWER: u32 = 10;
 
 /// The rules are not played for fewer years than this when more are asked of the model.
 const RULES_YEARS_MIN: u32 = 1_000;

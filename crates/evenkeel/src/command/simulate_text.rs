@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use plan::chance::Cause;
 use serde_json::{Value, json};
 
-use super::simulate::{Decisions, Placements, Report};
+use super::simulate::{Decisions, FEWER, Placements, Report};
 use crate::wire::years::{Compared, Takeovers, Verdict};
 
 const MIN_YEAR: f64 = 8_766.0 * 60.0;
@@ -45,7 +45,8 @@ fn minutes(share: f64) -> String {
     three(share * MIN_YEAR)
 }
 
-fn verdict(compared: &Compared) -> String {
+/// `fewer`: of so many years that are asked for, these play one.
+fn verdict(compared: &Compared, fewer: u32) -> String {
     let apart =
         compared.sigmas().map_or(String::new(), |sigmas| format!("{:.1} sigma apart: ", sigmas.abs()));
     match compared.verdict {
@@ -55,7 +56,7 @@ fn verdict(compared: &Compared) -> String {
         }
         Verdict::Disagree => format!("{apart}they DISAGREE"),
         Verdict::TooFew(years) if years < ENDLESS => {
-            format!("too few years to tell: about {} are needed", grouped(round_up(years)))
+            format!("too few years to tell: `--years {}` would do", round_up(years * f64::from(fewer)))
         }
         Verdict::TooFew(_) => "too few years to tell: too little happens in any number of them".to_owned(),
     }
@@ -74,11 +75,11 @@ fn speed(years: u32, took: std::time::Duration) -> String {
     format!("{} years in {} s ({rate} a second)", grouped(years), three(seconds))
 }
 
-fn both(out: &mut String, compared: &Compared) {
+fn both(out: &mut String, compared: &Compared, fewer: u32) {
     let Compared { computed, played, deviation, .. } = compared;
     let _ = writeln!(out, "  computed  {:>9} min/year", minutes(*computed));
     let _ = writeln!(out, "  played    {:>9} min/year, +- {}", minutes(*played), minutes(*deviation));
-    let _ = writeln!(out, "  {}", verdict(compared));
+    let _ = writeln!(out, "  {}", verdict(compared, fewer));
 }
 
 /// The report for people.
@@ -93,7 +94,7 @@ pub fn text(report: &Report) -> String {
     let plural = if zones == 1 { "zone" } else { "zones" };
     let _ = writeln!(out, "{}: {place}, {zones} {plural}; seed {}\n", subject.app, report.seed);
     let _ = writeln!(out, "the availability model: {}", speed(report.played.years, report.took));
-    both(&mut out, &report.compared);
+    both(&mut out, &report.compared, 1);
     causes(&mut out, report);
     for decisions in &report.decisions {
         section(&mut out, decisions);
@@ -159,7 +160,7 @@ fn section(out: &mut String, decisions: &Decisions) {
         out,
         "  zones, nodes and takeovers alone, beside the model of these with takeovers as long as played"
     );
-    both(out, &outcome.compared);
+    both(out, &outcome.compared, FEWER);
     let [taking, waiting] = outcome.computed;
     let _ = writeln!(out, "  minutes a year by cause");
     for (name, computed, share) in
@@ -191,7 +192,7 @@ fn placing(out: &mut String, placements: &Placements) {
         speed(played.years, *took)
     );
     let _ = writeln!(out, "  zones and machines alone, beside the model of these, in which nothing is moved");
-    both(out, compared);
+    both(out, compared, FEWER);
     let (late, deviation) = (minutes(played.late.of_time), minutes(played.late.deviation));
     let outages = grouped(played.outages);
     let _ = writeln!(

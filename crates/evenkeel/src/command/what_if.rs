@@ -39,7 +39,8 @@ pub fn run(
         say::data(format_args!("{}\n", told(&changes, (&before, &after), &relaxed)?))?;
     } else {
         let difference = plan::diff(&before, &after);
-        let would_do = plan::would_do(&relaxed, &after, super::plan::width());
+        let made = plan::Made { without: &args.without, what_if: &args.what_if };
+        let would_do = plan::would_do(&relaxed, &after, &made, super::plan::width());
         say::data(format_args!("what if: {words}\n\n{difference}{would_do}"))?;
     }
     Ok(if after.feasible { ExitCode::SUCCESS } else { ExitCode::from(exit::INFEASIBLE) })

@@ -25,6 +25,7 @@ pub use frontier::{Frontier, Rung};
 pub use place::{Part, Placed};
 pub use relax::{Given, Relaxation, Relaxed, relaxed};
 pub use sensitivity::{End, Sensitivity, Speed};
+pub use text::Made;
 pub(crate) use text::ways;
 pub use text::{faster, reasons, would_do};
 pub use worth::Worth;

@@ -5,7 +5,7 @@ use super::*;
 use crate::change::tests::shop_with_a_database;
 use crate::search::tests::case;
 use crate::tests::{cloud, options, service, shop};
-use crate::{Change, certified_on, would_do};
+use crate::{Change, Made, certified_on, would_do};
 
 /// The plan that `--what-if` makes of a file, by the whole search.
 fn planned(app: &App, options: &Options, changes: &[&str]) -> model::Plan {
@@ -152,7 +152,7 @@ fn each_relaxation_is_the_least_that_does_and_none_is_left_out() {
 fn check(app: &App, expect: Expect) {
     let plan = crate::plan(app, &options()).unwrap();
     let all = relaxed(app, &options(), &Terms::default()).unwrap();
-    expect.assert_eq(&would_do(&all, &plan, 100));
+    expect.assert_eq(&would_do(&all, &plan, &Made::default(), 100));
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn what_was_not_tried_to_the_end_is_told_as_such() {
     assert!(!found.sure && trials.cut);
     let given = Objective::Availability.given(&asked, &found.rung);
     let cut = Relaxed { ways: vec![Relaxation::of(vec![given], &found.fit, found.sure)], cut: trials.cut };
-    let told = would_do(&cut, &crate::plan(&app, &options).unwrap(), 200);
+    let told = would_do(&cut, &crate::plan(&app, &options).unwrap(), &Made::default(), 200);
     assert!(told.contains("; less may do\n") && told.contains("not everything was tried"), "{told}");
 }
 

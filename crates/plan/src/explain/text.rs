@@ -9,16 +9,19 @@ use crate::render::{Page, cents, minutes};
 /// Assumptions that move less than this many minutes a year, and change no winner, are told together.
 const SMALL_MIN: f64 = 0.05;
 
-/// What would do when an objective is missed: a head, and a sentence for each way.
-pub(crate) fn ways(relaxed: &Relaxed, is_local: bool) -> (&'static str, Vec<String>) {
+/// What would do when an objective is missed: a head, and a sentence for each way. `made`: changes that were asked for, which a
+/// command repeats.
+pub(crate) fn ways(relaxed: &Relaxed, is_local: bool, made: &Made<'_>) -> (&'static str, Vec<String>) {
     let mut told: Vec<String> = relaxed.ways.iter().map(|one| relaxation(one, is_local)).collect();
     let Some(first) = relaxed.ways.first() else { return ("", told) };
     if relaxed.cut {
         told.push("there may be other ways: the file is large, and not everything was tried".to_owned());
     }
-    let what_if: Vec<&str> = first.changes.iter().map(|given| given.what_if.as_str()).collect();
+    let new = first.changes.iter().map(|given| given.what_if.as_str());
+    let what_if: Vec<&str> = made.what_if.iter().map(String::as_str).chain(new).collect();
+    let without: String = made.without.iter().map(|name| format!("--without {name} ")).collect();
     let which = if relaxed.ways.len() > 1 { "the first of these" } else { "this" };
-    told.push(format!("`--what-if \"{}\"` shows what changes with {which}", what_if.join(", ")));
+    told.push(format!("`{without}--what-if \"{}\"` shows what changes with {which}", what_if.join(", ")));
     let head = match first.changes.len() {
         1 => "what would do, each alone",
         _ => "what would do together, as nothing does alone",
@@ -26,11 +29,20 @@ pub(crate) fn ways(relaxed: &Relaxed, is_local: bool) -> (&'static str, Vec<Stri
     (head, told)
 }
 
+/// Changes as the command line has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Made<'a> {
+    /// Each `--without`.
+    pub without: &'a [String],
+    /// Each `--what-if`.
+    pub what_if: &'a [String],
+}
+
 /// What would do for what `plan` misses, below its difference to another; empty when nothing is missed.
 #[must_use]
-pub fn would_do(relaxed: &Relaxed, plan: &model::Plan, width: usize) -> String {
+pub fn would_do(relaxed: &Relaxed, plan: &model::Plan, made: &Made<'_>, width: usize) -> String {
     let mut page = Page::new(width, false);
-    let (head, told) = ways(relaxed, plan.provider == "local");
+    let (head, told) = ways(relaxed, plan.provider == "local", made);
     page.items(head, &told);
     page.text
 }

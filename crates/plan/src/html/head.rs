@@ -31,6 +31,9 @@ pub(super) fn head(explained: &Explained, made: &str) -> String {
         false => ("bad", "✗ an objective is missed"),
     };
     let _ = writeln!(html, "<p class=\"verdict {class}\">{verdict}</p>");
+    for less in less(plan) {
+        let _ = writeln!(html, "<p class=\"verdict warn\">{less}</p>");
+    }
     let _ = writeln!(html, "<p class=\"certain\">{}</p>", sentence(&plan.certain));
     if !plan.missed.is_empty() {
         let missed: String =
@@ -39,6 +42,16 @@ pub(super) fn head(explained: &Explained, made: &str) -> String {
     }
     let _ = writeln!(html, "<dl class=\"tiles\">{}</dl>", tiles(plan));
     html
+}
+
+/// What of the plan is less than it looks like.
+fn less(plan: &Plan) -> impl Iterator<Item = String> {
+    let idle = plan.lines.iter().filter(|line| line.not_applied.is_some()).count();
+    let lines = if idle == 1 { "1 line".to_owned() } else { format!("{idle} lines") };
+    let idle =
+        (idle > 0).then(|| format!("{lines} of the bill not applied: this version starts, and keeps, less"));
+    let local = (plan.provider == "local").then(|| "one machine: not highly available".to_owned());
+    idle.into_iter().chain(local)
 }
 
 fn tiles(plan: &Plan) -> String {

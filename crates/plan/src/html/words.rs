@@ -1,7 +1,7 @@
 //! What is best said in sentences: why this, what each objective costs, what is assumed, what is certain.
 
 use super::{escaped, sentence};
-use crate::explain::{Explained, ways};
+use crate::explain::{Explained, Made, ways};
 
 pub(super) fn words(explained: &Explained) -> String {
     let plan = &explained.planned.plan;
@@ -27,7 +27,7 @@ pub(super) fn words(explained: &Explained) -> String {
 
 /// What would do for what is missed; nothing when nothing is.
 pub(super) fn would_do(explained: &Explained) -> String {
-    let (head, told) = ways(&explained.relaxed, explained.planned.plan.provider == "local");
+    let (head, told) = ways(&explained.relaxed, explained.planned.plan.provider == "local", &Made::default());
     let mut title: String = head.to_owned();
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();

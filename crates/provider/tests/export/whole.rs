@@ -264,3 +264,22 @@ fn what_the_planner_buys_today_is_understood_in_every_cloud() {
         }
     }
 }
+
+#[test]
+fn a_program_that_machines_do_not_get_is_told_of() {
+    let (provider, region, zones, bill) = CLOUDS[0];
+    for (program, told) in [
+        ("../bin/web", "`web` cannot start: `../bin/web` is outside of the file's folder"),
+        ("bin/../../web", "`web` cannot start: `bin/../../web` is outside of the file's folder"),
+        ("/opt/web", "`web` is started by `/opt/web`: that must be on the machines' image"),
+        ("bin/../web", ""),
+        ("web", ""),
+    ] {
+        let text = FILE.replacen("\"bin/shop\"", &format!("\"{program}\""), 1);
+        let export = terraform(&plan_of(&text, provider, region, zones, bill));
+        let notes = self::told(&export);
+        let is_told = notes.lines().any(|line| line.trim_start().starts_with(&format!("note: {told}")));
+        assert_eq!(is_told && !told.is_empty(), !told.is_empty(), "{program}: {notes}");
+        assert!(!told.is_empty() || !notes.contains("`web` "), "{program}: {notes}");
+    }
+}

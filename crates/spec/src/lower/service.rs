@@ -99,7 +99,7 @@ impl<'c> Lower<'c, '_> {
             None if table.given("http").is_some() => return None,
             None if has_port => {
                 self.defaults.push(format!(
-                    "`{path}.healthcheck.http`: none (a TCP connection to `${{port}}` is enough)"
+                    "`{path}.healthcheck.http`: none (a TCP connection to `${{port}}` is enough, also to a process that stands still)"
                 ));
                 Probe::Tcp
             }

@@ -40,18 +40,18 @@ fn until_then_the_service_is_refused_and_the_plan_has_the_database() {
         NOT_RUN,
         SHOP,
         expect![[r#"
-        warning[W0302]: `${db.url}` is not run by this version
-         --> evenkeel.yaml:2:75
-        2 | …b: { command: [a, "${port}"], environment: { DATABASE_URL: "${db.url}" } } }
-          |                                                              ^^^^^^^^^
-        hint: `check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here
+            warning[W0302]: `${db.url}` is not run by this version
+             --> evenkeel.yaml:2:75
+            2 | …b: { command: [a, "${port}"], environment: { DATABASE_URL: "${db.url}" } } }
+              |                                                              ^^^^^^^^^
+            hint: `check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here
 
-        note[N0401]: `databases` is accepted, not run by this version
-         --> evenkeel.yaml:3:1
-        3 | databases: { db: { engine: postgres:15 } }
-          | ^^^^^^^^^
-        up refuses: service `web` uses `${db.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
-    "#]],
+            note[N0401]: `databases` is accepted, not run by this version
+             --> evenkeel.yaml:3:1
+            3 | databases: { db: { engine: postgres:15 } }
+              | ^^^^^^^^^
+            up refuses: service `web` uses `${db.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
+        "#]],
     );
     assert_eq!(reading.app, read_as(SHOP, RUN, &Vec::new, &Vec::new).app);
 }
@@ -120,14 +120,14 @@ fn the_address_of_a_cache_stays_for_later_beside_that_of_a_database() {
          --> evenkeel.yaml:2:100
         2 | …}"], environment: { DATABASE_URL: "x ${db.url} ${cache.url} ${secret.url}" } } }
           |                                                              ^^^^^^^^^^^^^
-        hint: `check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here
+        hint: `check` and `plan` go on, `up` refuses; to run it now, let the program read it from a file of its own
 
         note[N0401]: `caches` is accepted, not run by this version
          --> evenkeel.yaml:4:1
         4 | caches: { cache: { engine: redis:7, memory: 1G } }
           | ^^^^^^
         up refuses: service `web` uses `${cache.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
-        up refuses: service `web` uses `${secret.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`
+        up refuses: service `web` uses `${secret.url}`, which this version does not provide; hint: let its program read it from a file of its own
     "#]]).app.expect("no error");
     let value = &app.services[0].environment["DATABASE_URL"];
     assert_eq!(value.pieces.len(), 3, "{value:?}");

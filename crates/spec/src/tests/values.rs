@@ -685,7 +685,7 @@ caches: { cache: { engine: redis:7, memory: 1G } }
              --> evenkeel.yaml:4:59
             4 |   api: { command: [a, "${cache.url}"], environment: { K: "${secret.KEY}" } }
               |                                                           ^^^^^^^^^^^^^
-            hint: `check` and `plan` go on, `up` refuses; to run it now, write the address of your own server here
+            hint: `check` and `plan` go on, `up` refuses; to run it now, let the program read it from a file of its own
 
             note[N0401]: `caches` is accepted, not run by this version
              --> evenkeel.yaml:5:1

@@ -312,7 +312,7 @@ fn every_default_is_said_with_its_reason() {
         expect![[r#"
             `placement`: no providers (this machine unless `--provider` names one), no regions (any region will do), zones 3 (at most; a majority is left when any one is lost)
             `services.web.healthcheck`: interval 1s (a replica that hangs is known in about two seconds), timeout 500ms (half of the default interval), retries 2 (one slow answer harms nobody), start_timeout 30s (most programs start in less)
-            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough)
+            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough, also to a process that stands still)
             `services.web.resources`: cpus 1 (enough for a small web program), memory 512M (enough for a small web program)
             `services.web.scale.min`: 2 (`ingress` reaches it, so one replica in each of two zones)
             `services.web.scale.max`: 4 (twice `min`, so that a doubled load is carried)
@@ -337,25 +337,25 @@ fn defaults_follow_what_the_file_says() {
     defaults(
         &format!("name: s\n{placement}\n{services}"),
         expect![[r#"
-        `services.worker.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
-        `services.worker.scale.min`: 1 (`ingress` does not reach it)
-        `services.worker.scale.max`: 2 (twice `min`, so that a doubled load is carried)
-        `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough)
-        `services.web.scale.min`: 1 (there is one zone)
-        `services.web.scale.max`: 2 (twice `min`, so that a doubled load is carried)
-        `services.api.healthcheck.http`: none (a TCP connection to `${port}` is enough)
-        `services.one.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
-        `services.one.scale.min`: 1 (`ingress` does not reach it)
-        `services.big.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
-        `services.big.scale.max`: 99 (twice `min`, so that a doubled load is carried)
-        `ingress`: `:8080` to `web` (the first service that can be reached, on each zone's own address)
-        worker: 1 to 2, Running every 1s
-        web: 1 to 2, Tcp every 1s
-        api: 5 to 5, Tcp every 1s
-        one: 1 to 1, Running every 1s
-        big: 60 to 99, Running every 1s
-        8080 any false host None -> web
-    "#]],
+            `services.worker.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
+            `services.worker.scale.min`: 1 (`ingress` does not reach it)
+            `services.worker.scale.max`: 2 (twice `min`, so that a doubled load is carried)
+            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough, also to a process that stands still)
+            `services.web.scale.min`: 1 (there is one zone)
+            `services.web.scale.max`: 2 (twice `min`, so that a doubled load is carried)
+            `services.api.healthcheck.http`: none (a TCP connection to `${port}` is enough, also to a process that stands still)
+            `services.one.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
+            `services.one.scale.min`: 1 (`ingress` does not reach it)
+            `services.big.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
+            `services.big.scale.max`: 99 (twice `min`, so that a doubled load is carried)
+            `ingress`: `:8080` to `web` (the first service that can be reached, on each zone's own address)
+            worker: 1 to 2, Running every 1s
+            web: 1 to 2, Tcp every 1s
+            api: 5 to 5, Tcp every 1s
+            one: 1 to 1, Running every 1s
+            big: 60 to 99, Running every 1s
+            8080 any false host None -> web
+        "#]],
     );
     let ingress = "ingress: [{ to: api, listen: \"0.0.0.0:80\" }, { to: web, host: WWW.Example.com, listen: \"0.0.0.0:80\" }, { to: one }]";
     defaults(
@@ -365,10 +365,10 @@ fn defaults_follow_what_the_file_says() {
             `services.worker.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
             `services.worker.scale.min`: 1 (`ingress` does not reach it)
             `services.worker.scale.max`: 2 (twice `min`, so that a doubled load is carried)
-            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough)
+            `services.web.healthcheck.http`: none (a TCP connection to `${port}` is enough, also to a process that stands still)
             `services.web.scale.min`: 2 (`ingress` reaches it, so one replica in each of two zones)
             `services.web.scale.max`: 4 (twice `min`, so that a doubled load is carried)
-            `services.api.healthcheck.http`: none (a TCP connection to `${port}` is enough)
+            `services.api.healthcheck.http`: none (a TCP connection to `${port}` is enough, also to a process that stands still)
             `services.one.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)
             `services.one.scale.min`: 1 (no more than `max`)
             `services.big.healthcheck.http`: none (no `${port}` is used, so a replica that runs is well)

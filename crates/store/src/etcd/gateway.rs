@@ -232,7 +232,10 @@ impl StatusAnswer {
     pub(super) fn complaint(&self) -> Option<String> {
         let alarm =
             self.errors.iter().find_map(|error| error.split_once("alarm:").map(|(_, alarm)| alarm.trim()));
-        match alarm {
+        // It goes to a terminal.
+        let plain =
+            |alarm: &str| alarm.len() <= 32 && alarm.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        match alarm.map(|alarm| if plain(alarm) { alarm } else { "that has no name" }) {
             Some("NOSPACE") => Some(format!(
                 "etcd takes no write: its file has reached its quota. No lost primary or zone is followed by another\nhint: \
                  {EMPTY_IT}"

@@ -128,6 +128,8 @@ fn a_member_that_is_full_or_will_be_says_so_with_the_way_out() {
     assert_eq!(told(r#","dbSize":"1073741823""#), None);
     let corrupt = told(r#","errors":["memberID:1 alarm:CORRUPT "]"#).unwrap();
     assert!(corrupt.starts_with("etcd has raised the alarm CORRUPT\nhint: "), "{corrupt}");
+    let hostile = told(r#","errors":["memberID:1 alarm:\u001b[2JCORRUPT "]"#).unwrap();
+    assert!(hostile.starts_with("etcd has raised the alarm that has no name\n"), "{hostile:?}");
     assert!(read::<StatusAnswer>(200, b"{}").is_err());
 }
 
