@@ -140,7 +140,7 @@ impl Pool {
     async fn home(&self, deadline: Instant) -> Option<Connection> {
         {
             let mut state = self.state();
-            if !state.away_since.is_some_and(|since| since.elapsed() > AWAY_MAX) {
+            if state.away_since.is_none_or(|since| since.elapsed() <= AWAY_MAX) {
                 return None;
             }
             state.away_since = Some(Instant::now());

@@ -23,6 +23,7 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// # Errors
 /// When there was nothing to break, or what is to be started again does not start.
 pub async fn make(hosts: &mut Hosts, load: &Handle, fault: Fault, primary: NodeId) -> Result<Done> {
+    hosts.forgive().await?;
     let host = hosts.host(primary)?;
     let leader = move_leader(hosts, host, fault).await?;
     let mut done = Done { at_us: load.now_us(), node: Some(primary), ..Done::default() };

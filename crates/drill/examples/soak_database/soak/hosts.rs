@@ -100,18 +100,6 @@ pub struct Hosts {
     tasks: Tasks,
 }
 
-/// Forgives what failovers have cost, as a failover that somebody asks for does: the limit on those that nobody asks for
-/// ends a soak else.
-async fn forgive(store: &Store, picture: &Picture) {
-    let Some(record) = picture.record.as_ref().filter(|record| record.unrest() >= UNREST) else { return };
-    let next = Record { unrest: BTreeMap::new(), ..record.clone() };
-    let Ok(value) = serde_json::to_vec(&next) else { return };
-    let key = "databases/db/record".to_owned();
-    let compare = vec![Compare::Modified { key: key.clone(), revision: picture.revision }];
-    // Somebody else wrote first, or the store is away: the next look is soon.
-    let _ = store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await;
-}
-
 /// What is missing to run on hosts; `None`: nothing.
 pub fn missing() -> Option<String> {
     let own = || match program() {
@@ -325,13 +313,27 @@ impl Hosts {
         self.tasks.spawn("picture", async move {
             while !stop.is_requested() {
                 if let Ok((entries, _)) = store.range("databases/db/").await {
-                    let picture = Picture::of(&entries);
-                    forgive(&store, &picture).await;
-                    out.send_replace(Arc::new(picture));
+                    out.send_replace(Arc::new(Picture::of(&entries)));
                 }
                 tokio::time::sleep(LOOK).await;
             }
         });
+        Ok(())
+    }
+
+    /// Forgives what failovers have cost, as one that somebody asks for does: the limit on those that nobody asks for ends a
+    /// soak else. Between faults alone, so that within one it holds.
+    pub async fn forgive(&self) -> Result<()> {
+        let picture = self.picture.borrow().clone();
+        let Some(record) = picture.record.as_ref().filter(|record| record.unrest() >= UNREST) else {
+            return Ok(());
+        };
+        let value = serde_json::to_vec(&Record { unrest: BTreeMap::new(), ..record.clone() })?;
+        let key = "databases/db/record".to_owned();
+        let compare = vec![Compare::Modified { key: key.clone(), revision: picture.revision }];
+        let store = Store::etcd(EtcdOptions::parse(&self.store(HOSTS[0]))?)?;
+        // Where somebody else wrote first it is done before the next fault.
+        store.txn(Txn { compare, then: vec![Op::Put { key, value, lease: None }] }).await?;
         Ok(())
     }
 
