@@ -142,6 +142,7 @@ fn judge(verdict: &mut Verdict, measured: &Measured<'_>, event: Silence) {
         let writes = if doubled == 1 { "write was" } else { "writes were" };
         missed.push(format!("{doubled} {writes} carried out more than once"));
     }
+    missed.extend(slow_in_calm(verdict, measured));
     missed.extend(slow(verdict, measured));
     missed.extend(unrecovered(verdict, measured, event));
     missed.extend(orders_stopped(measured));
@@ -155,6 +156,16 @@ fn judge(verdict: &mut Verdict, measured: &Measured<'_>, event: Silence) {
 
 fn requests(count: u64) -> &'static str {
     if count == 1 { "request" } else { "requests" }
+}
+
+/// The time to an answer that the file promises, before the fault: what that costs is judged by itself.
+fn slow_in_calm(verdict: &Verdict, measured: &Measured<'_>) -> Option<String> {
+    let (limit, calm) = (measured.objectives.latency.as_ref()?.p99.0, verdict.calm_p99_ms?);
+    (calm > limit as f64).then(|| {
+        format!(
+            "p99 of the short requests before the fault was {calm:.1} ms; `latency.p99` allows {limit} ms"
+        )
+    })
 }
 
 /// Orders that wait for another primary are slow by nature: then reads alone are judged, and orders by how long none went
@@ -322,6 +333,22 @@ mod tests {
         let mut slow_anyway = calm_run();
         slow_down(&mut slow_anyway, 0, 1_500_000);
         assert_eq!(judged(&slow_anyway, Some(&Effects::default()), &Objectives::default()).missed, [""; 0]);
+    }
+
+    #[test]
+    fn the_promised_time_to_an_answer_is_judged_in_calm() {
+        let records = calm_run();
+        let missed = |p99: u64| {
+            let service = model::ServiceName::new("web").unwrap();
+            let latency = Some(model::Latency { service, p99: Duration(p99), load: None });
+            let objectives = Objectives { latency, ..Objectives::default() };
+            judged(&records, Some(&Effects::default()), &objectives).missed
+        };
+        assert_eq!(missed(2), [""; 0]);
+        assert_eq!(
+            missed(1),
+            ["p99 of the short requests before the fault was 2.0 ms; `latency.p99` allows 1 ms"]
+        );
     }
 
     #[test]

@@ -28,8 +28,29 @@ pub const FORMS: &[(&str, &str)] = &[
     ("machines apart", "`placement.machines`: `apart`, `together` or `any`"),
     ("residency EU CH", "`placement.residency`: laws or countries, or `residency any`"),
     ("users Paris 70% Oslo 30%", "`placement.users`: places with their shares, or `users none`"),
-    ("assume zone_outage.hours 12", "one of `assume:`"),
+    ("assume zone_outage.hours 12", "one of `assume:`, also as the file has it: `assume deploy_repair 3m`"),
 ];
+
+/// Keys of `assume:` in the file that are an assumption by themselves, and its name here.
+const WRITTEN: [(&str, &str); 7] = [
+    ("deploy_failures", "deploy_failures.per_year"),
+    ("deploy_repair", "deploy_failures.hours"),
+    ("takeover_quorum", "takeover_quorum.seconds"),
+    ("takeover_lease", "takeover_lease.seconds"),
+    ("response", "response.kilobytes"),
+    ("write", "write.kilobytes"),
+    ("detour", "detour.times"),
+];
+
+/// The assumption that a key of the file is.
+fn written(key: &str) -> &str {
+    WRITTEN.iter().find(|(written, _)| *written == key).map_or(key, |(_, name)| name)
+}
+
+/// How the file has an assumption.
+pub(crate) fn as_written(name: &str) -> &str {
+    WRITTEN.iter().find(|(_, other)| *other == name).map_or(name, |(written, _)| written)
+}
 
 /// Changes whose values may have commas of their own.
 const LISTS: [&str; 2] = ["residency", "users"];
@@ -192,9 +213,10 @@ impl Change {
             "machines" => read.one().map(|word| Ok(What::Machines(read.sharing(word)?))),
             "residency" => read.some().map(|codes| Ok(What::Residency(read.codes(codes)?))),
             "users" => read.some().map(|words| Ok(What::Users(read.users(words, places)?))),
-            "assume" => {
-                read.two().map(|(name, value)| Ok(What::Assume(name.to_owned(), read.number(value)?)))
-            }
+            "assume" => read.two().map(|(name, value)| {
+                let name = written(name);
+                Ok(What::Assume(name.to_owned(), read.assumed(name, value)?))
+            }),
             _ => None,
         };
         let what = what.ok_or_else(unknown)??;
@@ -285,6 +307,28 @@ impl<'t> Words<'t> {
         word.parse()
             .map(Some)
             .map_err(|error: model::BadQuantity| self.wrong(word, format!("{}, or `none`", error.expected)))
+    }
+
+    /// A plain number in the unit of the assumption, or as the file has it: `3m`, `4/year`, `2K`.
+    fn assumed(&self, name: &str, word: &str) -> Result<f64, ChangeError> {
+        if let Ok(number) = self.number(word) {
+            return Ok(number);
+        }
+        let lasts = |ms: f64| word.parse::<Duration>().ok().map(|lasts| lasts.0 as f64 / ms);
+        let (value, expected) = match name.rsplit_once('.').map(|(_, unit)| unit) {
+            Some("hours") => (lasts(3_600e3), "a plain number of hours, or a duration such as `3m`"),
+            Some("seconds") => (lasts(1e3), "a plain number of seconds, or a duration such as `500ms`"),
+            Some("kilobytes") => {
+                let size = word.parse::<Bytes>().ok().map(|size| size.0 as f64 / 1e3);
+                (size, "a plain number of kB, or a size such as `2K`")
+            }
+            Some("per_year") => {
+                let times = word.strip_suffix("/year").and_then(|times| self.number(times).ok());
+                (times, "a plain number, or `4/year`")
+            }
+            _ => (None, "a plain number"),
+        };
+        value.ok_or_else(|| self.wrong(word, expected))
     }
 
     fn number<T: FromStr>(&self, word: &str) -> Result<T, ChangeError> {

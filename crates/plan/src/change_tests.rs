@@ -385,7 +385,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           machines apart               `placement.machines`: `apart`, `together` or `any`
           residency EU CH              `placement.residency`: laws or countries, or `residency any`
           users Paris 70% Oslo 30%     `placement.users`: places with their shares, or `users none`
-          assume zone_outage.hours 12  one of `assume:`"#]].assert_eq(&refused("faster"));
+          assume zone_outage.hours 12  one of `assume:`, also as the file has it: `assume deploy_repair 3m`"#]].assert_eq(&refused("faster"));
     let texts = [
         "load 2x",
         "load x0",
@@ -410,6 +410,8 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
         "prices +20",
         "prices azure x2",
         "assume zone_outage.hours NaN",
+        "assume deploy_repair often",
+        "assume deploy_failures 4/day",
         "residency",
         "residency eu",
         "residency EU, XX",
@@ -450,7 +452,9 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
         `zones -1`: `-1` is wrong; expected a plain number
         `prices +20`: `+20` is wrong; expected a factor above 0 such as `x2`, `x0.5`, `+20%` or `-10%`
         `prices azure x2`: the catalogue has no provider `azure`
-        `assume zone_outage.hours NaN`: `NaN` is wrong; expected a plain number
+        `assume zone_outage.hours NaN`: `NaN` is wrong; expected a plain number of hours, or a duration such as `3m`
+        `assume deploy_repair often`: `often` is wrong; expected a plain number of hours, or a duration such as `3m`
+        `assume deploy_failures 4/day`: `4/day` is wrong; expected a plain number, or `4/year`
         `residency` is no change that is known; there are
         `residency eu`: `eu` is wrong; expected `EU`
         `residency EU, XX`: `XX` is wrong; expected `any`, or a law or country that has a region: AE AU BH BR CA CH CN DE ES EU IL IN JP MX MY NZ SG TH TW US
@@ -505,4 +509,39 @@ fn prices_of_a_provider_are_changed_and_no_others() {
         assert_eq!(one.machines[0].price.usd * factor, other.machines[0].price.usd);
         assert!(one.units.iter().all(|(unit, price)| price.usd * factor == other.units[unit].usd));
     }
+}
+
+/// What `--why` and the page print can be said in the file and to `--what-if`.
+#[test]
+fn an_assumption_may_be_written_as_the_file_has_it() {
+    let assumed = |text: &str| {
+        let (mut app, mut options, mut terms) = (cloud(), Options::default(), Terms::default());
+        text.parse::<Change>().unwrap().make(&mut app, &mut options, &mut terms).unwrap();
+        let set: Vec<String> = app.assume.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        set.join(", ")
+    };
+    let texts = [
+        "assume deploy_repair 3m",
+        "assume deploy_failures.hours 0.05",
+        "assume deploy_failures 6/year",
+        "assume zone_outage.per_year 0.5",
+        "assume zone_outage.hours 30m",
+        "assume takeover_quorum 1500ms",
+        "assume takeover_lease 9",
+        "assume write 2K",
+        "assume response 12.5",
+        "assume detour 1.5",
+    ];
+    expect![[r#"
+        deploy_failures.hours 0.05
+        deploy_failures.hours 0.05
+        deploy_failures.per_year 6
+        zone_outage.per_year 0.5
+        zone_outage.hours 0.5
+        takeover_quorum.seconds 1.5
+        takeover_lease.seconds 9
+        write.kilobytes 2.048
+        response.kilobytes 12.5
+        detour.times 1.5"#]]
+    .assert_eq(&texts.map(assumed).join("\n"));
 }

@@ -540,7 +540,9 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
     let mut why = Vec::new();
     for (choice, service) in chosen.choices.iter().zip(&space.app.services) {
         let size = choice.size;
-        why.push(if size.needed == size.replicas {
+        why.push(if size.replicas == 1 {
+            format!("the one replica of `{}` is needed at peak: there is no reserve", service.name)
+        } else if size.needed == size.replicas {
             format!(
                 "all {} replicas of `{}` are needed at peak: there is no reserve",
                 size.replicas, service.name

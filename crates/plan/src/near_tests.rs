@@ -157,7 +157,7 @@ fn the_round_trips_are_told_everywhere_and_hang_on_the_detour() {
     let plan = &explained.planned.plan;
     let text = crate::render(plan, &crate::Relaxed::default(), 100, false);
     assert!(text.contains("round trips of users, ms\n") && text.contains("Frankfurt  (70%)"), "{text}");
-    assert!(text.contains("light in glass") && text.contains("a drill measures it"), "{text}");
+    assert!(text.contains("light in glass") && text.contains("a drill judges it"), "{text}");
     assert!(crate::html(&explained, "2026-11-29").contains("<td>Singapore</td>"));
     let row = explained.reasons.assumptions.iter().find(|row| row.name == DETOUR).unwrap();
     assert!(row.low.kept && row.low.cheapest.is_some(), "{row:?}");

@@ -145,8 +145,9 @@ fn summary(page: &mut Page, plan: &Plan) {
     let down = asked.availability.map_or_else(|| "-".to_owned(), |asked| minutes(asked.downtime_min_year()));
     let planned = minutes(plan.availability.downtime_min_year());
     page.line(&format!("  {:<18}{planned:>12}{down:>12}", "downtime min/year"));
+    let rest = if asked.latency.is_some() { "   (a drill judges `latency`)" } else { "" };
     page.line(&format!(
-        "  {:<18}{}{verdict}",
+        "  {:<18}{}{verdict}{rest}",
         "objectives met",
         " ".repeat(12 - if plan.feasible { 3 } else { 2 })
     ));
@@ -158,6 +159,11 @@ fn summary(page: &mut Page, plan: &Plan) {
             "not applied"
         ));
     }
+}
+
+/// `1 replica`, `6 replicas`.
+pub(crate) fn counted(replicas: u32) -> String {
+    if replicas == 1 { "1 replica".to_owned() } else { format!("{replicas} replicas") }
 }
 
 /// Whether the provider runs a database of the plan.
@@ -173,9 +179,9 @@ fn services(page: &mut Page, plan: &Plan) {
         let each: Vec<String> =
             plan.zones.iter().zip(each).map(|(zone, count)| format!("{zone} {count}")).collect();
         let line = format!(
-            "  {:<longest$}  {} replicas, {} at peak  ({})",
+            "  {:<longest$}  {}, {} at peak  ({})",
             planned.service.name,
-            planned.replicas,
+            counted(planned.replicas),
             planned.needed_at_peak,
             each.join(", ")
         );
@@ -378,8 +384,8 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
         old.services.iter().chain(&new.services).map(|planned| &planned.service.name).collect();
     for name in names {
         let line = match (old.service(name), new.service(name)) {
-            (None, Some(now)) => format!("+ {name}: {} replicas", now.replicas),
-            (Some(was), None) => format!("- {name}: {} replicas", was.replicas),
+            (None, Some(now)) => format!("+ {name}: {}", counted(now.replicas)),
+            (Some(was), None) => format!("- {name}: {}", counted(was.replicas)),
             (Some(was), Some(now)) => match changed(was, now) {
                 changes if changes.is_empty() => continue,
                 changes => format!("~ {name}: {}", changes.join(", ")),

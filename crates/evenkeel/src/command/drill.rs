@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use drill::{DrillError, Options, Progress, Stage};
 use engine::local::LocalZones;
-use model::{Fault, FaultKind, FaultTarget, Status, UnitName, Verdict, ZoneName, keys};
+use model::{Fault, FaultKind, FaultTarget, Objectives, Status, UnitName, Verdict, ZoneName, keys};
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -93,8 +93,7 @@ async fn measure(
     options.abort_share = f64::from(args.abort_percent.unwrap_or(ABORT_PERCENT)) / 100.0;
     options.journals = vec![site.root().to_path_buf()];
     options.orders = target;
-    options.objectives =
-        picture.rollout.as_ref().map(|(rollout, _)| rollout.plan.objectives.clone()).unwrap_or_default();
+    options.objectives = objectives(&picture);
     options.status = Some(status);
 
     let report = drill::run_report(options, local, |progress| tell(&progress)).await.map_err(explain)?;
@@ -163,6 +162,16 @@ fn ask_to_stop(tasks: &Tasks) -> anyhow::Result<world::Stop> {
 fn fronts(picture: &Mirror) -> Vec<std::net::SocketAddr> {
     let alive = picture.fronts.values().filter(|front| picture.agents.contains_key(&front.zone));
     alive.filter_map(|front| front.listen.first().copied()).collect()
+}
+
+/// What the file promises of what the drill asks: that is the service of the first entry.
+fn objectives(picture: &Mirror) -> Objectives {
+    let Some((rollout, _)) = &picture.rollout else { return Objectives::default() };
+    let mut objectives = rollout.plan.objectives.clone();
+    let entry = rollout.plan.ingress.first();
+    let asked = |latency: &model::Latency| entry.is_some_and(|entry| entry.to == latency.service);
+    objectives.latency = objectives.latency.filter(asked);
+    objectives
 }
 
 /// The host of the first entry, so that its route is taken.

@@ -37,9 +37,9 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
                   981.72     99.983%      85.9 min/year  39665.90 a minute less
 
             how much hangs on each assumption
-              - 58.1 to 286.0 min/year for `deploy_failures.hours` of 0.05 to 1 hours; at 1: nothing keeps every
+              - 58.1 to 286.0 min/year for `deploy_repair` of 0.05 to 1 hours; at 1: nothing keeps every
                 objective
-              - 56.1 to 166.1 min/year for `deploy_failures.per_year` of 1 to 12 per year
+              - 56.1 to 166.1 min/year for `deploy_failures` of 1 to 12 per year
               - 68.1 to 143.1 min/year for `region_outage.hours` of 2 to 14.5 hours
               - 71.1 to 146.1 min/year for `region_outage.per_year` of 0.05 to 0.3 per year
               - 74.4 to 132.9 min/year for `human_error.hours` of 0.5 to 8 hours
@@ -50,8 +50,8 @@ fn the_reasons_of_a_plan_for_a_cloud_read_well() {
               - 86.0 to 87.4 min/year for `zone_outage.hours` of 1 to 24 hours
               - 85.9 to 87.2 min/year for `database_node.per_year` of 1 to 12 per year
               - 86.0 to 86.5 min/year for `zone_outage.per_year` of 0.05 to 0.5 per year
-              - 86.1 to 86.3 min/year for `takeover_quorum.seconds` of 1 to 5 s
-              - 725.94 to 789.01 USD/month for `write.kilobytes` of 1 to 16 kB
+              - 86.1 to 86.3 min/year for `takeover_quorum` of 1 to 5 s
+              - 725.94 to 789.01 USD/month for `write` of 1 to 16 kB
 
             how much hangs on old and assumed prices
               - 707.51 to 769.59 USD/month for prices assumed 2026-11, the provider's list price for Europe and
@@ -89,9 +89,9 @@ fn the_reasons_of_a_plan_for_this_machine_read_well() {
                        8     99.983%      85.6 min/year
 
             how much hangs on each assumption
-              - 57.7 to 285.6 min/year for `deploy_failures.hours` of 0.05 to 1 hours; at 1: nothing keeps every
+              - 57.7 to 285.6 min/year for `deploy_repair` of 0.05 to 1 hours; at 1: nothing keeps every
                 objective
-              - 55.7 to 165.6 min/year for `deploy_failures.per_year` of 1 to 12 per year
+              - 55.7 to 165.6 min/year for `deploy_failures` of 1 to 12 per year
               - 67.7 to 142.7 min/year for `region_outage.hours` of 2 to 14.5 hours
               - 70.7 to 145.7 min/year for `region_outage.per_year` of 0.05 to 0.3 per year
               - 74.0 to 132.5 min/year for `human_error.hours` of 0.5 to 8 hours

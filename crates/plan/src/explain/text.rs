@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Cheapest, End, Explained, Frontier, Given, Relaxation, Relaxed, Sensitivity, Speed};
 use crate::Planned;
+use crate::change::as_written;
 use crate::render::{Page, cents, minutes};
 
 /// Assumptions that move less than this many minutes a year, and change no winner, are told together.
@@ -160,7 +161,7 @@ fn assumptions(rows: &[Sensitivity]) -> Vec<String> {
         let mut text = format!(
             "{low} to {high} {} for `{}` of {} to {} {}",
             if costs { "USD/month" } else { "min/year" },
-            row.name,
+            as_written(&row.name),
             row.low.value,
             row.high.value,
             row.unit

@@ -6,6 +6,7 @@ use model::Plan;
 
 use super::head::percent;
 use super::{escaped, sentence};
+use crate::change::as_written;
 use crate::explain::{Cheapest, Explained, Sensitivity};
 use crate::render::{each, longer_than, minutes, quantity, share, times};
 
@@ -203,7 +204,7 @@ fn tornado_row(row: &Sensitivity, scale: &Scale<'_>) -> String {
          <i class=\"worse\" style=\"left:{own:.2}%;width:{:.2}%\"></i>{allowed}<i class=\"own\" style=\"left:{own:.2}%\"></i></p>\
          <p class=\"number\">{} to {}</p>{notes}</li>\n",
         escaped(&row.what),
-        escaped(&row.name),
+        escaped(as_written(&row.name)),
         short(row.low.value),
         short(row.high.value),
         escaped(&row.unit),

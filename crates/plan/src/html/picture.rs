@@ -66,7 +66,7 @@ fn entry(plan: &Plan) -> String {
 fn zone(zone: &Placed, colours: &BTreeMap<&str, usize>) -> String {
     let mut html = format!("<div class=\"zone\"><p class=\"label\">{}</p>", escaped(&zone.zone));
     let (managed, own): (Vec<&Part>, Vec<&Part>) = zone.machines.iter().partition(|part| part.managed);
-    match zone.shared {
+    match zone.shared && own.len() > 1 {
         true => html.push_str(&shared(&own, colours)),
         false => html.push_str(&apart(&own, colours)),
     }
