@@ -27,6 +27,8 @@ pub const SUSPECT_MS: u64 = 50;
 /// Requests are told of a silence only when it is so many times the usual time to an answer: a replica that answers one request
 /// after the other is silent to its health check for as long as a request takes.
 pub const DOUBT_TIMES: u64 = 4;
+/// And at most for so long, whatever was usual: one answer after a cold start says little.
+pub const DOUBT_MAX_MS: u64 = 1_000;
 /// Ticks come every 10 ms; a gap this long is a stall of our own.
 pub const LATE_TICK_MS: u64 = 100;
 /// Time between two probes of an ejected endpoint.
@@ -138,7 +140,7 @@ pub enum Action {
         why: &'static str,
     },
     /// It owes an answer to a request and to a probe, and was silent for longer than it ever is: who waits for it may do better
-    /// elsewhere. Once for each silence.
+    /// elsewhere. Said again each 150 ms of the silence, for who has come since.
     Doubt {
         /// Which endpoint.
         member: usize,
@@ -161,8 +163,8 @@ struct Member {
     next_probe: Moment,
     /// One refusal was seen; the next one ejects.
     refused_once: bool,
-    /// This silence was told of.
-    doubted: bool,
+    /// When this silence was last told of.
+    doubted: Option<Moment>,
     seen: Seen,
     /// Silence before this does not count: we did not listen.
     listening_since: Moment,
@@ -209,7 +211,7 @@ impl Guard {
                     // Spread, so that a large pool is not probed in one burst.
                     next_probe: now.plus(self.settings.interval_ms * (position as u64 % 16) / 16),
                     refused_once: false,
-                    doubted: false,
+                    doubted: None,
                     seen: Seen::default(),
                     listening_since: now,
                     flaps: 0,
@@ -336,15 +338,17 @@ impl Member {
     }
 
     fn doubt(&mut self, member: usize, now: Moment) -> Option<Action> {
-        if !self.is_silent(now) {
-            self.doubted = false;
+        let (again, silence) = (SILENCE_MS + SUSPECT_MS, self.silence_ms(now));
+        if silence < again {
+            self.doubted = None;
         }
-        let usual_ms = self.seen.latency_us.saturating_mul(DOUBT_TIMES) / 1_000;
-        let long = self.silence_ms(now) >= (SILENCE_MS + SUSPECT_MS).max(usual_ms);
-        if self.doubted || !long || !self.is_unanswered(now) || self.standing.is_ejected() {
+        let usual_ms = (self.seen.latency_us.saturating_mul(DOUBT_TIMES) / 1_000).min(DOUBT_MAX_MS);
+        let told = self.doubted.is_some_and(|at| now.ms_since(at) < again);
+        let unanswered = self.is_unanswered(now) || self.failures > 0;
+        if told || silence < again.max(usual_ms) || !unanswered || self.standing.is_ejected() {
             return None;
         }
-        self.doubted = true;
+        self.doubted = Some(now);
         Some(Action::Doubt { member })
     }
 

@@ -28,7 +28,7 @@ pub struct Endpoint {
     standing: AtomicU8,
     /// Counts ejections: a connection or request of an older generation belongs to an ejected past.
     generation: AtomicU32,
-    /// Counts how often it became a suspect.
+    /// See [`Endpoint::doubts`].
     doubts: AtomicU32,
     in_flight: AtomicU32,
     /// Requests that wait for the first byte of their response.

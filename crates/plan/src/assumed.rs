@@ -227,7 +227,10 @@ fn unplanned(app: &App, is_local: bool) -> Vec<String> {
     let mut all = Vec::new();
     let objectives = &app.objectives;
     if objectives.latency.is_some() {
-        all.push("`latency` is not computed by this version; a drill judges it, before its fault".to_owned());
+        all.push(
+            "`latency` is not computed by this version; a drill judges it for the service of the first entry"
+                .to_owned(),
+        );
     }
     if objectives.rpo.region.is_some() {
         all.push("`rpo` of a region is not computed by this version: there is no copy in another".to_owned());

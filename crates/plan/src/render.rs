@@ -145,7 +145,7 @@ fn summary(page: &mut Page, plan: &Plan) {
     let down = asked.availability.map_or_else(|| "-".to_owned(), |asked| minutes(asked.downtime_min_year()));
     let planned = minutes(plan.availability.downtime_min_year());
     page.line(&format!("  {:<18}{planned:>12}{down:>12}", "downtime min/year"));
-    let rest = if asked.latency.is_some() { "   (a drill judges `latency`)" } else { "" };
+    let rest = if latency(plan) { "   (a drill judges `latency`)" } else { "" };
     page.line(&format!(
         "  {:<18}{}{verdict}{rest}",
         "objectives met",
@@ -159,6 +159,12 @@ fn summary(page: &mut Page, plan: &Plan) {
             "not applied"
         ));
     }
+}
+
+/// Whether a drill judges `latency`: it asks the service of the first entry.
+pub(crate) fn latency(plan: &Plan) -> bool {
+    let asked = plan.objectives.latency.as_ref().map(|latency| &latency.service);
+    asked.is_some() && asked == plan.ingress.first().map(|entry| &entry.to)
 }
 
 /// `1 replica`, `6 replicas`.

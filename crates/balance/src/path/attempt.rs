@@ -117,7 +117,10 @@ impl Attempt<'_> {
         self.since = self.worker.coarse_now();
         let wait = Wait::new(endpoint, self.since);
         self.renew_deadline();
-        // What it was doubted for while a body was read is over: it has been chosen, or is still the best there is.
+        // It may have fallen silent while a body was read.
+        if self.client.slot.is_doubted() && (self.elsewhere)(self.upload) {
+            return Err(Stop::Doubted);
+        }
         self.client.slot.trust();
         let mut wait = Some(wait);
         let mut interims = 0;
@@ -131,7 +134,12 @@ impl Attempt<'_> {
                 More::Ejected if wait.is_some() => return Err(failed(502, "ejected")),
                 More::Late if wait.is_some() => return Err(failed(504, "timeout")),
                 More::Ended | More::Ejected | More::Late => return Err(failed_late("closed")),
-                More::Doubted => return Err(Stop::Doubted),
+                More::Doubted => {
+                    // It takes as long at least, and that is learnt.
+                    let now_us = self.worker.now_us();
+                    endpoint.sample(now_us.saturating_sub(began_us), self.worker.coarse_now());
+                    return Err(Stop::Doubted);
+                }
                 More::Stop(stop) => return Err(stop),
             }
             if wait.take().is_some() {

@@ -93,7 +93,7 @@ async fn measure(
     options.abort_share = f64::from(args.abort_percent.unwrap_or(ABORT_PERCENT)) / 100.0;
     options.journals = vec![site.root().to_path_buf()];
     options.orders = target;
-    options.objectives = objectives(&picture);
+    options.objectives = objectives(&picture, options.rate_rps);
     options.status = Some(status);
 
     let report = drill::run_report(options, local, |progress| tell(&progress)).await.map_err(explain)?;
@@ -164,12 +164,16 @@ fn fronts(picture: &Mirror) -> Vec<std::net::SocketAddr> {
     alive.filter_map(|front| front.listen.first().copied()).collect()
 }
 
-/// What the file promises of what the drill asks: that is the service of the first entry.
-fn objectives(picture: &Mirror) -> Objectives {
+/// What the file promises of what the drill asks: that is the service of the first entry, and a time to its answers no more than
+/// the load that they are promised at.
+fn objectives(picture: &Mirror, rate: f64) -> Objectives {
     let Some((rollout, _)) = &picture.rollout else { return Objectives::default() };
     let mut objectives = rollout.plan.objectives.clone();
     let entry = rollout.plan.ingress.first();
-    let asked = |latency: &model::Latency| entry.is_some_and(|entry| entry.to == latency.service);
+    let asked = |latency: &model::Latency| {
+        entry.is_some_and(|entry| entry.to == latency.service)
+            && latency.load.is_none_or(|load| rate <= load.0)
+    };
     objectives.latency = objectives.latency.filter(asked);
     objectives
 }

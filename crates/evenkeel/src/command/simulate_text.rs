@@ -12,6 +12,8 @@ const MIN_YEAR: f64 = 8_766.0 * 60.0;
 
 /// Years that nobody waits for.
 const ENDLESS: f64 = 1e9;
+/// The most that `--years` takes.
+const YEARS_MOST: f64 = 1e7;
 
 /// `12,345`.
 pub fn grouped(number: impl Display) -> String {
@@ -55,7 +57,7 @@ fn verdict(compared: &Compared, fewer: u32) -> String {
             format!("{apart}what is computed is a bound, and what is played is on its safe side")
         }
         Verdict::Disagree => format!("{apart}they DISAGREE"),
-        Verdict::TooFew(years) if years < ENDLESS => {
+        Verdict::TooFew(years) if years * f64::from(fewer) <= YEARS_MOST => {
             format!("too few years to tell: `--years {}` would do", round_up(years * f64::from(fewer)))
         }
         Verdict::TooFew(_) => "too few years to tell: too little happens in any number of them".to_owned(),

@@ -6,7 +6,7 @@ use model::{Availability, Plan};
 
 use super::{escaped, sentence};
 use crate::explain::Explained;
-use crate::render::minutes;
+use crate::render::{latency, minutes};
 
 pub(super) fn head(explained: &Explained, made: &str) -> String {
     let plan = &explained.planned.plan;
@@ -27,9 +27,8 @@ pub(super) fn head(explained: &Explained, made: &str) -> String {
         escaped(made)
     );
     let (class, verdict) = match plan.feasible {
-        true if plan.objectives.latency.is_some() => {
-            ("good", "✓ every objective but latency is met; a drill judges that")
-        }
+        true if latency(plan) => ("good", "✓ every objective but latency is met; a drill judges that"),
+        true if plan.objectives.latency.is_some() => ("good", "✓ every objective but latency is met"),
         true => ("good", "✓ every objective is met"),
         false => ("bad", "✗ an objective is missed"),
     };

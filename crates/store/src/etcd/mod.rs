@@ -109,10 +109,15 @@ impl Etcd {
     pub(crate) async fn complaint(&self) -> Option<String> {
         let end = Instant::now() + self.members.timeout;
         self.logged_in(end).await.ok()?;
-        // Once: a proxy in between may let through nothing of the kind.
-        let index = self.members.order().into_iter().next()?;
-        let answer = self.attempt::<StatusAnswer>(index, STATUS, &Bytes::from_static(b"{}"), end).await;
-        answer.ok()?.complaint()
+        // Each once: a proxy in between may let through nothing of the kind.
+        for index in self.members.order() {
+            if let Ok(answer) =
+                self.attempt::<StatusAnswer>(index, STATUS, &Bytes::from_static(b"{}"), end).await
+            {
+                return answer.complaint();
+            }
+        }
+        None
     }
 
     async fn get(&self, key: &str, end: Instant) -> Result<Reply, StoreError> {
