@@ -209,6 +209,13 @@ fn explore_four_nodes_one_write_one_suspicion() {
 }
 
 #[test]
+#[ignore = "an hour"]
+fn explore_four_nodes_one_fault() {
+    explore(4, Budget { kills: 1, ..ONE });
+    explore(4, Budget { delays: 1, ..ONE });
+}
+
+#[test]
 #[ignore = "hours, and more memory than 10 GB"]
 fn explore_four_nodes() {
     explore(4, Budget { kills: 1, delays: 1, misses: 1, ..ONE });

@@ -38,6 +38,8 @@ const SERVER_PORT: u16 = 15432;
 pub const DATA_PORTS: &str = "15432-16999";
 /// Time between two looks at the store.
 const LOOK: Duration = Duration::from_millis(20);
+/// A lease is renewed twice a second; one that was not for so long may yet run out.
+const RENEWED: Duration = Duration::from_millis(1_500);
 /// So many points of unrest are forgiven at once.
 const UNREST: u32 = database::UNREST_MAX / 2;
 /// A switch is asked for so many times, as a person would who is told to try again.
@@ -79,6 +81,8 @@ struct Picture {
     /// Of the record.
     revision: store::Revision,
     statuses: BTreeMap<NodeId, KeeperStatus>,
+    /// The lease, where there is one: its last change, and when that was seen.
+    lease: Option<(store::Revision, Instant)>,
 }
 
 /// The hosts and what runs on them. Dropped, nothing of it is left.
@@ -313,7 +317,8 @@ impl Hosts {
         self.tasks.spawn("picture", async move {
             while !stop.is_requested() {
                 if let Ok((entries, _)) = store.range("databases/db/").await {
-                    out.send_replace(Arc::new(Picture::of(&entries)));
+                    let lease = out.borrow().lease;
+                    out.send_replace(Arc::new(Picture::of(&entries, lease)));
                 }
                 tokio::time::sleep(LOOK).await;
             }
@@ -388,6 +393,9 @@ impl Hosts {
         else {
             return false;
         };
+        if picture.lease.is_some_and(|(_, seen)| seen.elapsed() >= RENEWED) {
+            return false;
+        }
         self.places.keys().all(|node| {
             let Some(status) = picture.statuses.get(node) else { return false };
             let right = if *node == primary { ServerState::Open } else { ServerState::Streaming };
@@ -492,13 +500,17 @@ impl Hosts {
 }
 
 impl Picture {
-    fn of(entries: &[store::Entry]) -> Picture {
+    /// What `entries` say; `lease` is the one that was seen last.
+    fn of(entries: &[store::Entry], lease: Option<(store::Revision, Instant)>) -> Picture {
         let mut picture = Picture::default();
         for entry in entries {
             let Some(rest) = entry.key.strip_prefix("databases/db/") else { continue };
             if rest == "record" {
                 picture.record = serde_json::from_slice(&entry.value).ok();
                 picture.revision = entry.modified;
+            } else if rest == "lease" {
+                let same = lease.filter(|(revision, _)| *revision == entry.modified);
+                picture.lease = same.or_else(|| Some((entry.modified, Instant::now())));
             } else if let Some(node) = rest.strip_prefix("status/").and_then(|number| number.parse().ok()) {
                 let status = serde_json::from_slice(&entry.value).ok();
                 picture.statuses.extend(status.map(|status| (NodeId(node), status)));
