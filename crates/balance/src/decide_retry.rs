@@ -62,37 +62,54 @@ pub const RETRIES_MIN_PER_S: u64 = 3;
 
 /// Counts requests and retries of one pool on one thread over the last [`WINDOW_S`] seconds. Retries may be a
 /// share of the requests, plus [`RETRIES_MIN_PER_S`]: when every attempt fails, the load grows by that share and no more.
+/// So may requests that leave a silent endpoint, counted apart: what a slow one takes is not missing when others fail.
 #[derive(Clone, Debug, Default)]
 pub struct Budget {
-    slots: [(u64, u64); WINDOW_S],
+    slots: [Second; WINDOW_S],
     /// The second that is being counted.
     second: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    requests: u64,
+    retries: u64,
+    leaves: u64,
 }
 
 impl Budget {
     /// A request arrived.
     pub fn request(&mut self, now: Moment) {
-        self.turn(now).0 += 1;
+        self.turn(now).requests += 1;
     }
 
     /// Takes one retry out of the budget, if there is one; `share` in 0..1.
     pub fn take(&mut self, share: f64, now: Moment) -> bool {
+        self.take_one(share, now, |second| &mut second.retries)
+    }
+
+    /// Takes one request that leaves a silent endpoint out of the budget, if there is one; `share` in 0..1.
+    pub fn leave(&mut self, share: f64, now: Moment) -> bool {
+        self.take_one(share, now, |second| &mut second.leaves)
+    }
+
+    fn take_one(&mut self, share: f64, now: Moment, kind: fn(&mut Second) -> &mut u64) -> bool {
         self.turn(now);
-        let requests: u64 = self.slots.iter().map(|slot| slot.0).sum();
-        let retries: u64 = self.slots.iter().map(|slot| slot.1).sum();
+        let requests: u64 = self.slots.iter().map(|second| second.requests).sum();
+        let taken: u64 = self.slots.iter_mut().map(|second| *kind(second)).sum();
         let allowed = (requests as f64 * share.clamp(0.0, 1.0)) as u64 + RETRIES_MIN_PER_S * WINDOW_S as u64;
-        let may = retries < allowed;
+        let may = taken < allowed;
         if may {
-            self.turn(now).1 += 1;
+            *kind(self.turn(now)) += 1;
         }
         may
     }
 
-    fn turn(&mut self, now: Moment) -> &mut (u64, u64) {
+    fn turn(&mut self, now: Moment) -> &mut Second {
         let second = now.0 / 1000;
         let passed = second.saturating_sub(self.second).min(WINDOW_S as u64);
         for step in 0..passed {
-            self.slots[((second - step) % WINDOW_S as u64) as usize] = (0, 0);
+            self.slots[((second - step) % WINDOW_S as u64) as usize] = Second::default();
         }
         self.second = self.second.max(second);
         &mut self.slots[(self.second % WINDOW_S as u64) as usize]
@@ -157,6 +174,8 @@ mod tests {
         budget.request(Moment(1_000_000));
         let at_once = (0..100).filter(|_| budget.take(0.2, Moment(1_000_000))).count();
         assert_eq!(at_once as u64, RETRIES_MIN_PER_S * WINDOW_S as u64);
+        let leaves = (0..100).filter(|_| budget.leave(0.2, Moment(1_000_000))).count();
+        assert_eq!(leaves, at_once, "of a budget of their own");
         assert!(!budget.take(0.2, Moment(1_005_000)));
         assert!(budget.take(0.2, Moment(1_010_000)));
     }

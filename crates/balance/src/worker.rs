@@ -41,8 +41,6 @@ pub(crate) struct Target {
 #[derive(Default)]
 pub(crate) struct PoolMemory {
     pub budget: RefCell<Budget>,
-    /// Of requests that leave a silent endpoint: what a slow one takes out of it is not missing when others fail.
-    pub leaves: RefCell<Budget>,
 }
 
 /// A pool of the snapshot with this thread's own parts.

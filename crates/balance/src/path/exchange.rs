@@ -141,7 +141,6 @@ async fn proxy(
 ) -> After {
     let (pool, local) = (&request.view.compiled.pools[place], &request.view.pools[place]);
     local.memory.budget.borrow_mut().request(worker.coarse_now());
-    local.memory.leaves.borrow_mut().request(worker.coarse_now());
     // Where everything is retried (see `RetryPolicy::retry_unsafe`), nothing is sent with care either.
     let careful = !request.idempotent && !pool.retry.retry_unsafe;
     let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
@@ -227,7 +226,7 @@ fn leaves(
     if course.has_left || !suspect || !whole || !course.tried.leaves_well(local, chosen) {
         return false;
     }
-    let goes = local.memory.leaves.borrow_mut().take(pool.retry.budget, worker.coarse_now());
+    let goes = local.memory.budget.borrow_mut().leave(pool.retry.budget, worker.coarse_now());
     if goes {
         pool.stats.of_thread(worker.index).retries.fetch_add(1, Relaxed);
     }
