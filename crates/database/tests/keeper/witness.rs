@@ -190,13 +190,12 @@ async fn a_witness_whose_log_is_gone_at_the_primary_begins_anew() {
     write(&site, 0, 5).await;
     let (primary, record) = site.primary().unwrap();
     // It looks once a second whether anything whole has come, and counts by the term's first quorum before that.
-    let before = loop {
-        let from = site.doc(WITNESS).await.from;
-        if from != Lsn(u64::MAX) {
-            break from;
-        }
+    let (mut before, asked) = (Lsn(u64::MAX), Instant::now());
+    while before == Lsn(u64::MAX) {
+        assert!(asked.elapsed() < Duration::from_secs(30), "nothing whole has come");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+        before = site.doc(WITNESS).await.from;
+    }
     site.stop(WITNESS).await;
     counts(&site, WITNESS, false).await;
     let slot = format!("db_{WITNESS}_t{}", record.term);
