@@ -2,6 +2,8 @@
 
 use model::Moment;
 
+use crate::limits::YOUNG_MS;
+
 /// A request whose attempt has failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed {
@@ -41,6 +43,29 @@ pub fn decide(failed: &Failed) -> Next {
         true if failed.idempotent || failed.retry_unsafe => Next::AgainFromBudget,
         true => Next::GiveUp,
     }
+}
+
+/// A request at an endpoint that has fallen silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// How long it has waited, in milliseconds.
+    pub waited_ms: u64,
+    /// At least one byte of it may have reached the endpoint.
+    pub sent: bool,
+    /// The front still has all of it.
+    pub whole: bool,
+    /// It only reads.
+    pub safe: bool,
+    /// It has left another one before.
+    pub has_left: bool,
+}
+
+/// Whether it may go to another endpoint before this one is ejected. A silent one may only be slow, and carry out what it has:
+/// so only what reads leaves after it was sent, once, and not when it takes long anyway.
+#[must_use]
+pub fn may_leave(waiting: &Waiting) -> bool {
+    let harmless = waiting.safe || !waiting.sent;
+    waiting.whole && harmless && !waiting.has_left && waiting.waited_ms < YOUNG_MS
 }
 
 /// Whether a method is idempotent (RFC 9110 9.2.2). Unknown ones are not.
@@ -151,6 +176,21 @@ mod tests {
         check("w 3", Next::GiveUp);
         check("s w i 3", Next::GiveUp);
         check("", Next::GiveUp);
+    }
+
+    #[test]
+    fn only_what_does_no_harm_twice_leaves_a_silent_endpoint() {
+        let get = Waiting { waited_ms: 150, sent: true, whole: true, safe: true, has_left: false };
+        assert!(may_leave(&get));
+        assert!(may_leave(&Waiting { safe: false, sent: false, ..get }), "an order that was not sent");
+        for stays in [
+            Waiting { safe: false, ..get },
+            Waiting { whole: false, ..get },
+            Waiting { has_left: true, ..get },
+            Waiting { waited_ms: YOUNG_MS, ..get },
+        ] {
+            assert!(!may_leave(&stays), "{stays:?}");
+        }
     }
 
     #[test]

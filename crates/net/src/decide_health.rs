@@ -139,7 +139,7 @@ pub enum Action {
         /// Why, for the log.
         why: &'static str,
     },
-    /// It owes an answer to a request and to a probe, and was silent for longer than it ever is: who waits for it may do better
+    /// It owes an answer to a request and to a probe, and has been silent for longer than it usually is: who waits for it may do better
     /// elsewhere. Said again each 150 ms of the silence, for who has come since.
     Doubt {
         /// Which endpoint.

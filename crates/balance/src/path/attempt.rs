@@ -20,7 +20,7 @@ use crate::h1::buffer::Buffer;
 use crate::h1::framing;
 use crate::h1::parse::{self, Refusal, no_fields, refuse};
 use crate::h1::rewrite::{self, ToClient};
-use crate::limits::{PROOF_MS, REPLAY_BYTES_MAX, YOUNG_MS};
+use crate::limits::{PROOF_MS, REPLAY_BYTES_MAX};
 use crate::snapshot::CompiledPool;
 use crate::worker::{Target, Worker};
 
@@ -87,7 +87,8 @@ pub(crate) struct Attempt<'a> {
     /// The endpoint must prove its life before it gets the request.
     pub wants_proof: bool,
     /// Whether the request goes to another endpoint, as this one is doubted. A yes has been paid for out of the budget.
-    pub elsewhere: &'a dyn Fn(&Upload) -> bool,
+    /// The number: how long it has waited for this one, in milliseconds.
+    pub elsewhere: &'a dyn Fn(&Upload, u64) -> bool,
     /// The request was ready to be sent.
     pub since: Moment,
 }
@@ -118,7 +119,7 @@ impl Attempt<'_> {
         let wait = Wait::new(endpoint, self.since);
         self.renew_deadline();
         // It may have fallen silent while a body was read.
-        if self.client.slot.is_doubted() && (self.elsewhere)(self.upload) {
+        if self.client.slot.is_doubted() && (self.elsewhere)(self.upload, 0) {
             return Err(Stop::Doubted);
         }
         self.client.slot.trust();
@@ -163,11 +164,6 @@ impl Attempt<'_> {
                 }
             }
         }
-    }
-
-    /// One that takes long anyway is not begun anew.
-    fn is_young(&self) -> bool {
-        self.worker.coarse_now().ms_since(self.since) < YOUNG_MS
     }
 
     fn renew_deadline(&self) {
@@ -229,7 +225,7 @@ impl Attempt<'_> {
             if slot.is_abandoned() {
                 return Poll::Ready(Err(failed(503, "ejected")));
             }
-            if slot.is_doubted() && (self.elsewhere)(upload) {
+            if slot.is_doubted() && (self.elsewhere)(upload, 0) {
                 return Poll::Ready(Err(Stop::Doubted));
             }
             if slot.is_late(worker.coarse_now()) {
@@ -391,7 +387,8 @@ impl Attempt<'_> {
             if this.client.slot.is_abandoned() {
                 return Poll::Ready(More::Ejected);
             }
-            if first && this.client.slot.is_doubted() && this.is_young() && (this.elsewhere)(this.upload) {
+            let waited = this.worker.coarse_now().ms_since(this.since);
+            if first && this.client.slot.is_doubted() && (this.elsewhere)(this.upload, waited) {
                 return Poll::Ready(More::Doubted);
             }
             match (this.client.slot.is_late(this.worker.coarse_now()), this.upload.waits_for_client) {

@@ -15,7 +15,7 @@ use super::connection::{Client, Goes, Request};
 use super::download::{Cut, Download, Upstream};
 use super::upload::{Upload, UploadError};
 use super::{After, tunnel};
-use crate::decide_retry::{Failed, Next, decide};
+use crate::decide_retry::{Failed, Next, Waiting, decide, may_leave};
 use crate::h1::body::Body;
 use crate::h1::parse::Refusal;
 use crate::limits::ATTEMPTS_MAX;
@@ -156,7 +156,16 @@ async fn proxy(
         let attempts = record.attempts - u32::from(course.has_left);
         let may_repeat =
             |upload: &Upload, begun| repeat(worker, pool, local, request, upload, begun, attempts);
-        let elsewhere = |upload: &Upload| leaves(worker, pool, (local, chosen), request, upload, &course);
+        let elsewhere = |upload: &Upload, waited_ms| {
+            let waiting = Waiting {
+                waited_ms,
+                sent: upload.is_sent(),
+                whole: upload.can_rewind(),
+                safe: request.safe,
+                has_left: course.has_left,
+            };
+            may_leave(&waiting) && leaves(worker, pool, (local, chosen), &course.tried)
+        };
         let attempt = Attempt {
             worker,
             client: &mut *client,
@@ -211,19 +220,11 @@ enum Repeat {
     Goes,
 }
 
-/// Whether a request goes from a silent endpoint to another, and pays for it. The silent one may only be slow: it is left once, for
-/// one that is well, and never for an error; and as it may carry out what it has, only a request that reads leaves after it was sent.
-fn leaves(
-    worker: &Worker,
-    pool: &CompiledPool,
-    (local, chosen): (&LocalPool, usize),
-    request: &Request,
-    upload: &Upload,
-    course: &Course,
-) -> bool {
+/// Whether a request that may leave `chosen` goes, and pays for it: from one that is a suspect now, to one that is well, and never for
+/// an error.
+fn leaves(worker: &Worker, pool: &CompiledPool, (local, chosen): (&LocalPool, usize), tried: &Tried) -> bool {
     let suspect = local.targets[chosen].0.endpoint.standing() == Standing::Suspect;
-    let whole = upload.can_rewind() && (request.safe || !upload.is_sent());
-    if course.has_left || !suspect || !whole || !course.tried.leaves_well(local, chosen) {
+    if !suspect || !tried.leaves_well(local, chosen) {
         return false;
     }
     let goes = local.memory.budget.borrow_mut().leave(pool.retry.budget, worker.coarse_now());

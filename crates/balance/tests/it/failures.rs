@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use balance::filter::{Filter, HeadView, Judgement};
@@ -51,13 +52,8 @@ fn a_frozen_replica_is_ejected_its_gets_are_saved_and_its_posts_are_not_repeated
     }
     frozen.be(Mode::Frozen);
     let start = Instant::now();
-    let asked: Vec<_> = (0..16)
-        .map(|n| {
-            let stand = Arc::clone(&stand);
-            std::thread::spawn(move || if n % 2 == 0 { stand.get("/") } else { stand.post("/", "order") })
-        })
-        .collect();
-    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let ask = |stand: &Stand, n| if n % 2 == 0 { stand.get("/") } else { stand.post("/", "order") };
+    let answers = joined(at_once(&stand, 16, ask));
     let took = start.elapsed();
     assert_eq!(stand.ejected(), ["web-1"]);
     assert!(took < Duration::from_millis(2_500), "{took:?}");
@@ -87,17 +83,13 @@ fn a_frozen_replica_that_leaves_the_snapshot_does_not_keep_its_requests() {
     }
     frozen.be(Mode::Frozen);
     let start = Instant::now();
-    let ask = |stand: &Arc<Stand>| {
-        let stand = Arc::clone(stand);
-        std::thread::spawn(move || stand.post("/", "order"))
-    };
-    let asked: Vec<_> = (0..16).map(|_| ask(&stand)).collect();
+    let asked = at_once(&stand, 16, |stand, _| stand.post("/", "order"));
     // The leader takes a lost zone's units out before the front has proven their silence.
     std::thread::sleep(Duration::from_millis(300));
     let mut without = snapshot(stand.address, &[&web], POLICY);
     without.revision = 2;
     stand.snapshots.send_replace(Arc::new(without));
-    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let answers = joined(asked);
     let took = start.elapsed();
     assert!(took > Duration::from_millis(600), "nothing was caught by the freeze: the test shows nothing");
     assert!(took < Duration::from_millis(2_500), "{took:?}");
@@ -108,16 +100,27 @@ fn a_frozen_replica_that_leaves_the_snapshot_does_not_keep_its_requests() {
     }
 }
 
+/// Asks so many times, each in a thread of its own.
+fn at_once(
+    stand: &Arc<Stand>,
+    count: usize,
+    ask: impl Fn(&Stand, usize) -> Answer + Copy + Send + 'static,
+) -> Vec<JoinHandle<Answer>> {
+    let one = |number| {
+        let stand = Arc::clone(stand);
+        std::thread::spawn(move || ask(&stand, number))
+    };
+    (0..count).map(one).collect()
+}
+
+fn joined(asked: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
+    asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
 /// So many GETs at once, and how long all of them took.
 fn gets(stand: &Arc<Stand>, count: usize) -> (Vec<Answer>, Duration) {
     let start = Instant::now();
-    let ask = |_| {
-        let stand = Arc::clone(stand);
-        std::thread::spawn(move || stand.get("/"))
-    };
-    let asked: Vec<_> = (0..count).map(ask).collect();
-    let answers = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
-    (answers, start.elapsed())
+    (joined(at_once(stand, count, |stand, _| stand.get("/"))), start.elapsed())
 }
 
 #[test]
@@ -146,15 +149,8 @@ fn a_put_that_was_sent_stays_until_its_replica_is_ejected() {
     }
     frozen.be(Mode::Frozen);
     let start = Instant::now();
-    let ask = |_| {
-        let stand = Arc::clone(&stand);
-        std::thread::spawn(move || {
-            let put = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nv1";
-            stand.connect().ask(put)
-        })
-    };
-    let asked: Vec<_> = (0..16).map(ask).collect();
-    let answers: Vec<_> = asked.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let put = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nv1";
+    let answers = joined(at_once(&stand, 16, move |stand, _| stand.connect().ask(put)));
     assert!(answers.iter().all(|answer| (answer.status, answer.text()) == (200, "web-2")));
     // A front that lets them leave has all answers after 0.2 s.
     assert!(start.elapsed() > Duration::from_millis(900), "nothing was caught by the freeze, or it left");
