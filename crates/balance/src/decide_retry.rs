@@ -2,7 +2,8 @@
 
 use model::Moment;
 
-use crate::limits::YOUNG_MS;
+/// A request that has waited for so long takes long: it stays with a silent endpoint until that is ejected. Milliseconds.
+pub const YOUNG_MS: u64 = 1_000;
 
 /// A request whose attempt has failed.
 #[derive(Clone, Copy, Debug)]

@@ -24,8 +24,6 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub const LINGER_MS: u64 = 2_000;
 /// Longest wait for a proof of life before a request that must not be repeated. Milliseconds.
 pub const PROOF_MS: u64 = 100;
-/// A request that has waited for so long takes long: it stays with a silent endpoint until that is ejected. Milliseconds.
-pub const YOUNG_MS: u64 = 1_000;
 /// A front whose clock jumps by so much stood still, and its zone may have been given up meanwhile: a zone's lease ends
 /// 1.5 s after it was last renewed, which happens every half second. Milliseconds.
 pub const STALL_MS: u64 = 1_000;

@@ -124,6 +124,12 @@ impl Course {
         pick(worker, careful, local, &self.tried).or_else(again)
     }
 
+    /// A request at an endpoint that has fallen silent.
+    fn waiting(&self, request: &Request, upload: &Upload, waited_ms: u64) -> Waiting {
+        let (sent, whole) = (upload.is_sent(), upload.can_rewind());
+        Waiting { waited_ms, sent, whole, safe: request.safe, has_left: self.has_left }
+    }
+
     /// The endpoint at `place` was left, for `failure` if it had the request.
     fn left(&mut self, place: usize, upload: &Upload, failure: Failure) {
         self.tried.add(place);
@@ -144,9 +150,7 @@ async fn proxy(
     // Where everything is retried (see `RetryPolicy::retry_unsafe`), nothing is sent with care either.
     let careful = !request.idempotent && !pool.retry.retry_unsafe;
     let mut upload = Upload::new(request.body.clone(), worker.shared.tuning.limits.body_bytes);
-    let mut course = Course::new();
-    // `100 Continue` went to the client.
-    let mut continued = false;
+    let (mut course, mut continued) = (Course::new(), false);
     while let Some(chosen) = course.pick(worker, careful, local) {
         let target = Rc::clone(&local.targets[chosen].0);
         let usage = Use::new(&target.endpoint);
@@ -157,14 +161,8 @@ async fn proxy(
         let may_repeat =
             |upload: &Upload, begun| repeat(worker, pool, local, request, upload, begun, attempts);
         let elsewhere = |upload: &Upload, waited_ms| {
-            let waiting = Waiting {
-                waited_ms,
-                sent: upload.is_sent(),
-                whole: upload.can_rewind(),
-                safe: request.safe,
-                has_left: course.has_left,
-            };
-            may_leave(&waiting) && leaves(worker, pool, (local, chosen), &course.tried)
+            may_leave(&course.waiting(request, upload, waited_ms))
+                && leaves(worker, pool, (local, chosen), &course.tried)
         };
         let attempt = Attempt {
             worker,
