@@ -115,6 +115,11 @@ impl Worker {
         }
     }
 
+    /// The clock, exact, in milliseconds.
+    pub fn now(&self) -> Moment {
+        Moment(self.now_us() / 1000)
+    }
+
     /// The clock as of the last tick or exact look.
     pub fn coarse_now(&self) -> Moment {
         self.now.get()

@@ -132,7 +132,8 @@ fn judge(verdict: &mut Verdict, measured: &Measured<'_>, event: Silence) {
     }
     let savable = verdict.failed.unwrap_or(0) - verdict.unsavable.unwrap_or(0);
     if savable > 0 {
-        missed.push(format!("{savable} {} that could have been saved failed", requests(savable)));
+        let first = first_savable(measured).unwrap_or_default();
+        missed.push(format!("{savable} {} that could have been saved failed: {first}", requests(savable)));
     }
     if let Some(lost) = verdict.lost_writes.filter(|n| *n > 0) {
         missed
@@ -152,6 +153,20 @@ fn judge(verdict: &mut Verdict, measured: &Measured<'_>, event: Silence) {
         (true, None) => None,
     };
     verdict.missed = missed;
+}
+
+/// What is known of the first failure that counts.
+fn first_savable(measured: &Measured<'_>) -> Option<String> {
+    let first = measured.records.iter().filter(|r| r.failure().is_some());
+    let first = first.filter(|r| unsavable(r, measured.facts).is_none()).min_by_key(|r| r.due_us)?;
+    let ms = (first.due_us as f64 - measured.facts.at_us as f64) / 1000.0;
+    let what = match first.kind {
+        Kind::Read => "a read",
+        Kind::Write => "an order",
+        Kind::Slow => "a slow read",
+    };
+    let when = if ms < 0.0 { "before" } else { "after" };
+    Some(format!("{what} due {:.1} ms {when} the fault, {}", ms.abs(), first.failure()?.why))
 }
 
 fn requests(count: u64) -> &'static str {
@@ -294,7 +309,8 @@ mod tests {
         let verdict = judged(&records, Some(&Effects::default()), &Objectives::default());
         assert_eq!((verdict.failed, verdict.unsavable), (Some(1), Some(0)));
         assert_eq!(verdict.objectives_met, Some(false));
-        assert_eq!(verdict.missed, ["1 request that could have been saved failed"]);
+        let missed = "1 request that could have been saved failed: an order due";
+        assert!(verdict.missed[0].starts_with(missed), "{:?}", verdict.missed);
     }
 
     #[test]

@@ -12,9 +12,12 @@ const SAMPLE_MAX_TIMES: u64 = 4;
 const SAMPLE_FLOOR_US: u64 = 2_000;
 /// A sign of life is news for so long.
 pub const FRESH_MS: u64 = 100;
-/// An endpoint that owes an answer for so long is not fresh: a request that must not be sent twice is not added to
-/// what it holds without asking first.
+/// An endpoint that owes an answer for so long is not fresh.
 pub const OWED_MS: u64 = 30;
+/// A request that must not be sent twice goes without asking first to an endpoint that has shown life within this. One that dies
+/// in between takes it along, so it is less than the time that a fault of many processes takes (20 ms, as the drill
+/// judges it): whatever is lost was on its way when the fault came.
+pub const PROVEN_MS: u64 = 15;
 /// The average halves for each such time without a sample: an endpoint that is avoided is tried again.
 const LATENCY_HALF_LIFE_MS: u64 = 1_000;
 
@@ -153,6 +156,12 @@ impl Endpoint {
         let seen = self.seen();
         let owes = seen.waiting > 0 && now.ms_since(seen.last_life.max(seen.waiting_since)) >= OWED_MS;
         !owes && now.ms_since(seen.last_life) < FRESH_MS
+    }
+
+    /// Whether a request that must not be sent twice may go to it without asking: it has shown life within [`PROVEN_MS`].
+    #[must_use]
+    pub fn is_proven(&self, now: Moment) -> bool {
+        now.ms_since(self.last_life()) < PROVEN_MS
     }
 
     /// A connection to it was refused, or reset before it stood.
@@ -296,6 +305,16 @@ mod tests {
         assert!(!endpoint.is_fresh(Moment(1_070)));
         endpoint.lives(Moment(1_070));
         assert!(endpoint.is_fresh(Moment(1_090)));
+    }
+
+    #[test]
+    fn only_a_life_of_just_now_is_a_proof() {
+        let endpoint = endpoint();
+        assert!(!endpoint.is_proven(Moment(1_000)), "nothing was ever heard of it");
+        endpoint.lives(Moment(1_000));
+        let _owed = Wait::new(&endpoint, Moment(0));
+        assert!(endpoint.is_proven(Moment(1_014)), "a request that takes long says nothing");
+        assert!(!endpoint.is_proven(Moment(1_015)));
     }
 
     #[test]

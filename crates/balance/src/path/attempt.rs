@@ -189,7 +189,8 @@ impl Attempt<'_> {
                 other => break other,
             }
         };
-        let fresh = endpoint.is_fresh(now);
+        // The exact time, as the coarse one may be as old as the proof.
+        let mut proven = !self.wants_proof || endpoint.is_proven(self.worker.now());
         loop {
             let reused = idle.is_some();
             let stream = match idle.take() {
@@ -198,12 +199,18 @@ impl Attempt<'_> {
             };
             let upstream = Upstream { stream, input: Buffer::default() };
             let Probe::Http(path) = &self.pool.probe else { return Ok(upstream) };
-            if !self.wants_proof || fresh {
+            if proven {
                 return Ok(upstream);
             }
             match self.prove(upstream, path, endpoint).await {
-                Proof::Usable(upstream) => return Ok(upstream),
-                Proof::Closed => self.wants_proof = false,
+                Proof::Usable(upstream) if reused => return Ok(upstream),
+                // Some servers close after each answer and do not say so: only one that stayed open after an answer before
+                // this one is trusted with what cannot be sent again.
+                Proof::Usable(upstream) => {
+                    proven = true;
+                    self.target.idle.borrow_mut().put(upstream.stream, generation, self.worker.coarse_now());
+                }
+                Proof::Closed => proven = true,
                 Proof::Silent if reused => {}
                 Proof::Silent => return Err(Stop::Unproven),
                 Proof::Ejected => return Err(failed(503, "ejected")),
