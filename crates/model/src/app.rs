@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Availability, Bytes, Database, Duration, MilliCpu, Money, Rate, ServiceName, Template};
+use crate::{
+    AppName, Availability, Bytes, Cache, Database, Duration, MilliCpu, Money, Rate, ServiceName, Template,
+};
 
 /// What the user asked for: the whole file, checked, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct App {
     pub services: Vec<Service>,
     /// `databases`, in the order of the file.
     pub databases: Vec<Database>,
+    /// `caches`, in the order of the file. Absent in what was stored before they were counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<Cache>,
     /// `ingress`. Left out: one entry for the first service that can be reached, on 8080.
     pub ingress: Vec<Ingress>,
     /// `assume`: priors of the plan by name, such as `zone_outage.hours`, each in its unit.

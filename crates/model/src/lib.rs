@@ -10,6 +10,7 @@
 //! [`UnitState`] what one process should be and is, [`FrontSnapshot`] what a front needs to serve.
 
 mod app;
+mod cache;
 mod cluster;
 mod database;
 mod front;
@@ -28,6 +29,7 @@ pub use app::{
     App, Deploy, Healthcheck, Ingress, Latency, Load, Objectives, PerScope, Placement, Probe, Region,
     Resources, Run, Scale, Scope, Seen, Service, Sharing, Users,
 };
+pub use cache::{Cache, CacheLoss};
 pub use cluster::{
     AgentRecord, DataFrontRecord, FaultOrder, FaultReport, FaultState, FrontRecord, LeaderRecord, Phase,
     Rollout, RolloutPhase, UnitRecord, UnitState, Want, ZoneAddress, keys,
@@ -35,7 +37,7 @@ pub use cluster::{
 pub use database::{Database, DatabaseUrl, Managed, Mode, PlannedDatabase, PlannedNode, WhenAlone};
 pub use front::{Endpoint, FrontReport, FrontSnapshot, Listener, Pool, RetryPolicy, Route, ServiceCounters};
 pub use lsn::{BadLsn, Lsn};
-pub use name::{AppName, BadName, DatabaseName, ServiceName, UnitName, ZoneName};
+pub use name::{AppName, BadName, CacheName, DatabaseName, ServiceName, UnitName, ZoneName};
 pub use plan::{
     Buys, Cause, Certificate, DataLoss, Layout, Outages, Plan, PlanLine, PlanNumber, PlannedService,
     Rejected, Risk, RoundTrip,

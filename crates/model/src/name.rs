@@ -88,6 +88,10 @@ name! {
     DatabaseName
 }
 name! {
+    /// The name of a cache of an application.
+    CacheName
+}
+name! {
     /// A zone: `a`, `b`, `c` in a local run, a provider's zone id on hosts.
     ZoneName
 }

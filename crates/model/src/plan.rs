@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AppName, Availability, DatabaseName, Ingress, Money, Objectives, PlannedDatabase, Service, ServiceName,
-    ZoneName,
+    AppName, Availability, Cache, DatabaseName, Ingress, Money, Objectives, PlannedDatabase, Service,
+    ServiceName, ZoneName,
 };
 
 /// Counts the plans of one application, from 1.
@@ -54,6 +54,9 @@ pub struct Plan {
     /// Databases that run. Absent in plans that were stored before there were any.
     #[serde(default)]
     pub databases: Vec<PlannedDatabase>,
+    /// Caches that are planned and not run by this version. Absent in plans that were stored before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<Cache>,
     /// How far users are from the region; empty when the file does not say where they are. Absent in plans that were stored before
     /// it was told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -163,21 +166,21 @@ pub enum Buys {
     /// It was stored before this was told.
     #[default]
     Unknown,
-    /// Replicas of a service or nodes of a database on this machine, which nobody bills.
+    /// Replicas of a service or nodes of a database or cache on this machine, which nobody bills.
     Here {
-        /// The service or database.
+        /// The service, database or cache.
         part: String,
     },
     /// Machines of one type.
     Machines {
         /// The provider's type.
         kind: String,
-        /// The services and databases that they hold.
+        /// The services, databases and caches that they hold.
         parts: Vec<String>,
     },
     /// Disks of all these machines together, in GB.
     Disks {
-        /// The services and databases that their machines hold.
+        /// The services, databases and caches that their machines hold.
         parts: Vec<String>,
     },
     /// What a provider takes for a database that it runs.

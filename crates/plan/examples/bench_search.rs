@@ -147,6 +147,7 @@ fn app(services: usize, region: &str, percent: f64) -> Result<App, Box<dyn std::
         },
         services,
         databases: vec![],
+        caches: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
         assume: BTreeMap::new(),
         seen: BTreeMap::new(),

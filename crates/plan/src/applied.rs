@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Service(usize),
     /// Machines of a database, by its place in the file.
     Database(usize),
+    /// Machines of a cache, or nodes of one on this machine.
+    Cache,
     /// The one machine of each zone.
     Shared,
     /// What a provider takes for a database that it runs.
@@ -38,9 +40,10 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
     (Kind::Here, "`up`", "never", ""),
     (Kind::Service(0), "`export`", "another machine of its zone has the agent", IDLE),
     (Kind::Database(0), "`export`", "another machine of its zone has the agent", IDLE),
-    (Kind::Shared, "`export`", "never", ""),
+    (Kind::Cache, "nothing", "always", CACHE),
+    (Kind::Shared, "`export`", "a cache is on it", CACHE),
     (Kind::Managed, "nothing", "always", MANAGED),
-    (Kind::Disks, "`export`, with their machines", "never", ""),
+    (Kind::Disks, "`export`, with their machines", "they are a cache's", CACHE),
     (Kind::Balancer, "`export`", "the file has no `ingress`", NO_INGRESS),
     (Kind::Balancer, "`export`", "on Alibaba Cloud there is one zone", ONE_ZONE),
     (Kind::Balancer, "`export`", "on Google Cloud `ingress` has no address", OWN_ADDRESS),
@@ -52,6 +55,7 @@ pub(crate) const TABLE: &[(Kind, &str, &str, &str)] = &[
 pub(crate) const IDLE: &str = "this version runs one agent a zone, on the machine with the first database's disk or the first machine, and all of \
      the zone with it";
 pub(crate) const MANAGED: &str = "this version makes no database that a provider runs: `up` and `export` refuse `run_by: provider`, and with `auto` run their own";
+pub(crate) const CACHE: &str = "this version plans caches and does not run them";
 pub(crate) const NO_INGRESS: &str = "nothing comes in from outside, so that `export` makes no entry";
 pub(crate) const OWN_ADDRESS: &str = "connections of Google Cloud's balancer go to an address that is not the machine's own: write \
      `listen: \"0.0.0.0:8080\"`, or so, in `ingress`, as `export` refuses this";
@@ -62,6 +66,8 @@ pub(crate) const ONE_ZONE: &str =
 pub(crate) fn not_applied(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());
     match kind {
+        Kind::Shared if !app.caches.is_empty() => said(CACHE),
+        Kind::Cache => said(CACHE),
         Kind::Here | Kind::Shared | Kind::Disks | Kind::WaysOut | Kind::Traffic => None,
         Kind::Managed => said(MANAGED),
         Kind::Service(_) | Kind::Database(_) => idle(kind, app, chosen),
@@ -96,7 +102,7 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
         machines += match kind {
             Kind::Database(database) => nodes(database),
             Kind::Service(service) => services[service],
-            Kind::Here | Kind::Shared | Kind::Managed | Kind::Disks => 0,
+            Kind::Here | Kind::Cache | Kind::Shared | Kind::Managed | Kind::Disks => 0,
             Kind::Balancer | Kind::BalancerUse | Kind::WaysOut | Kind::Traffic => 0,
         };
         agents += usize::from(first == Some(kind));
@@ -106,6 +112,8 @@ fn idle(kind: Kind, app: &App, chosen: &Candidate<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use model::Sharing;
+
     use super::*;
     use crate::change::tests::shop_with_a_database;
     use crate::tests::{cloud, made, shop};
@@ -128,7 +136,12 @@ mod tests {
         own.ingress[0].any_address = false;
         let mut theirs = shop_with_a_database();
         theirs.databases[0].managed = model::Managed::Yes;
-        for app in [shop(), cloud(), idle, shut, one, own, theirs] {
+        let [mut cached, mut sharing] = [cloud(), cloud()];
+        for (app, machines) in [(&mut cached, Sharing::Apart), (&mut sharing, Sharing::Together)] {
+            app.caches = vec![crate::cache::tests::cache("1G", 1, 1)];
+            app.placement.machines = Some(machines);
+        }
+        for app in [shop(), cloud(), idle, shut, one, own, theirs, cached, sharing] {
             let plan = made(&app);
             for line in &plan.lines {
                 let Some(why) = &line.not_applied else { continue };

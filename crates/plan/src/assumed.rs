@@ -1,6 +1,7 @@
 //! What a plan takes for granted: every prior with its band and source, and every default.
 
 use crate::bill;
+use crate::cache;
 use crate::catalog::RegionOffer;
 use crate::chance::{Assumptions, Exactness, Prior};
 use crate::database;
@@ -52,12 +53,14 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
                 }),
             );
         }
-        all.extend(exactness(space.odds(chosen.spread()).exactness()));
     }
+    all.extend(exactness(space.odds(chosen.spread()).exactness()));
+    all.extend(cached(space.app, assumptions));
     all.push("no automatic replacement of machines is counted".to_owned());
     all.push("a year has 8,766 h, a month on a bill 730 h".to_owned());
     let is_local = matches!(chosen.market, Market::Local);
     all.extend(database::assumed(space.app, is_local));
+    all.extend(cache::assumed(space.app, is_local));
     match chosen.market {
         Market::Local => {
             all.push(
@@ -74,6 +77,17 @@ pub(crate) fn assumed(space: &Space<'_>, chosen: &Candidate<'_>, terms: &Terms) 
     }
     all.extend(unplanned(space.app, is_local));
     all
+}
+
+/// How often what a needed cache stands on fails, and how long another copy takes.
+fn cached(app: &App, assumptions: &Assumptions) -> Vec<String> {
+    if !app.caches.iter().any(model::Cache::is_needed) {
+        return Vec::new();
+    }
+    let takeover = assumptions.get("takeover_cache.seconds").ok();
+    let takeover =
+        takeover.map(|prior| format!("{} {}", prior.what, banded(prior, " s", |value| value.to_string())));
+    outage(assumptions, "cache_node").into_iter().chain(takeover).collect()
 }
 
 /// `a zone is lost 0.2/year (0.05 to 0.5; assumed), for 4 h (1 to 24; assumed)`.
@@ -100,8 +114,8 @@ fn exactness(exactness: Exactness) -> Option<String> {
     match exactness {
         Exactness::Exact { .. } => None,
         Exactness::SafeBound { .. } => Some(
-            "availability is a bound that is never too high: given which zones live, databases are taken to fail \
-             independently of each other (one chain of all of them would be too large)"
+            "availability is a bound that is never too high: given which zones live, databases and caches are taken to \
+             fail independently of each other (one chain of all of them would be too large)"
                 .to_owned(),
         ),
     }
@@ -145,15 +159,18 @@ fn bought(app: &App, chosen: &Candidate<'_>, offer: &RegionOffer, assumptions: &
 /// Which machines hold what.
 fn machines(app: &App, chosen: &Candidate<'_>) -> String {
     let held = match chosen.layout {
+        Layout::Apart if !app.caches.is_empty() => {
+            "each service, each database and each cache has machines of its own"
+        }
         Layout::Apart if app.databases.is_empty() => "each service has machines of its own",
         Layout::Apart => "each service and each database has machines of its own",
         Layout::Together if app.databases.iter().any(|database| database.own_nodes() == 0) => {
             "one machine a zone holds everything there but what the provider runs, and with it all of that is gone at once; what a node \
-             of a database does alone is counted on top"
+             of a database or cache does alone is counted on top"
         }
         Layout::Together => {
-            "one machine a zone holds everything there, and with it all of that is gone at once; what a node of a database does \
-             alone is counted on top"
+            "one machine a zone holds everything there, and with it all of that is gone at once; what a node of a database or \
+             cache does alone is counted on top"
         }
     };
     let least = match chosen.market {
@@ -210,8 +227,8 @@ fn traffic(app: &App, assumptions: &Assumptions) -> Vec<String> {
         all.extend(size("write.kilobytes"));
     }
     all.push(
-        "traffic is that of answers to the internet, of as much again between each service and each database, of which the share \
-         crosses zones that is not in the primary's, and of a database's log to nodes in other zones; what machines fetch through \
+        "traffic is that of answers to the internet, of as much again between each service and each database and cache, of which the \
+         share crosses zones that is not in the primary's, and of a database's log to nodes in other zones; what machines fetch through \
          a NAT, logs and backups are not counted"
             .to_owned(),
     );

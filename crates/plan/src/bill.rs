@@ -20,7 +20,8 @@ pub(crate) fn everything(app: &App) -> String {
 pub(crate) fn all_parts(app: &App) -> Vec<String> {
     let services = app.services.iter().map(|service| service.name.to_string());
     let databases = app.databases.iter().filter(|database| database.own_nodes() > 0);
-    services.chain(databases.map(|database| database.name.to_string())).collect()
+    let caches = app.caches.iter().map(|cache| cache.name.to_string());
+    services.chain(databases.map(|database| database.name.to_string())).chain(caches).collect()
 }
 
 /// What a candidate is billed for, on the terms that its prices were raised by.
@@ -120,6 +121,24 @@ impl Bill<'_, '_> {
                 }
             }
         }
+        self.caches();
+    }
+
+    fn caches(&mut self) {
+        let (app, chosen) = (self.app, self.chosen);
+        for (&holding, cache) in chosen.caches.iter().zip(&app.caches) {
+            let (nodes, part) = (f64::from(cache.nodes()), cache.name.to_string());
+            match holding {
+                Some(kind) => {
+                    let told = (format!("{} for {part}", kind.price.item), machines_for(kind, part));
+                    self.add(Kind::Cache, told, (nodes, machine_month(kind)), Some(&kind.price));
+                }
+                None => {
+                    let item = format!("node of {part} on this machine");
+                    self.add(Kind::Cache, (item, Buys::Here { part }), (nodes, 0.0), None);
+                }
+            }
+        }
     }
 
     /// Databases that the provider runs.
@@ -155,6 +174,11 @@ impl Bill<'_, '_> {
             let buys = Buys::Disks { parts: vec![database.name.to_string()] };
             self.add(Kind::Disks, (item, buys), (gb, disk.usd), Some(disk));
         }
+        for cache in &app.caches {
+            let item = format!("GB of {} for {}", disk.item, cache.name);
+            let buys = Buys::Disks { parts: vec![cache.name.to_string()] };
+            self.add(Kind::Cache, (item, buys), (DISK_GB * f64::from(cache.nodes()), disk.usd), Some(disk));
+        }
     }
 
     /// The entry, ways out, addresses and traffic.
@@ -172,7 +196,7 @@ impl Bill<'_, '_> {
                 Paid::Unit(Unit::BalancerMonth) => Kind::Balancer,
                 Paid::Unit(Unit::BalancerUnitMonth) => Kind::BalancerUse,
                 Paid::Unit(Unit::NatMonth | Unit::NatMachineMonth | Unit::AddressMonth) => Kind::WaysOut,
-                Paid::Unit(_) | Paid::Between(_) => Kind::Traffic,
+                Paid::Unit(_) | Paid::Between(_) | Paid::BetweenCache(_) => Kind::Traffic,
             };
             let told = (one.paid.item(self.app, price), one.paid.buys(price));
             self.add(kind, told, (one.quantity, usd), Some(price));
@@ -189,7 +213,7 @@ pub(crate) fn managed_item(unit: Unit, price: &Price) -> String {
     }
 }
 
-/// Machines of one service or database.
+/// Machines of one service, database or cache.
 fn machines_for(kind: &Machine, part: String) -> Buys {
     Buys::Machines { kind: kind.name.to_string(), parts: vec![part] }
 }

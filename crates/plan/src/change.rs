@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use model::{App, Availability, Bytes, Duration, Managed, Money, PerScope, Rate, Scope, Sharing, Users};
+use model::{
+    App, Availability, Bytes, Cache, CacheLoss, Duration, Managed, Money, PerScope, Rate, Scope, Sharing,
+    Users,
+};
 
 use crate::{Options, Terms, size};
 
@@ -23,6 +26,8 @@ pub const FORMS: &[(&str, &str)] = &[
     ("rto zone 30s", "`objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise"),
     ("scale.max [SERVICE] 12", "`scale.max` of every service, or of one"),
     ("standbys [DATABASE] 1", "`standbys` of every database, or of one; `auto`: those of the cheapest plan"),
+    ("replicas [CACHE] 1", "`replicas` of every cache, or of one; also `memory [CACHE] x2` or `4G`"),
+    ("loss [CACHE] tolerated", "`loss` of every cache, or of one; also `outage`"),
     ("run_by [DATABASE] provider", "`run_by` of every database, or of one; also `evenkeel` or `auto`"),
     ("zones 2", "`placement.zones`"),
     ("machines apart", "`placement.machines`: `apart`, `together` or `any`"),
@@ -32,11 +37,12 @@ pub const FORMS: &[(&str, &str)] = &[
 ];
 
 /// Keys of `assume:` in the file that are an assumption by themselves, and its name here.
-const WRITTEN: [(&str, &str); 7] = [
+const WRITTEN: [(&str, &str); 8] = [
     ("deploy_failures", "deploy_failures.per_year"),
     ("deploy_repair", "deploy_failures.hours"),
     ("takeover_quorum", "takeover_quorum.seconds"),
     ("takeover_lease", "takeover_lease.seconds"),
+    ("takeover_cache", "takeover_cache.seconds"),
     ("response", "response.kilobytes"),
     ("write", "write.kilobytes"),
     ("detour", "detour.times"),
@@ -120,6 +126,9 @@ enum What {
     /// `None`: as many as the plan says.
     Standbys(Of, Option<u8>),
     Managed(Of, Managed),
+    Replicas(Of, u8),
+    Memory(Of, By<Bytes>),
+    Loss(Of, CacheLoss),
     Zones(u8),
     Machines(Sharing),
     Residency(Vec<String>),
@@ -208,6 +217,11 @@ impl Change {
             }),
             "scale.max" => read.named().map(|(of, value)| Ok(What::ScaleMax(of, read.number(value)?))),
             "standbys" => read.named().map(|(of, value)| Ok(What::Standbys(of, read.standbys(value)?))),
+            "replicas" => read.named().map(|(of, value)| Ok(What::Replicas(of, read.number(value)?))),
+            "memory" => {
+                read.named().map(|(of, by)| Ok(What::Memory(of, read.by(by, "a size such as `4G`")?)))
+            }
+            "loss" => read.named().map(|(of, word)| Ok(What::Loss(of, read.loss(word)?))),
             "run_by" => read.named().map(|(of, word)| Ok(What::Managed(of, read.managed(word)?))),
             "zones" => read.one().map(|value| Ok(What::Zones(read.number(value)?))),
             "machines" => read.one().map(|word| Ok(What::Machines(read.sharing(word)?))),
@@ -352,6 +366,14 @@ impl<'t> Words<'t> {
         }
     }
 
+    fn loss(&self, word: &str) -> Result<CacheLoss, ChangeError> {
+        match word {
+            "outage" => Ok(CacheLoss::Outage),
+            "tolerated" => Ok(CacheLoss::Tolerated),
+            _ => Err(self.wrong(word, "`outage` or `tolerated`")),
+        }
+    }
+
     fn scope(&self, word: &str) -> Result<Scope, ChangeError> {
         match word {
             "node" => Ok(Scope::Node),
@@ -471,6 +493,13 @@ impl Change {
             What::ScaleMax(of, max) => return self.scale_max(app, of, *max),
             What::Standbys(of, standbys) => return self.standbys(app, of, *standbys),
             What::Managed(of, managed) => return self.managed(app, of, *managed),
+            What::Replicas(of, replicas) => {
+                return self.cache(app, of, "replicas", |cache| cache.replicas = *replicas);
+            }
+            What::Memory(of, by) => {
+                return self.cache(app, of, "memory", |cache| cache.memory = resized(*by, cache.memory));
+            }
+            What::Loss(of, loss) => return self.cache(app, of, "loss", |cache| cache.loss = *loss),
             What::Zones(zones) => app.placement.zones = *zones,
             What::Machines(sharing) => app.placement.machines = Some(*sharing),
             What::Residency(codes) => return self.residency(app, options, codes),
@@ -542,13 +571,25 @@ impl Change {
     fn storage(&self, app: &mut App, of: &Of, by: By<Bytes>) -> Result<(), ChangeError> {
         let mut count = 0;
         for database in app.databases.iter_mut().filter(|one| is(of, one.name.as_str())) {
-            database.storage = match by {
-                By::Factor(factor) => Bytes((database.storage.0 as f64 * factor).round() as u64),
-                By::To(to) => to,
-            };
+            database.storage = resized(by, database.storage);
             count += 1;
         }
         self.changed(count, of, "database", "storage")
+    }
+
+    fn cache(
+        &self,
+        app: &mut App,
+        of: &Of,
+        key: &str,
+        change: impl Fn(&mut Cache),
+    ) -> Result<(), ChangeError> {
+        let mut count = 0;
+        for cache in app.caches.iter_mut().filter(|one| is(of, one.name.as_str())) {
+            change(cache);
+            count += 1;
+        }
+        self.changed(count, of, "cache", key)
     }
 
     /// Where data may be kept. A code that no region has would leave out everything, and is taken for a mistake as in the file.
@@ -648,18 +689,20 @@ impl Change {
 
     fn without_part(&self, app: &mut App, name: &str) -> Result<(), ChangeError> {
         let services = app.services.iter().map(|service| service.name.as_str());
-        let known: Vec<&str> =
-            services.chain(app.databases.iter().map(|database| database.name.as_str())).collect();
+        let databases = app.databases.iter().map(|database| database.name.as_str());
+        let caches = app.caches.iter().map(|cache| cache.name.as_str());
+        let known: Vec<&str> = services.chain(databases).chain(caches).collect();
         let (before, known) = (known.len(), known.join("`, `"));
         app.services.retain(|service| service.name.as_str() != name);
         app.databases.retain(|database| database.name.as_str() != name);
+        app.caches.retain(|cache| cache.name.as_str() != name);
         app.ingress.retain(|entry| entry.to.as_str() != name);
         if app.services.is_empty() {
             return Err(self.nothing("it is the only service of the file"));
         }
-        if app.services.len() + app.databases.len() == before {
+        if app.services.len() + app.databases.len() + app.caches.len() == before {
             let why = format!(
-                "there is no service or database `{name}` in the file; there are `{known}`, and `zone` and `node` leave out what their loss asks for"
+                "there is no service, database or cache `{name}` in the file; there are `{known}`, and `zone` and `node` leave out what their loss asks for"
             );
             return Err(self.nothing(why));
         }
@@ -669,6 +712,13 @@ impl Change {
 
 fn is(of: &Of, name: &str) -> bool {
     of.as_ref().is_none_or(|of| of == name)
+}
+
+fn resized(by: By<Bytes>, size: Bytes) -> Bytes {
+    match by {
+        By::Factor(factor) => Bytes((size.0 as f64 * factor).round() as u64),
+        By::To(to) => to,
+    }
 }
 
 fn scaled(by: By<Rate>, rate: Rate) -> Rate {

@@ -57,6 +57,39 @@ fn what_if(text: &str) -> Vec<Change> {
 }
 
 #[test]
+fn caches_change_like_anything_else() {
+    let mut app = shop_with_a_database();
+    app.caches = vec![crate::cache::tests::cache("2G", 1, 0)];
+    let check = |text: &str, expected: &dyn Fn(&App) -> bool| {
+        let (app, ..) = made(&app, &what_if(text)).unwrap();
+        assert!(expected(&app), "{text}: {:?}", app.caches);
+    };
+    check("replicas 1", &|app| app.caches[0].replicas == 1);
+    check("replicas cache 2", &|app| app.caches[0].replicas == 2);
+    check("memory x2", &|app| app.caches[0].memory == Bytes(4 << 30));
+    check("memory cache 8G", &|app| app.caches[0].memory == Bytes(8 << 30));
+    check("loss cache tolerated", &|app| !app.caches[0].is_needed());
+    check("loss tolerated, loss outage", &|app| app.caches[0].is_needed());
+    check("assume takeover_cache 5s", &|app| app.assume["takeover_cache.seconds"] == 5.0);
+    let without: Vec<Change> = vec![Change::without("cache")];
+    assert!(made(&app, &without).unwrap().0.caches.is_empty());
+    for (text, says) in [
+        ("replicas other 1", "there is no cache `other` with `replicas` in the file"),
+        ("loss cache maybe", "`outage` or `tolerated`"),
+        ("replicas cache x2", "`x2`"),
+    ] {
+        let error = changes(text, &find).and_then(|all| made(&app, &all).map(drop)).unwrap_err();
+        assert!(error.to_string().contains(says), "{text}: {error}");
+    }
+    let none = made(&shop_with_a_database(), &what_if("replicas 1")).unwrap_err();
+    assert!(none.to_string().contains("no cache of the file says its `replicas`"), "{none}");
+    // More of one than can be planned is told by the planner.
+    let (many, options, terms) = made(&app, &what_if("replicas 9")).unwrap();
+    let error = certified_on(&many, &options, &terms).unwrap_err();
+    assert!(error.to_string().contains("at most 5 are planned"), "{error}");
+}
+
+#[test]
 fn a_change_shows_what_starts_ends_and_costs() {
     check(
         &what_if("load x2"),
@@ -380,6 +413,8 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
           rto zone 30s                 `objectives.rto` of a `node`, `zone` or `region`, or `none`; `rpo` likewise
           scale.max [SERVICE] 12       `scale.max` of every service, or of one
           standbys [DATABASE] 1        `standbys` of every database, or of one; `auto`: those of the cheapest plan
+          replicas [CACHE] 1           `replicas` of every cache, or of one; also `memory [CACHE] x2` or `4G`
+          loss [CACHE] tolerated       `loss` of every cache, or of one; also `outage`
           run_by [DATABASE] provider   `run_by` of every database, or of one; also `evenkeel` or `auto`
           zones 2                      `placement.zones`
           machines apart               `placement.machines`: `apart`, `together` or `any`
@@ -474,7 +509,7 @@ fn what_is_no_change_is_refused_with_what_would_be_one() {
     let without =
         |name: &str| made(&shop_with_a_database(), &[Change::without(name)]).unwrap_err().to_string();
     expect![[r#"
-        `without www`: there is no service or database `www` in the file; there are `web`, `api`, `db`, and `zone` and `node` leave out what their loss asks for
+        `without www`: there is no service, database or cache `www` in the file; there are `web`, `api`, `db`, and `zone` and `node` leave out what their loss asks for
         `without node`: nothing in the file asks that the loss of a node is survived
     "#]].assert_eq(&format!("{}\n{}\n", without("www"), without("node")));
     assert!(

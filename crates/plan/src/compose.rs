@@ -6,6 +6,7 @@ use model::{
 
 use crate::assumed::assumed;
 use crate::bill::lines;
+use crate::cache;
 use crate::catalog::{Catalog, Machine};
 use crate::certain::Certain;
 use crate::chance::{Answer, Application};
@@ -126,6 +127,7 @@ pub(crate) fn incumbent(chosen: &Candidate<'_>) -> Incumbent {
         unavailability: chosen.down,
         services: services.collect(),
         databases: chosen.databases.iter().map(|&machine| name(machine)).collect(),
+        caches: chosen.caches.iter().map(|&machine| name(machine)).collect(),
     }
 }
 
@@ -155,6 +157,12 @@ fn too_large(space: &Space<'_>) -> PlanError {
         }
         let writes = database.writes.map_or_else(|| "no rate".to_owned(), |writes| writes.to_string());
         return PlanError::DatabaseTooLarge { database: database.name.to_string(), writes };
+    }
+    let cached = |one: &model::Cache| {
+        markets.iter().any(|&market| cache::is_held(market, cache::machine(one, market)))
+    };
+    if let Some(one) = app.caches.iter().find(|&one| !cached(one)) {
+        return PlanError::CacheTooLarge { cache: one.name.to_string(), memory: one.memory.to_string() };
     }
     let fits = |service: &model::Service| {
         markets.iter().any(|market| match market {
@@ -203,6 +211,7 @@ pub(crate) fn resold<'b>(candidate: &Candidate<'_>, catalog: &'b Catalog) -> Opt
         layout: candidate.layout,
         choices: choices.collect::<Option<_>>()?,
         databases: candidate.databases.iter().map(|&machine| find(machine)).collect::<Option<_>>()?,
+        caches: candidate.caches.iter().map(|&machine| find(machine)).collect::<Option<_>>()?,
         machines: candidate.machines,
         uses: candidate.uses.clone(),
         cost: candidate.cost,
@@ -276,6 +285,7 @@ fn compose(
         region,
         services: services.collect(),
         databases,
+        caches: app.caches.clone(),
         round_trips: round_trips(space, chosen),
         ingress: app.ingress.clone(),
         usd_month: lines.iter().map(|line| line.usd_month).sum(),
@@ -354,7 +364,7 @@ fn missed(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan, survive: Survi
             ));
         }
     }
-    missed.extend(database::missed(space.app, chosen.spread(), &space.assumptions));
+    missed.extend(missed::by_losses(space.app, chosen.spread(), &space.assumptions));
     missed.extend(missed::by_price(space.app, plan.usd_month));
     if space.app.sharing() == Sharing::Together && !is_local(chosen) && chosen.layout.is_apart() {
         let meant = match space.app.placement.machines {
@@ -389,7 +399,12 @@ pub(crate) fn name(app: &App, candidate: &Candidate<'_>) -> String {
             .map(|kind| format!(" on {} {}", database.nodes(), kind.price.item));
         format!("{} x{}{}", database.name, database.nodes(), on.unwrap_or_default())
     });
-    let services = services.chain(databases);
+    let caches = candidate.caches.iter().zip(&app.caches).map(|(holding, one)| {
+        let on = holding.filter(|_| own(*holding));
+        let on = on.map(|kind| format!(" on {} {}", one.nodes(), kind.price.item));
+        format!("{} x{}{}", one.name, one.nodes(), on.unwrap_or_default())
+    });
+    let services = services.chain(databases).chain(caches);
     let zones = if candidate.zones == 1 { "1 zone".to_owned() } else { format!("{} zones", candidate.zones) };
     let on = shared.map(|kind| format!(", {} {}, one a zone", candidate.machines, kind.price.item));
     let on = on.unwrap_or_default();
@@ -519,7 +534,11 @@ fn shared(app: &App, chosen: &Candidate<'_>, apart: Option<Money>) -> Option<Str
         "one machine a zone, {} x {}, holds all replicas{} of its zone: {apart}",
         chosen.machines,
         kind.price.item,
-        if app.databases.iter().all(|database| database.own_nodes() == 0) { "" } else { " and nodes" }
+        if app.caches.is_empty() && app.databases.iter().all(|one| one.own_nodes() == 0) {
+            ""
+        } else {
+            " and nodes"
+        }
     ))
 }
 
@@ -555,6 +574,7 @@ fn why(space: &Space<'_>, chosen: &Candidate<'_>, plan: &Plan) -> Vec<String> {
         });
     }
     why.extend(space.app.databases.iter().map(|database| database::why(database, chosen.spread())));
+    why.extend(space.app.caches.iter().map(|one| cache::why(one, chosen.spread())));
     if let Some(first) = plan.causes.first() {
         let all = plan.availability.downtime_min_year();
         why.push(format!(

@@ -9,8 +9,10 @@ use model::{
 };
 
 use crate::PlanError;
+use crate::cache;
 use crate::catalog::{HOURS_MONTH, Machine, Price, RegionOffer, Unit};
 use crate::chance::{Assumptions, Level};
+use crate::missed;
 use crate::search::{DISK_GB, Market};
 use crate::search_space::{MANAGED_VCPUS_MAX, REFERENCE_COREMARK};
 use crate::size::{Request, shares};
@@ -163,12 +165,14 @@ fn repair_s(scope: Scope, layout: Layout, assumptions: &Assumptions) -> f64 {
     hours.fold(0.0, f64::max) * 3_600.0
 }
 
-/// How long databases may be without service when a node or a zone is lost: of each the takeover and the repair.
+/// How long databases and caches may be without service when a node or a zone is lost: of each the takeover and the repair.
 pub(crate) fn recoveries(app: &App, scope: Scope, assumptions: &Assumptions) -> Vec<Duration> {
     let each = app.databases.iter().flat_map(choices);
     let taken_over = each.filter_map(|database| failover_s(&database, assumptions));
     let repaired = app.databases.iter().map(|_| repair_s(scope, Layout::Apart, assumptions));
-    taken_over.chain(repaired).map(|seconds| Duration((seconds * 1e3).ceil() as u64)).collect()
+    let caches = cache::recoveries(app, scope, assumptions);
+    let own = taken_over.chain(repaired).map(|seconds| Duration((seconds * 1e3).ceil() as u64));
+    own.chain(caches).collect()
 }
 
 /// How much of what was written databases may lose and still keep an `rpo`: of each what its mode promises.
@@ -191,14 +195,14 @@ fn outlives_zone(databases: &[Database], spread: Spread) -> bool {
     databases.iter().all(|database| database.mode() != Mode::Quorum || goes_on(database, Scope::Zone, spread))
 }
 
-/// How many objectives databases miss over so many zones, the reserve for a zone by default among them: places where more
+/// How many objectives databases and caches miss over so many zones, the reserve for a zone by default among them: places where more
 /// are missed are not planned while there are others.
 pub(crate) fn misses(app: &App, request: &Request, spread: Spread, assumptions: &Assumptions) -> usize {
     let by_default = request.survive_zone && !outlives_zone(&app.databases, spread);
     // Of the sentences about one zone none is about a database.
     let one_zone = spread.zones == 1 && app.objectives.survive.contains(&Scope::Zone);
     let with_it = if one_zone { app.databases.len() } else { 0 };
-    missed(app, spread, assumptions).len() + with_it + usize::from(by_default)
+    missed::by_losses(app, spread, assumptions).len() + with_it + usize::from(by_default)
 }
 
 /// Whether every acknowledged write is on a node that is left when `scope` is lost: it is on a majority, and what is

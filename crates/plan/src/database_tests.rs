@@ -43,7 +43,7 @@ fn a_plan_for_this_machine_shows_the_database_with_nodes_and_zones() {
               availability           99.983%     99.950%
               downtime min/year         86.0       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 7): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 8): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)

@@ -1,6 +1,6 @@
 //! What `plan --json` prints.
 
-use model::{Plan, PlanLine, PlannedDatabase};
+use model::{Cache, Plan, PlanLine, PlannedDatabase};
 use serde_json::{Value, json};
 
 use crate::proof::Proof;
@@ -22,6 +22,19 @@ pub(crate) fn database(planned: &PlannedDatabase) -> Value {
         "nodes": planned.nodes,
         "storage_bytes": planned.database.storage.0,
         "version": hex(planned.version),
+    })
+}
+
+/// One of `caches`.
+pub(crate) fn cache(cache: &Cache) -> Value {
+    json!({
+        "name": cache.name,
+        "engine": cache.engine,
+        "memory_bytes": cache.memory.0,
+        "shards": cache.shards,
+        "replicas": cache.replicas,
+        "nodes": cache.nodes(),
+        "loss": cache.loss,
     })
 }
 
@@ -96,6 +109,9 @@ pub fn to_json(plan: &Plan, proof: Option<&Proof>, solve_ms: f64) -> Value {
         "assumed": plan.assumed,
         "solve_ms": solve_ms,
     });
+    if !plan.caches.is_empty() {
+        whole["caches"] = plan.caches.iter().map(cache).collect();
+    }
     if !plan.round_trips.is_empty() {
         whole["round_trips"] = json!(plan.round_trips);
     }

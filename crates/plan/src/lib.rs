@@ -5,7 +5,7 @@
 //! rests on a printed source or a printed assumption. Pure: no clock, no file, no network. The prices are part of the
 //! binary.
 //!
-//! Deliberately absent in this version: caches, a second region, and latency beyond one round trip of the users.
+//! Deliberately absent in this version: a second region, and latency beyond one round trip of the users.
 //! A plan says so under `assumed` instead of leaving it out silently.
 //!
 //! Entry points: [`plan`], [`render`] and [`diff`] for people, [`to_json`] for programs; [`Playable`] is what is left of a
@@ -15,6 +15,7 @@ mod allowed;
 mod applied;
 mod assumed;
 mod bill;
+mod cache;
 mod catalog;
 mod certain;
 pub mod chance;
@@ -201,6 +202,14 @@ pub enum PlanError {
     /// An assumption, or the application itself, is more than the availability model computes with.
     #[error(transparent)]
     Model(#[from] chance::ChanceError),
+    /// No machine type is large enough for one node of a cache.
+    #[error("no machine type in the catalogue holds a node of cache `{cache}` with `memory: {memory}`")]
+    CacheTooLarge {
+        /// The cache.
+        cache: String,
+        /// Memory of one shard.
+        memory: String,
+    },
     /// No machine type is large enough for one node of a database.
     #[error("no machine type in the catalogue holds a node of database `{database}` with {writes} of writes")]
     DatabaseTooLarge {
@@ -272,6 +281,9 @@ impl PlanError {
             PlanError::DatabaseTooLarge { database, .. } => Some(format!(
                 "lower `writes` of `{database}`, or allow more in `placement`; `evenkeel catalog list --region R` has every \
                  machine type"
+            )),
+            PlanError::CacheTooLarge { cache, .. } => Some(format!(
+                "split `{cache}` into more `shards` with less `memory` each, or allow more in `placement`"
             )),
             PlanError::Together { .. } => said(
                 "with `machines: any` services and databases have machines of their own where they need them; this version starts one of \

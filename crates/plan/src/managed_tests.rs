@@ -38,7 +38,7 @@ fn a_providers_database_is_planned_priced_and_marked() {
               objectives met             yes
               not applied                  3 lines of the bill: this version starts, and keeps, less
               - the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 7): gap 0
+                assumptions (26 of them) and this space (version 8): gap 0
 
             services
               web  4 replicas, 2 at peak  (europe-west3-a 2, europe-west3-b 2)
@@ -144,13 +144,14 @@ fn a_providers_database_is_planned_priced_and_marked() {
               - this plan uses 2 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
                 (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
               - one machine a zone holds everything there but what the provider runs, and with it all of that is
-                gone at once; what a node of a database does alone is counted on top; only x86-64 types without
-                burst credits are used
+                gone at once; what a node of a database or cache does alone is counted on top; only x86-64 types
+                without burst credits are used
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
                 as that is a vCPU of n4-standard-2 1.19 (the low figure of its CPU)
               - traffic is that of answers to the internet, of as much again between each service and each
-                database, of which the share crosses zones that is not in the primary's, and of a database's log
-                to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
+                database and cache, of which the share crosses zones that is not in the primary's, and of a
+                database's log to nodes in other zones; what machines fetch through a NAT, logs and backups are
+                not counted
               - the provider's load balancer is taken as never down
         "#]],
     );

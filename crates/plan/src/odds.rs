@@ -6,6 +6,7 @@
 use model::{App, Layout};
 
 use crate::PlanError;
+use crate::cache;
 use crate::chance::{
     Answer, Application, Assumptions, ChanceError, Common, Exactness, Fleet, Group, Level, Outage, Stateful,
     series,
@@ -47,11 +48,13 @@ impl Odds {
             Ok(Common { name: (*name).to_owned(), outage: assumptions.outage(kind, level)? })
         });
         let groups = app.databases.iter().map(|database| Group::assumed(database, assumptions, level));
+        let mut groups: Vec<Group> = groups.collect::<Result<_, ChanceError>>()?;
+        groups.extend(cache::groups(app, assumptions, level)?);
         let bare = Application {
             zones: u8::try_from(zones).unwrap_or(u8::MAX),
             zone: assumptions.outage("zone_outage", level)?,
             host,
-            groups: groups.collect::<Result<_, ChanceError>>()?,
+            groups,
             fleets: Vec::new(),
             pools: Vec::new(),
             shared: shared.collect::<Result<_, ChanceError>>()?,

@@ -46,6 +46,7 @@ pub(crate) fn shop() -> App {
         },
         services: vec![web],
         databases: vec![],
+        caches: vec![],
         ingress: vec![Ingress { port: 8080, any_address: true, host: None, to }],
         assume: BTreeMap::new(),
         seen: BTreeMap::new(),
@@ -139,7 +140,7 @@ fn a_plan_for_this_machine_reads_well() {
               availability           99.983%     99.950%
               downtime min/year         85.7       263.0
               objectives met             yes
-              - the fewest replicas over these assumptions (26 of them) and this space (version 7): gap 0
+              - the fewest replicas over these assumptions (26 of them) and this space (version 8): gap 0
 
             services
               web  5 replicas, 3 at peak  (a 2, b 2, c 1)
@@ -201,7 +202,7 @@ fn a_plan_for_a_cloud_reads_well() {
               downtime min/year         85.8       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 7): gap 0
+                assumptions (26 of them) and this space (version 8): gap 0
 
             services
               web  5 replicas, 3 at peak  (europe-west3-a 2, europe-west3-b 2, europe-west3-c 1)
@@ -269,8 +270,9 @@ fn a_plan_for_a_cloud_reads_well() {
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
                 as that is a vCPU of n4-standard-2 1.19 (the low figure of its CPU)
               - traffic is that of answers to the internet, of as much again between each service and each
-                database, of which the share crosses zones that is not in the primary's, and of a database's log
-                to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
+                database and cache, of which the share crosses zones that is not in the primary's, and of a
+                database's log to nodes in other zones; what machines fetch through a NAT, logs and backups are
+                not counted
               - the provider's load balancer is taken as never down
         "#]],
     );

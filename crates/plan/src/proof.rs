@@ -11,7 +11,7 @@ use crate::chance::{Application, Assumptions, Prior};
 use crate::terms::Terms;
 
 /// Version of the space of plans, `docs/reference/plan-space.md`.
-pub const SPACE: u32 = 7;
+pub const SPACE: u32 = 8;
 
 /// Everything that must be true for a plan to be the cheapest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,9 @@ pub struct Incumbent {
     pub services: Vec<(Option<String>, u32)>,
     /// Machine type of each database, in the order of the file.
     pub databases: Vec<Option<String>>,
+    /// Machine type of each cache, in the order of the file; absent in certificates of spaces before version 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<Option<String>>,
 }
 
 /// How NAT gateways are paid for: a topology is searched once for each way that the catalogue has prices for, as a plan pays

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use model::{Availability, Duration, Layout, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService};
+use model::{
+    Availability, Cache, Duration, Layout, Mode, Money, Plan, PlanLine, PlannedDatabase, PlannedService,
+};
 
 use crate::explain::{Made, Relaxed, ways};
 use crate::size::shares;
@@ -100,6 +102,7 @@ pub fn render(plan: &Plan, relaxed: &Relaxed, width: usize, colour: bool) -> Str
     page.items(head, &would_do);
     services(&mut page, plan);
     databases(&mut page, plan);
+    caches(&mut page, plan);
     users(&mut page, plan);
     bill(&mut page, plan);
     causes(&mut page, plan);
@@ -208,6 +211,27 @@ fn databases(page: &mut Page, plan: &Plan) {
         let name = planned.database.name.as_str();
         let nodes = if nodes.is_empty() { "the provider's".to_owned() } else { nodes.join(", ") };
         page.line(&format!("  {name:<longest$}  {}  ({nodes})", shape(planned)));
+    }
+}
+
+fn caches(page: &mut Page, plan: &Plan) {
+    if plan.caches.is_empty() {
+        return;
+    }
+    page.head("caches, planned and not run");
+    let longest = plan.caches.iter().map(|cache| cache.name.as_str().len()).max().unwrap_or(0);
+    for cache in &plan.caches {
+        page.line(&format!("  {:<longest$}  {}", cache.name, kept(cache)));
+    }
+}
+
+/// What a cache is.
+fn kept(cache: &Cache) -> String {
+    let copies = if cache.replicas == 0 { "1 copy".to_owned() } else { format!("{} copies", cache.copies()) };
+    let loss = if cache.is_needed() { "" } else { ", its loss is tolerated" };
+    match cache.shards {
+        1 => format!("{}, {}, {copies}{loss}", cache.engine, cache.memory),
+        shards => format!("{}, {shards} shards of {}, {copies} of each{loss}", cache.engine, cache.memory),
     }
 }
 
@@ -401,6 +425,7 @@ pub fn diff(old: &Plan, new: &Plan) -> String {
         let _ = writeln!(text, "{line}");
     }
     database_changes(&mut text, old, new);
+    cache_changes(&mut text, old, new);
     trip_changes(&mut text, old, new);
     if old.ingress != new.ingress {
         let _ = writeln!(text, "~ ingress: {} entries -> {} entries", old.ingress.len(), new.ingress.len());
@@ -436,6 +461,19 @@ fn database_changes(text: &mut String, old: &Plan, new: &Plan) {
                 writeln!(text, "~ {name}: {}", database_changed(was, now).join(", "))
             }
             (Some(_), Some(_)) | (None, None) => Ok(()),
+        };
+    }
+}
+
+fn cache_changes(text: &mut String, old: &Plan, new: &Plan) {
+    let names: BTreeSet<_> = old.caches.iter().chain(&new.caches).map(|cache| &cache.name).collect();
+    for name in names {
+        let of = |plan: &Plan| plan.caches.iter().find(|cache| cache.name == *name).map(kept);
+        let _ = match (of(old), of(new)) {
+            (None, Some(now)) => writeln!(text, "+ {name}: {now}"),
+            (Some(was), None) => writeln!(text, "- {name}: {was}"),
+            (Some(was), Some(now)) if was != now => writeln!(text, "~ {name}: {was} -> {now}"),
+            _ => Ok(()),
         };
     }
 }

@@ -11,6 +11,15 @@ pub(crate) const STANDBYS: [u8; 4] = [0, 1, 2, 4];
 /// Most vCPUs of one node of a database that a provider runs: no provider has instances for PostgreSQL that are much larger.
 pub(crate) const MANAGED_VCPUS_MAX: f64 = 64.0;
 
+/// vCPUs of a node of a cache: it carries out commands on one thread.
+pub(crate) const CACHE_CPUS: f64 = 1.0;
+
+/// Share of a node's memory that is for keys; ElastiCache keeps the rest back, too (`reserved-memory-percent`, 25).
+pub(crate) const CACHE_FILL: f64 = 0.75;
+
+/// Most shards of all caches of a file.
+pub(crate) const CACHE_SHARDS_MAX: u32 = 40;
+
 /// Most services of a file whose services and databases may share one machine a zone.
 pub(crate) const TOGETHER_SERVICES_MAX: usize = model::Sharing::SERVICES_MAX;
 

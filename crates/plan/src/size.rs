@@ -47,7 +47,8 @@ pub(crate) fn check(app: &App) -> Result<(), PlanError> {
         check_service(service)?;
     }
     crate::near::check(app)?;
-    crate::database::check(app)
+    crate::database::check(app)?;
+    crate::cache::check(app)
 }
 
 fn check_service(service: &Service) -> Result<(), PlanError> {

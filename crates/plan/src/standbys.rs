@@ -207,7 +207,7 @@ fn spelt(standbys: u8, witness: bool) -> String {
 /// What another way would mean.
 fn meant(way: &Way<'_>, fewest: usize) -> String {
     let app = way.ground.app;
-    if !way.space.holds_databases() {
+    if !way.space.holds_stores() {
         return "it is had nowhere: nobody runs it, or no machine holds it".to_owned();
     }
     if way.misses > fewest {
@@ -232,13 +232,13 @@ fn first_missed(way: &Way<'_>) -> Option<String> {
 fn sentences(way: &Way<'_>, spread: Spread) -> Vec<String> {
     let (app, survive) = (way.ground.app, limits(way.ground).survive);
     let mut all = missed::by_zones(app, survive == Survive::Zone, spread.zones);
-    all.extend(database::missed(app, spread, &way.ground.assumptions));
+    all.extend(missed::by_losses(app, spread, &way.ground.assumptions));
     all
 }
 
 /// The fewest objectives that databases miss there; none is worse than one that cannot be had.
 fn misses(space: &Space<'_>) -> usize {
-    if space.holds_databases() { space.fewest_misses() } else { usize::MAX }
+    if space.holds_stores() { space.fewest_misses() } else { usize::MAX }
 }
 
 /// Shows the space of every way of `app` that misses fewest, beside a plan whose ground and space are known.

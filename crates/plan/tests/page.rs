@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use model::{
-    App, AppName, Bytes, Database, DatabaseName, Deploy, Duration, Healthcheck, Ingress, Load, MilliCpu,
-    Money, Objectives, PerScope, Placement, Probe, Rate, Region, Resources, Run, Scale, Scope, Service,
-    ServiceName, Template, WhenAlone,
+    App, AppName, Bytes, Cache, CacheLoss, CacheName, Database, DatabaseName, Deploy, Duration, Healthcheck,
+    Ingress, Load, MilliCpu, Money, Objectives, PerScope, Placement, Probe, Rate, Region, Resources, Run,
+    Scale, Scope, Service, ServiceName, Template, WhenAlone,
 };
 use plan::{Catalog, Options, Terms, explain, html};
 
@@ -68,6 +68,14 @@ fn shop() -> App {
             witness: false,
             writes: Some(Rate(200.0)),
             when_alone: WhenAlone::Block,
+        }],
+        caches: vec![Cache {
+            name: CacheName::new("sessions").unwrap(),
+            engine: "redis:7".into(),
+            memory: "2G".parse().unwrap(),
+            shards: 2,
+            replicas: 1,
+            loss: CacheLoss::Outage,
         }],
         ingress: vec![Ingress {
             port: 443,

@@ -75,7 +75,8 @@ fn is_type(kind: &str) -> bool {
 
 fn known(plan: &Plan) -> BTreeSet<&str> {
     let services = plan.services.iter().map(|planned| planned.service.name.as_str());
-    services.chain(plan.databases.iter().map(|planned| planned.database.name.as_str())).collect()
+    let databases = plan.databases.iter().map(|planned| planned.database.name.as_str());
+    services.chain(databases).chain(plan.caches.iter().map(|cache| cache.name.as_str())).collect()
 }
 
 /// A positive whole count; what is bought by the piece comes in no other.

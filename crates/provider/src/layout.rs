@@ -136,6 +136,7 @@ impl<'p> Layout<'p> {
         let mut notes = Vec::new();
         let mut machines = machines(plan, &items)?;
         give_agents(plan, &mut machines, &mut notes);
+        notes.extend(plan.caches.iter().map(|cache| unkept(plan, cache)));
         let entry = entry(plan, &items, &mut notes)?;
         let nodes: Vec<u8> = plan.databases.iter().map(|planned| planned.database.own_nodes()).collect();
         let mut flows = firewall::inside(options.ports, &nodes);
@@ -229,9 +230,29 @@ fn placed(plan: &Plan, parts: &[String], count: u32) -> Vec<usize> {
     all
 }
 
+/// Whether a part of a plan is a cache.
+pub(crate) fn is_cache(plan: &Plan, part: &str) -> bool {
+    plan.caches.iter().any(|cache| cache.name.as_str() == part)
+}
+
+/// Whether caches alone would be on these machines: nothing would run there.
+fn is_for_caches(plan: &Plan, item: &Item) -> bool {
+    matches!(item, Item::Machines { parts, .. } if parts.iter().all(|part| is_cache(plan, part)))
+}
+
+/// What becomes of a cache, for people.
+fn unkept(plan: &Plan, cache: &model::Cache) -> String {
+    let room = match plan.layout {
+        Held::Apart => "no machine is made for it, and the bill has its machines",
+        Held::Together => "the machines have room for it",
+    };
+    format!("cache `{}` is planned and not run by this version: {room}; run it beside", cache.name)
+}
+
 fn machines(plan: &Plan, items: &[Item]) -> Result<Vec<Machine>, ExportError> {
     let wanted: usize = items
         .iter()
+        .filter(|item| !is_for_caches(plan, item))
         .map(|item| if let Item::Machines { count, .. } = item { *count as usize } else { 0 })
         .sum();
     if wanted > MACHINES_MAX {
@@ -241,6 +262,9 @@ fn machines(plan: &Plan, items: &[Item]) -> Result<Vec<Machine>, ExportError> {
     let mut hosts = vec![FIRST_HOST; plan.zones.len().max(1)];
     for (line, item) in items.iter().enumerate() {
         let Item::Machines { kind, parts, count } = item else { continue };
+        if is_for_caches(plan, item) {
+            continue;
+        }
         let disk = items.iter().position(|item| matches!(item, Item::Disk { parts: of, .. } if of == parts));
         let each = match disk.map(|disk| &items[disk]) {
             Some(Item::Disk { gb, .. }) => gb / count,

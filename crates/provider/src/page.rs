@@ -124,6 +124,9 @@ fn entry_line(layout: &Layout<'_>) -> Option<usize> {
     layout.entry.as_ref().map(|entry| entry.line)
 }
 
+/// Why a cache is on no machine.
+const UNKEPT: &str = "this version plans caches and does not run them";
+
 fn not_applied(layout: &Layout<'_>, index: usize, item: &Item, resources: &[String]) -> Option<String> {
     match item {
         Item::Other => Some("this version makes nothing of it".to_owned()),
@@ -131,7 +134,13 @@ fn not_applied(layout: &Layout<'_>, index: usize, item: &Item, resources: &[Stri
             .then(|| "the image is prepared: no NAT gateway, and no address of one, is made".to_owned()),
         Item::Answers | Item::Between => None,
         Item::EntryUse => layout.entry.is_none().then(|| "there is no entry".to_owned()),
-        Item::Machines { .. } => layout::idle(layout, index),
+        Item::Machines { parts, .. } => {
+            let kept = parts.iter().any(|part| layout::is_cache(layout.plan, part));
+            kept.then(|| UNKEPT.to_owned()).or_else(|| layout::idle(layout, index))
+        }
+        Item::Disk { parts, .. } if parts.iter().all(|part| layout::is_cache(layout.plan, part)) => {
+            Some(UNKEPT.to_owned())
+        }
         Item::Disk { parts, .. } => {
             let there = layout.machines.iter().any(|machine| machine.parts == *parts);
             (!there).then(|| "there is no machine that it could be in".to_owned())

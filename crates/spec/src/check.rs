@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use model::{Availability, Bytes, Duration, Money, Rate, Template};
 
 use crate::codes;
-use crate::field::{Field, Kind, ListOf, MapOf, Presence, Shape};
+use crate::field::{Field, Kind, ListOf, MapOf, Presence, Shape, Status};
 use crate::finding::{Found, Span, quoted};
 use crate::hole::Later;
 use crate::parts::Parts;
@@ -266,7 +266,8 @@ impl<'t> Checker<'t, '_> {
     fn entry(&mut self, entry: &'t Entry, field: &'static Field) -> Option<Item> {
         let noted = !field.status.runs(self.parts) && !self.in_not_run;
         if noted {
-            let message = format!("`{}` is accepted, not run by this version", field.name);
+            let what = if field.status == Status::Planned { "planned and priced" } else { "accepted" };
+            let message = format!("`{}` is {what}, not run by this version", field.name);
             self.found.note(&codes::NOT_RUN, entry.key_span, message);
             self.in_not_run = true;
         }

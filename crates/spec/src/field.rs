@@ -43,6 +43,8 @@ pub(crate) enum Status {
     Built,
     /// The key is checked, and a note says that nothing is done.
     NotRun,
+    /// `plan` counts it, and a note says that nothing else is done.
+    Planned,
     /// As [`Parts`] says.
     Part(Part),
 }
@@ -52,7 +54,7 @@ impl Status {
     pub(crate) fn runs(self, parts: Parts) -> bool {
         match self {
             Status::Built => true,
-            Status::NotRun => false,
+            Status::NotRun | Status::Planned => false,
             Status::Part(Part::Databases) => parts.databases,
         }
     }
@@ -217,6 +219,11 @@ impl Field {
 
     pub(crate) const fn not_run(mut self) -> Field {
         self.status = Status::NotRun;
+        self
+    }
+
+    pub(crate) const fn planned(mut self) -> Field {
+        self.status = Status::Planned;
         self
     }
 

@@ -2,6 +2,7 @@
 //! other. Goes on after a mistake, so that all are found at once.
 
 mod assume;
+mod cache;
 mod database;
 mod ingress;
 mod region;
@@ -93,6 +94,7 @@ impl<'c> Lower<'c, '_> {
         let services: Vec<_> = root.map("services").iter().map(|named| self.service(named, zones)).collect();
         let services: Option<Vec<_>> = services.into_iter().collect();
         let databases = self.databases(root);
+        let caches = self.caches(root);
         self.regions_are_sold(root);
         self.jobs(root);
         let ingress = self.ingress(root);
@@ -105,6 +107,7 @@ impl<'c> Lower<'c, '_> {
             placement: placement?,
             services: services.filter(|services| !services.is_empty())?,
             databases,
+            caches,
             ingress,
             assume: root.table("assume").map(assume::priors).unwrap_or_default(),
             seen: BTreeMap::new(),

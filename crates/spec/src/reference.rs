@@ -1,6 +1,6 @@
 //! The table of fields as a page for people, `docs/reference/file.md`.
 
-use crate::field::{Field, Kind, Presence};
+use crate::field::{Field, Kind, Presence, Status};
 use crate::parts::Parts;
 use crate::table;
 use crate::value;
@@ -53,7 +53,11 @@ fn row(path: &str, field: &Field, marked: bool) -> String {
         Presence::Fixed(value, _) => format!("`{value}`"),
         Presence::Derived(how) => how.to_owned(),
     };
-    let mark = if marked { "*Not run.* " } else { "" };
+    let mark = match (marked, field.status) {
+        (false, _) => "",
+        (true, Status::Planned) => "*Planned and priced, not run.* ",
+        (true, _) => "*Not run.* ",
+    };
     format!(
         "| `{path}` | {} | {} | {mark}{} |\n",
         escaped(&describe(&field.kind)),

@@ -57,7 +57,7 @@ pub(crate) static ROOT: Shape = Shape {
             .part(Part::Databases)
             .aliases(&["database", "db", "postgres"]),
         Field::optional("caches", Kind::Map(&CACHES), "Caches, by name.")
-            .not_run()
+            .planned()
             .aliases(&["cache", "redis"]),
         Field::optional("jobs", Kind::Map(&JOBS), "Commands that run once, by name.")
             .not_run()
@@ -589,12 +589,32 @@ static BACKUP: Shape = Shape::of(&[
 
 static CACHES: MapOf =
     MapOf { key: &NAME, item: Field::optional("*", Kind::Table(&CACHE), "One cache."), min: 0, max: 20 };
-static CACHE: Shape = Shape::of(&[
+pub(crate) static CACHE: Shape = Shape::of(&[
     Field::required("engine", Kind::Text(&REDIS), "Program and major version.")
         .hint("write `redis:7` or `valkey:8`"),
     Field::required("memory", Kind::Bytes { min: 16 * MIB, max: 4 * TIB }, "Memory of one shard."),
-    Field::optional("shards", Kind::Integer { min: 1, max: 100 }, "How many parts the keys are split into."),
-    Field::optional("replicas", Kind::Integer { min: 0, max: 8 }, "Copies of each shard in other zones."),
+    Field::fixed(
+        "shards",
+        Kind::Integer { min: 1, max: model::Cache::SHARDS_MAX as i64 },
+        ("1", "one holds all keys"),
+        "How many parts the keys are split into.",
+    ),
+    Field::fixed(
+        "replicas",
+        Kind::Integer { min: 0, max: model::Cache::REPLICAS_MAX as i64 },
+        ("0", "what is in a cache can be made again"),
+        "Copies of each shard, in other zones where there are any.",
+    )
+    .aliases(&["standbys"]),
+    Field::fixed(
+        "loss",
+        Kind::Word(&Words {
+            words: &["outage", "tolerated"],
+            meant: &[("degraded", "tolerated"), ("ok", "tolerated"), ("down", "outage")],
+        }),
+        ("outage", "whether the application answers without it is not known"),
+        "What its loss is to the application; `tolerated`: it goes on, and its database carries the load.",
+    ),
 ]);
 
 static JOBS: MapOf =
@@ -621,11 +641,17 @@ pub(crate) static ASSUME: Shape = Shape::of(&[
         Kind::Table(&OUTAGE),
         "Losing a node of a database, with its machine or alone.",
     ),
+    Field::optional(
+        "cache_node",
+        Kind::Table(&OUTAGE),
+        "Losing a node of a cache, with its machine or alone.",
+    ),
     Field::optional("region_outage", Kind::Table(&OUTAGE), "Losing the region or its control plane."),
     Field::optional("human_error", Kind::Table(&OUTAGE), "A mistake that takes the application down."),
     Field::optional("disk_loss", Kind::Table(&OUTAGE), "Losing a disk with its data."),
     Field::optional("takeover_quorum", PRIOR_TIME, "Until another node of a quorum serves."),
     Field::optional("takeover_lease", PRIOR_TIME, "Until the standby of a lease serves."),
+    Field::optional("takeover_cache", PRIOR_TIME, "Until a replica of a cache serves."),
     Field::optional("response", SIZE, "Size of an answer of services whose `load` does not say."),
     Field::optional("write", SIZE, "Log that one writing transaction of a database sends to each standby."),
     Field::optional(

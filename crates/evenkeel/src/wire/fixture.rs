@@ -67,6 +67,7 @@ pub fn plan(number: u64) -> Plan {
         layout: model::Layout::Apart,
         services: vec![planned],
         databases: Vec::new(),
+        caches: Vec::new(),
         round_trips: Vec::new(),
         ingress: vec![ingress(8080, None, "web")],
         lines: Vec::new(),

@@ -251,8 +251,10 @@ fn lower(model: &Application, group: &Group) -> Result<Case, String> {
     if group.takeover.is_none() {
         return Err("it has one node, nothing takes over, and nothing is decided".to_owned());
     }
-    if group.nodes < 3 {
-        return Err("it has a lease, or is a provider's, and this version plays quorums alone".to_owned());
+    if group.needed == 1 {
+        return Err(
+            "it has a lease, is a cache or a provider's, and this version plays quorums alone".to_owned()
+        );
     }
     if group.needed != group.nodes / 2 + 1 || group.witnesses > 1 {
         return Err(format!(

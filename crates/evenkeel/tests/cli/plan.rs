@@ -124,7 +124,7 @@ fn what_a_change_would_cost_is_told_beside_the_plan() {
     assert_eq!(of(&["--what-if", "load x1"]).code(0).data, "what if: load x1\n\nno changes\n");
     of(&["--what-if", "faster"]).fails("`faster` is no change that is known", "standbys [DATABASE] 1");
     of(&["--what-if", "load x0"]).fails("`x0` is wrong", "hint: write for example");
-    of(&["--without", "www"]).fails("there is no service or database `www`", "`zone` and `node`");
+    of(&["--without", "www"]).fails("there is no service, database or cache `www`", "`zone` and `node`");
     of(&["--what-if", "standbys 9"]).fails("there is no plan with `standbys 9`", "at most 4 are planned");
     of(&["--without", "zone", "-o", "p.json"]).fails("--without", "--output");
 }

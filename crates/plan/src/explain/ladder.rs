@@ -30,8 +30,9 @@ pub(super) struct Rung {
     most: f64,
 }
 
-/// Standbys and zones with which nothing is missed that more of them would keep.
+/// Standbys, replicas of caches and zones with which nothing is missed that more of them would keep.
 const STANDBYS: u8 = 2;
+const REPLICAS: u8 = 1;
 const ZONES: u8 = 3;
 
 /// What can give: an objective, or a number of the file that keeps plans away.
@@ -49,6 +50,8 @@ pub(super) enum Objective {
     ScaleMax(usize),
     /// Of a database: its place in the file.
     Standbys(usize),
+    /// Of a cache: its place in the file.
+    Replicas(usize),
     Zones,
     /// `machines`: what may share one.
     Sharing,
@@ -122,7 +125,7 @@ fn percentages(least: f64) -> Vec<Rung> {
 }
 
 impl Objective {
-    /// What `space` was asked for and can give. Databases alone miss `rto` and `rpo`, and a `scale.max` that keeps no size away
+    /// What `space` was asked for and can give. Databases and caches alone miss `rto` and `rpo`, and a `scale.max` that keeps no size away
     /// has nothing to give.
     pub(super) fn all(space: &Space<'_>, limits: Limits, asked: &Asked) -> Vec<Objective> {
         let mut all = vec![Objective::Availability, Objective::Budget, Objective::Survive];
@@ -132,6 +135,8 @@ impl Objective {
         let held_back = (0..space.app.services.len()).filter(|&service| space.held_back(service, limits));
         all.extend(held_back.map(Objective::ScaleMax));
         all.extend((0..space.app.databases.len()).map(Objective::Standbys));
+        let caches = space.app.caches.iter().enumerate().filter(|(_, cache)| cache.is_needed());
+        all.extend(caches.map(|(place, _)| Objective::Replicas(place)));
         all.push(Objective::Zones);
         let in_a_cloud = space.markets.iter().any(|market| matches!(market, Market::Cloud(_)));
         all.extend(in_a_cloud.then_some(Objective::Sharing));
@@ -156,6 +161,10 @@ impl Objective {
                 }
                 let of = format!("standbys {}", database.name);
                 return more(&of, database.standbys, STANDBYS);
+            }
+            Objective::Replicas(cache) => {
+                let cache = &asked.app.caches[*cache];
+                return more(&format!("replicas {}", cache.name), cache.replicas, REPLICAS);
             }
             Objective::Zones => return more("zones", asked.app.placement.zones, ZONES),
             Objective::Sharing => {
@@ -186,7 +195,8 @@ impl Objective {
             Objective::Availability => fit.down,
             Objective::ScaleMax(service) => f64::from(fit.replicas[*service]),
             Objective::Budget | Objective::Survive | Objective::Recovery { .. } => return at,
-            Objective::Standbys(_) | Objective::Zones | Objective::Sharing => return at,
+            Objective::Standbys(_) | Objective::Replicas(_) => return at,
+            Objective::Zones | Objective::Sharing => return at,
         };
         run.partition_point(|rung| taken <= rung.most).saturating_sub(1).max(at)
     }
@@ -243,6 +253,10 @@ impl Objective {
                 };
                 (key.to_owned(), Some(database.name.to_string()), was)
             }
+            Objective::Replicas(cache) => {
+                let cache = &app.caches[*cache];
+                ("replicas".to_owned(), Some(cache.name.to_string()), cache.replicas.to_string())
+            }
             Objective::Zones => whole("zones", Some(app.placement.zones.to_string())),
             Objective::Sharing => {
                 let was = match app.placement.machines {
@@ -290,6 +304,11 @@ fn survivals(asked: &Asked) -> Vec<Vec<Rung>> {
     less.map(|(list, words)| vec![rung((*list).to_owned(), format!("survive {words}"))]).collect()
 }
 
+/// Whether anything can miss a recovery time: a database, or a cache that is needed.
+pub(super) fn has_state(app: &App) -> bool {
+    !app.databases.is_empty() || app.caches.iter().any(model::Cache::is_needed)
+}
+
 fn recovery(app: &App, key: &str, scope: Scope) -> Option<Duration> {
     let per = if key == "rto" { app.objectives.rto } else { app.objectives.rpo };
     match scope {
@@ -303,7 +322,7 @@ fn recovery(app: &App, key: &str, scope: Scope) -> Option<Duration> {
 /// compared with `rto` ends with a repair at the latest; of what is lost there may be no bound.
 fn recoveries(asked: &Asked, key: &str, scope: Scope) -> Option<Vec<Rung>> {
     let app = &asked.app;
-    let own = recovery(app, key, scope).filter(|_| !app.databases.is_empty())?;
+    let own = recovery(app, key, scope).filter(|_| has_state(app))?;
     let (mut longer, unbounded) = match key {
         "rto" => (database::recoveries(app, scope, &asked.terms.assumptions(app).ok()?), false),
         _ => (database::losses(app), true),

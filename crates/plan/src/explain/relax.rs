@@ -14,7 +14,7 @@ use crate::ground::Ground;
 use crate::search::{Effort, Market, Space};
 use crate::size::Survive;
 use crate::standbys::{settle, ways};
-use crate::{Options, PlanError, Terms, database, missed};
+use crate::{Options, PlanError, Terms, missed};
 
 /// Work for all answers to one question: topologies times services of each search, about a second and a half.
 const WORK_MAX: usize = 100_000;
@@ -190,7 +190,7 @@ impl<'g> Trials<'g> {
         let whole = effort.open.is_none_or(|open| is_billed && budget.is_some_and(|budget| open > budget));
         let Some(best) = found else { return Ok(Verdict::Not { sure: whole }) };
         let mut missed = missed::by_zones(app, limits.survive == Survive::Zone, best.zones);
-        missed.extend(database::missed(app, best.spread(), &ground.assumptions));
+        missed.extend(missed::by_losses(app, best.spread(), &ground.assumptions));
         let usd_month = bill(app, &best);
         if !missed.is_empty() || budget.is_some_and(|budget| usd_month > budget) {
             return Ok(Verdict::Not { sure: whole });

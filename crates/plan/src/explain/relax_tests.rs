@@ -35,7 +35,7 @@ fn tighter(given: &Given, usd_month: f64) -> Option<String> {
         ("survive", Some("[]")) => "survive node".to_owned(),
         ("survive", Some("[node]")) => "survive zone".to_owned(),
         ("survive", _) => return None,
-        (count @ ("scale.max" | "standbys" | "zones"), Some(most)) => {
+        (count @ ("scale.max" | "standbys" | "replicas" | "zones"), Some(most)) => {
             let of = given.of.as_deref().unwrap_or_default();
             format!("{count} {of} {}", most.parse::<u32>().unwrap() - 1)
         }
@@ -92,6 +92,8 @@ fn nothing_is_left_out(app: &App, options: &Options, all: &[Relaxation], name: &
         let zones = (app.placement.zones <= count).then(|| format!("zones {}", count + 1));
         standbys.chain(zones)
     });
+    let bare = app.caches.iter().filter(|cache| cache.is_needed() && cache.replicas == 0);
+    let more = more.chain(bare.map(|cache| format!("replicas {} 1", cache.name)));
     for text in texts.chain(scales).chain(more) {
         let named = alone.contains(&text.rsplit_once(' ').unwrap().0);
         assert!(named || !planned(app, options, &[&text]).feasible, "{name}: {text} would do, too");

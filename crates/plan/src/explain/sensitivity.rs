@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{App, Mode};
+use model::{App, Cache, Mode};
 use serde::Serialize;
 
 use super::{Cheapest, cheapest};
@@ -78,6 +78,8 @@ fn counts(app: &App, prior: &Prior) -> bool {
     match prior.name.split('.').next().unwrap_or_default() {
         "zone_outage" | "machine_failure" | "deploy_failures" | "region_outage" | "human_error" => true,
         "database_node" => !app.databases.is_empty(),
+        "cache_node" => app.caches.iter().any(Cache::is_needed),
+        "takeover_cache" => app.caches.iter().any(|cache| cache.is_needed() && cache.replicas > 0),
         // What is sent costs, where something is paid.
         "response" if !app.placement.providers.is_empty() => {
             app.services.iter().any(|service| service.load.is_some_and(|load| load.response.is_none()))

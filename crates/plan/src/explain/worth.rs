@@ -3,6 +3,7 @@
 use model::{App, Scope};
 use serde::Serialize;
 
+use super::ladder::has_state;
 use super::{Cheapest, cheapest};
 use crate::PlanError;
 use crate::compose::{self, Best};
@@ -87,7 +88,7 @@ fn without(
 /// The file without each recovery objective, without its region, and without its residency.
 fn relaxed(app: &App) -> Vec<(String, App)> {
     let mut all = Vec::new();
-    for scope in [Scope::Node, Scope::Zone].into_iter().filter(|_| !app.databases.is_empty()) {
+    for scope in [Scope::Node, Scope::Zone].into_iter().filter(|_| has_state(app)) {
         let word = if scope == Scope::Zone { "zone" } else { "node" };
         for key in ["rto", "rpo"] {
             let mut other = app.clone();

@@ -97,7 +97,8 @@ fn apart(parts: &[&Part], colours: &BTreeMap<&str, usize>) -> String {
 }
 
 fn is_alike(one: &Part, other: &Part) -> bool {
-    one.node.is_none() && (&one.machine, &one.of, one.replicas) == (&other.machine, &other.of, other.replicas)
+    let what = |part: &'_ Part| (part.machine.clone(), part.of.clone(), part.replicas, part.idle);
+    one.node.is_none() && what(one) == what(other)
 }
 
 /// The one machine of a zone with all that it holds.
@@ -105,7 +106,8 @@ fn shared(parts: &[&Part], colours: &BTreeMap<&str, usize>) -> String {
     let on = parts.first().and_then(|part| part.machine.as_deref()).unwrap_or("nothing");
     let held = |part: &&Part| {
         let colour = colours[part.of.as_str()];
-        format!("<p class=\"holds c{colour}\">{}</p>", inside(part))
+        let said = if part.idle { "<span class=\"quiet\">not run</span>" } else { "" };
+        format!("<p class=\"holds c{colour}\">{}{said}</p>", inside(part))
     };
     let held: String = parts.iter().map(held).collect();
     format!("<div class=\"machine\">{held}<p class=\"on\">{}</p></div>", escaped(on))
@@ -114,8 +116,14 @@ fn shared(parts: &[&Part], colours: &BTreeMap<&str, usize>) -> String {
 fn machine(part: &Part, colour: usize) -> String {
     let on =
         part.machine.as_deref().unwrap_or(if part.managed { "run by the provider" } else { "a process" });
+    let idle = if part.idle { " idle" } else { "" };
+    let said = match (part.idle, part.managed) {
+        (false, _) => "",
+        (true, false) => ", left idle",
+        (true, true) => ", not made yet",
+    };
     format!(
-        "<div class=\"machine c{colour}\"><p class=\"holds\">{}</p><p class=\"on\">{}</p></div>",
+        "<div class=\"machine{idle} c{colour}\"><p class=\"holds\">{}</p><p class=\"on\">{}{said}</p></div>",
         inside(part),
         escaped(on)
     )

@@ -59,7 +59,7 @@ fn a_providers_database_stands_beside_the_machines_in_two_zones() {
         app.placement.machines = Some(sharing);
         let page = page(&app);
         whole(&page);
-        let theirs = "<p class=\"on\">run by the provider</p>";
+        let theirs = "<p class=\"on\">run by the provider, not made yet</p>";
         assert_eq!(page.matches(theirs).count(), 2, "{sharing:?}");
         assert!(page.contains("<b>db primary</b>") && page.contains("<b>db copy</b>"), "{sharing:?}");
     }

@@ -37,10 +37,11 @@ pub(crate) struct Base<'a> {
     pub(crate) zones: u32,
     /// How the ways out are paid for.
     pub(crate) nat: Nat,
-    /// What the network and the databases cost.
+    /// What the network, the databases and the caches cost.
     pub(crate) fixed: Money,
     pub(crate) databases: Vec<Option<&'a Machine>>,
-    /// Nodes of all databases: a machine each.
+    pub(crate) caches: Vec<Option<&'a Machine>>,
+    /// Nodes of all databases and caches: a machine each.
     pub(crate) nodes: u32,
     /// What is paid whatever runs, without the ways out.
     pub(crate) uses: Rc<[Use]>,
@@ -272,13 +273,13 @@ impl<'a, 's> Frame<'a, 's> {
         let mut placed: Vec<(usize, Choice<'a>)> = self.order.iter().copied().zip(chosen).collect();
         placed.sort_by_key(|(service, _)| *service);
         let choices: Vec<Choice<'a>> = placed.into_iter().map(|(_, choice)| choice).collect();
-        let Base { market, zones, nat, databases, nodes, uses, .. } = self.base.clone();
+        let Base { market, zones, nat, databases, caches, nodes, uses, .. } = self.base.clone();
         let machines = nodes + choices.iter().map(|choice| choice.machines).sum::<u32>();
         let paid = |nat| nat::cost(market, zones, nat, machines).0;
         let less = paid(nat).saturating_sub(paid(nat::least(market, zones, machines)));
         let cost = Money(cost.0.saturating_sub(less));
         let layout = Layout::Apart;
-        Candidate { market, zones, layout, choices, databases, machines, uses, cost, down }
+        Candidate { market, zones, layout, choices, databases, caches, machines, uses, cost, down }
     }
 
     /// `fails` with one more service.

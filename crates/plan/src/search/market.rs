@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use model::{App, Database, Mode, Money, Service};
+use model::{App, Cache, Database, Mode, Money, Service};
 
 use super::traffic::{Use, uses};
 use crate::catalog::{HOURS_MONTH, Machine, RegionOffer, Unit};
@@ -76,6 +76,13 @@ impl<'a> Market<'a> {
         let nodes = u32::from(database.nodes());
         let disks = self.disks(crate::database::disk_gb(database), nodes);
         Money::from_usd(machine_month(machine) * f64::from(nodes)) + disks
+    }
+
+    /// The machines and disks of a cache; on this machine nothing.
+    pub(crate) fn cached(&self, cache: &Cache, machine: Option<&Machine>) -> Money {
+        let Some(machine) = machine else { return Money(0) };
+        Money::from_usd(machine_month(machine) * f64::from(cache.nodes()))
+            + self.disks(DISK_GB, cache.nodes())
     }
 }
 

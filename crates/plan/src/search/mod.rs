@@ -1,7 +1,7 @@
 //! The exact search: the cheapest layout that keeps every objective, and the proof that nothing is cheaper.
 //!
 //! The space is `docs/reference/plan-space.md`: a region and a number of zones (a topology), for each service a machine
-//! type and a number of spare replicas, for each database a machine type. A topology is searched for each way to pay for its
+//! type and a number of spare replicas, for each database and cache a machine type. A topology is searched for each way to pay for its
 //! ways out ([`nat`]), and left when its bound of cost is not below the best plan so far or when even its safest choices are
 //! not available enough; else it is branched and bounded. All bounds are optimistic, so nothing cheaper is overlooked. Then
 //! [`together`] looks whether one machine a zone that holds everything is cheaper.
@@ -21,6 +21,7 @@ use std::rc::Rc;
 use model::{App, Layout, Money, Service};
 
 use crate::PlanError;
+use crate::cache;
 use crate::catalog::Machine;
 use crate::chance::Assumptions;
 use crate::database::{self, Spread};
@@ -52,7 +53,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) choices: Vec<Choice<'a>>,
     /// Machines of the databases in the order of the file; `None`: this machine.
     pub(crate) databases: Vec<Option<&'a Machine>>,
-    /// Of the services and databases together.
+    /// Machines of the caches likewise.
+    pub(crate) caches: Vec<Option<&'a Machine>>,
+    /// Of the services, databases and caches together.
     pub(crate) machines: u32,
     /// What is paid whatever runs, without the ways out.
     pub(crate) uses: Rc<[Use]>,
@@ -208,7 +211,7 @@ impl<'a> Space<'a> {
     {
         let places = |app: &'n App| (&app.placement, &app.objectives.latency, &app.ingress);
         let parts = |app: &'n App| app.services.iter().map(|service| (&service.name, service.resources));
-        let known = |app: &'n App| (&app.databases, &app.assume, &app.seen);
+        let known = |app: &'n App| (&app.databases, &app.caches, &app.assume, &app.seen);
         let same = places(self.app) == places(app) && known(self.app) == known(app);
         let same = same && self.app.sharing() == app.sharing();
         if !(same && parts(self.app).eq(parts(app))) {
@@ -249,12 +252,14 @@ impl<'a> Space<'a> {
         self.fitting.iter().map(misses).min().unwrap_or(usize::MAX)
     }
 
-    /// Whether each database can be had anywhere.
-    pub(crate) fn holds_databases(&self) -> bool {
+    /// Whether each database and each cache can be had anywhere.
+    pub(crate) fn holds_stores(&self) -> bool {
         let had = |database: &model::Database| {
             self.markets.iter().any(|&at| database::is_held(database, at, database::machine(database, at)))
         };
-        self.app.databases.iter().all(had)
+        let cached =
+            |one: &model::Cache| self.markets.iter().any(|&at| cache::is_held(at, cache::machine(one, at)));
+        self.app.databases.iter().all(had) && self.app.caches.iter().all(cached)
     }
 
     /// Keeps everything in which databases miss no more than that, and nothing else.
@@ -434,6 +439,16 @@ impl<'a> Space<'a> {
             databases.push(machine);
             nodes += u32::from(database.own_nodes());
         }
+        let mut caches = Vec::new();
+        for one in &self.app.caches {
+            let machine = cache::machine(one, market);
+            if !cache::is_held(market, machine) {
+                return Err(Closed::NoMachine { part: one.name.to_string() });
+            }
+            fixed = fixed + market.cached(one, machine);
+            caches.push(machine);
+            nodes += one.nodes();
+        }
         let mut leasts = Vec::new();
         for (kinds, &index) in self.kinds[at].iter().zip(&self.order) {
             let name = || self.app.services[index].name.to_string();
@@ -444,7 +459,7 @@ impl<'a> Space<'a> {
                 least(self.place(market, zones, Nat::Machine), kinds, &self.request.needs[index], limits);
             leasts.push(least.ok_or_else(|| Closed::ScaleMax { service: name() })?);
         }
-        let base = Base { market, zones, nat: Nat::Gateway, fixed, databases, nodes, uses };
+        let base = Base { market, zones, nat: Nat::Gateway, fixed, databases, caches, nodes, uses };
         Ok(Common { base, leasts })
     }
 

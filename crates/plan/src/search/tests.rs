@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use model::{
-    App, Availability, Bytes, Database, DatabaseName, Duration, Latency, Layout, Load, MilliCpu, Money,
-    Placement, Rate, Region, Scope, Service, Users, WhenAlone,
+    App, Availability, Bytes, Cache, CacheLoss, CacheName, Database, DatabaseName, Duration, Latency, Layout,
+    Load, MilliCpu, Money, Placement, Rate, Region, Scope, Service, Users, WhenAlone,
 };
 
 use super::together::tests as together;
 use super::{Effort, Limits};
 use crate::catalog::{Catalog, Coordinates, Machine, Price, RegionOffer, Unit};
-use crate::chance::{Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful};
+use crate::chance::{
+    Application, Assumptions, Common, Dice, Fleet, Group, Level, Machines, Stateful, Takeover,
+};
 use crate::compose::bill;
 use crate::ground::Ground;
 use crate::proof::{Closed, Nat, Topology};
@@ -81,6 +83,7 @@ pub(crate) fn case(seed: u64) -> Case {
     let mut catalog = few().clone().only(|_, machine| kept(&machine.name));
     random_ways_out(&mut dice, &mut catalog);
     app.placement.providers = catalog.providers().into_iter().map(str::to_owned).collect();
+    app.caches = (0..dice.below(3).saturating_sub(1)).map(|_| random_cache(&mut dice)).collect();
     Case { app, catalog }
 }
 
@@ -124,6 +127,22 @@ fn random_service(dice: &mut Dice, index: u64) -> Service {
         one.load = one.load.map(|load| Load { mean: Some(Rate(load.peak.0 * 4.0)), ..load });
     }
     one
+}
+
+pub(crate) fn random_cache(dice: &mut Dice) -> Cache {
+    Cache {
+        name: CacheName::new("cache").unwrap(),
+        engine: "redis:7".into(),
+        memory: one_of(dice, &[Bytes(1 << 29), Bytes(5 << 30), Bytes(20 << 30)]),
+        shards: 1 + dice.below(2) as u8,
+        replicas: dice.below(3) as u8,
+        loss: one_of(dice, &[CacheLoss::Outage, CacheLoss::Outage, CacheLoss::Tolerated]),
+    }
+}
+
+/// Nodes of all caches.
+pub(super) fn cached(app: &App) -> usize {
+    app.caches.iter().map(|one| usize::from(one.shards) * (1 + usize::from(one.replicas))).sum()
 }
 
 pub(crate) fn random_database(dice: &mut Dice) -> Database {
@@ -272,6 +291,10 @@ pub(super) fn network(app: &App, offer: &RegionOffer, zones: u32) -> Money {
         let usd = price(Unit::TrafficZoneOutGb) + price(Unit::TrafficZoneInGb);
         sum = sum + Money::from_usd(usd * gb);
     }
+    for _ in &app.caches {
+        let usd = price(Unit::TrafficZoneOutGb) + price(Unit::TrafficZoneInGb);
+        sum = sum + Money::from_usd(usd * (answers(app, |_| true) * ((n - 1.0) / n)));
+    }
     sum
 }
 
@@ -296,6 +319,13 @@ fn fixed(app: &App, offer: &RegionOffer, zones: u32) -> Option<Money> {
         let all = offer.usable().filter(holds).map(|kind| Money::from_usd(kind.price.usd * 730.0 * nodes));
         sum = sum + all.min()? + disk(offer, (50.0 + 20.0) * nodes);
     }
+    if let Some(cache) = app.caches.first() {
+        let nodes = cached(app) as f64;
+        let gib = cache.memory.0 as f64 / f64::from(1_u32 << 30) / 0.75;
+        let all = offer.usable().filter(|kind| kind.mem_gib >= gib);
+        let all = all.map(|kind| Money::from_usd(kind.price.usd * 730.0 * nodes));
+        sum = sum + all.min()? + disk(offer, 20.0 * nodes);
+    }
     Some(sum)
 }
 
@@ -314,6 +344,14 @@ pub(super) fn bare(app: &App, assumptions: &Assumptions, zones: u32) -> Applicat
         .map(|kind| Common { name: kind.into(), outage: outage(kind) });
     let groups =
         app.databases.iter().map(|database| Group::assumed(database, assumptions, Level::Mid).unwrap());
+    let needed = app.caches.iter().filter(|one| one.loss == CacheLoss::Outage);
+    let seconds = assumptions.at("takeover_cache.seconds", Level::Mid).unwrap();
+    let shard = |one: &Cache| match one.replicas {
+        0 => Group::single("cache", outage("cache_node")),
+        more => Group::copies("cache", 1 + more, outage("cache_node"), Takeover { seconds, stages: 3 }),
+    };
+    let shards = needed.flat_map(|one| vec![shard(one); usize::from(one.shards)]);
+    let groups = groups.chain(shards);
     Application {
         zones: zones as u8,
         zone: outage("zone_outage"),
@@ -372,6 +410,7 @@ pub(crate) fn try_everything(case: &Case) -> Option<Money> {
             let mut rest = number;
             let mut cost = fixed;
             let mut machines = usize::from(app.databases.iter().map(Database::own_nodes).sum::<u8>());
+            machines += cached(app);
             whole.fleets.clear();
             for ways in &all {
                 let (price, fleet) = &ways[rest % ways.len()];

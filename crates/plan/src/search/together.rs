@@ -13,6 +13,7 @@ use model::{App, Layout, Money, Sharing};
 use super::branch::EQUAL;
 use super::market::{DISK_GB, Market, machine_month, speed};
 use super::{Candidate, Choice, Effort, Found, Limits, Space, Use, nat};
+use crate::cache;
 use crate::catalog::Machine;
 use crate::database::{self, Spread};
 use crate::proof::{Closed, Topology};
@@ -25,7 +26,7 @@ const FULL: f64 = 1e-9;
 /// Whether `app` may stand like that in `market` over so many zones. With one part, unless it is asked for, nothing shares.
 pub(super) fn is_open(app: &App, market: Market<'_>, zones: u32) -> bool {
     let own = app.databases.iter().filter(|database| database.own_nodes() > 0).count();
-    let (services, parts) = (app.services.len(), app.services.len() + own);
+    let (services, parts) = (app.services.len(), app.services.len() + own + app.caches.len());
     let asked = match app.sharing() {
         Sharing::Apart => false,
         Sharing::Any => parts > 1,
@@ -225,6 +226,7 @@ impl<'a> Space<'a> {
             layout,
             choices: choices.collect(),
             databases: self.app.databases.iter().map(|one| (one.own_nodes() > 0).then_some(kind)).collect(),
+            caches: vec![Some(kind); self.app.caches.len()],
             machines: zones,
             uses: Rc::clone(&site.uses),
             cost,
@@ -238,6 +240,11 @@ impl<'a> Space<'a> {
         for database in &self.app.databases {
             let nodes = f64::from(u32::from(database.own_nodes()).div_ceil(site.zones));
             let (cpus, gib) = database::takes_of(database, speed(kind));
+            room = (room.0 - nodes * cpus, room.1 - nodes * gib);
+        }
+        for one in &self.app.caches {
+            let nodes = f64::from(cache::in_fullest_zone(one, site.zones));
+            let (cpus, gib) = cache::takes_of(one);
             room = (room.0 - nodes * cpus, room.1 - nodes * gib);
         }
         room

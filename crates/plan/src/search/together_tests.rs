@@ -1,7 +1,7 @@
 //! One machine a zone against trying everything, and what must hold of any two plans.
 
 use expect_test::expect;
-use model::{App, Availability, Database, Layout, MilliCpu, Money, Rate, Scope, Service, Sharing};
+use model::{App, Availability, Bytes, Database, Layout, MilliCpu, Money, Rate, Scope, Service, Sharing};
 
 use super::super::tests::managed;
 use super::super::tests::{
@@ -52,6 +52,11 @@ fn holds(app: &App, kind: &MachineType, zones: u32, replicas: &[(u32, u32)]) -> 
             left.0 -= here(u32::from(database.own_nodes())) * (cpus / speed).max(2.0);
             left.1 -= here(u32::from(database.own_nodes())) * 4.0 * cpus.max(2.0).ceil();
         }
+        for cache in &app.caches {
+            let nodes = here(1 + u32::from(cache.replicas)) * f64::from(cache.shards);
+            left.0 -= nodes;
+            left.1 -= nodes * (cache.memory.0 as f64 / f64::from(1_u32 << 30) / 0.75);
+        }
         left.0 >= -1e-9 && left.1 >= -1e-9
     })
 }
@@ -74,7 +79,8 @@ pub(crate) fn cheapest(
     zones: u32,
     assumptions: &Assumptions,
 ) -> Option<Money> {
-    let parts = app.services.len() + app.databases.iter().filter(|one| one.own_nodes() > 0).count();
+    let own = app.databases.iter().filter(|one| one.own_nodes() > 0).count();
+    let parts = app.services.len() + own + app.caches.len();
     let least = if app.sharing() == Sharing::Together { 1 } else { 2 };
     if app.sharing() == Sharing::Apart || parts < least || app.services.len() > 4 {
         return None;
@@ -136,6 +142,7 @@ fn small(seed: u64) -> Case {
     let unavailability = one_of(&mut dice, &minutes) * (1.0 + 0.5 * dice.unit()) / (8_766.0 * 60.0);
     case.app.objectives.availability = (dice.below(8) != 0).then_some(Availability { unavailability });
     case.app.ingress[0].to = case.app.services[0].name.clone();
+    case.app.caches.iter_mut().for_each(|cache| cache.memory = Bytes(1 << 30));
     case.app.databases = vec![random_database(&mut dice)];
     case.app.databases[0].writes = Some(Rate(one_of(&mut dice, &[20.0, 400.0, 1_300.0])));
     if services > 1 && dice.below(4) == 0 {
@@ -183,7 +190,7 @@ fn try_both(case: &Case) -> Option<Money> {
 #[test]
 fn the_search_finds_what_trying_everything_on_one_machine_a_zone_finds() {
     let (mut compared, mut together, mut apart, mut none) = (0, 0, 0, 0);
-    for seed in 0..140 {
+    for seed in 0..170 {
         let case = small(seed);
         let Ok(Planned { plan, proof }) = certified(&case.app, &options(&case)) else { continue };
         compared += 1;
@@ -209,7 +216,7 @@ fn the_search_finds_what_trying_everything_on_one_machine_a_zone_finds() {
 #[test]
 fn one_machine_a_zone_that_is_asked_for_is_the_cheapest_such_plan_or_none() {
     let (mut compared, mut found_some, mut dearer) = (0, 0, 0);
-    for seed in 0..140 {
+    for seed in 0..170 {
         let mut case = small(seed);
         let any = certified(&case.app, &options(&case)).ok().and_then(|planned| planned.proof.incumbent);
         case.app.placement.machines = Some(Sharing::Together);
@@ -310,6 +317,7 @@ fn replicas_and_nodes_of_a_zone_share_its_machine_to_the_last_of_it() {
     app.services = vec![service("web", 100.0), service("api", 100.0)];
     app.ingress[0].to = app.services[0].name.clone();
     app.databases.clear();
+    app.caches.clear();
     let options = Options { catalog: crate::tests::few().clone(), provider: Some("alicloud".into()) };
     let planned = certified(&app, &options).unwrap();
     let plan = &planned.plan;
@@ -329,6 +337,7 @@ fn a_file_with_too_many_services_or_one_part_has_nothing_to_share() {
     let case = small(1);
     let layouts = |services: usize, databases: &[Database]| {
         let mut app = case.app.clone();
+        app.caches.clear();
         app.objectives = model::Objectives::default();
         app.services = (0..services).map(|index| service(&format!("s{index}"), 10.0)).collect();
         app.ingress[0].to = app.services[0].name.clone();
@@ -356,7 +365,7 @@ fn one_machine_a_zone_is_told_in_plain_words() {
               downtime min/year         86.3       263.0
               objectives met             yes
               - the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these
-                assumptions (26 of them) and this space (version 7): gap 0
+                assumptions (26 of them) and this space (version 8): gap 0
 
             services
               web  3 replicas, 2 at peak  (europe-west3-a 1, europe-west3-b 1, europe-west3-c 1)
@@ -449,14 +458,16 @@ fn one_machine_a_zone_is_told_in_plain_words() {
               - this plan uses 3 zones: `placement.zones` allows 3, and gcp europe-west3 has 3
                 (Cyclenerd/google-cloud-pricing-cost-calculator:tools/machinetypezone.csv)
               - one machine a zone holds everything there, and with it all of that is gone at once; what a node
-                of a database does alone is counted on top; only x86-64 types without burst credits are used
+                of a database or cache does alone is counted on top; only x86-64 types without burst credits are
+                used
               - `capacity` is taken as that of a vCPU with 17065 CoreMark iterations/s (Intel Ice Lake); as fast
                 as that is a vCPU of n4-standard-4 1.19 (the low figure of its CPU)
               - a writing transaction sends each standby 4 kB (1 to 16; assumed: some rows with their indexes,
                 and now and then a whole page of 8 kB)
               - traffic is that of answers to the internet, of as much again between each service and each
-                database, of which the share crosses zones that is not in the primary's, and of a database's log
-                to nodes in other zones; what machines fetch through a NAT, logs and backups are not counted
+                database and cache, of which the share crosses zones that is not in the primary's, and of a
+                database's log to nodes in other zones; what machines fetch through a NAT, logs and backups are
+                not counted
               - the provider's load balancer is taken as never down
         "#]],
     );

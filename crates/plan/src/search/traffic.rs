@@ -28,6 +28,8 @@ pub(crate) enum Paid {
     Unit(Unit),
     /// GB that leave one zone and enter another for a database, by its place in the file.
     Between(usize),
+    /// The same for a cache.
+    BetweenCache(usize),
 }
 
 /// How much of it in a month.
@@ -46,7 +48,7 @@ impl Paid {
                 offer.unit(unit).map(|price| (Money::from_usd(price.usd).usd(), price))
             }
             Paid::Unit(unit) => offer.unit(unit).map(|price| (price.usd, price)),
-            Paid::Between(_) => {
+            Paid::Between(_) | Paid::BetweenCache(_) => {
                 let out = offer.unit(Unit::TrafficZoneOutGb)?;
                 Some((out.usd + offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd), out))
             }
@@ -56,7 +58,7 @@ impl Paid {
     /// What that is, for programs.
     pub(crate) fn buys(self, price: &Price) -> Buys {
         match self {
-            Paid::Between(_) => Buys::Between,
+            Paid::Between(_) | Paid::BetweenCache(_) => Buys::Between,
             // The two kinds have one price a provider, and the name says which it is.
             Paid::Unit(Unit::BalancerMonth) => match &*price.item {
                 "network load balancer" | "forwarding rule" => Buys::NetworkBalancer,
@@ -79,6 +81,7 @@ impl Paid {
             Paid::Unit(Unit::TrafficInternetGb150tb) => format!("GB of {name} beyond 150 TB"),
             Paid::Unit(_) => name.to_string(),
             Paid::Between(database) => format!("GB between zones for {}", app.databases[database].name),
+            Paid::BetweenCache(cache) => format!("GB between zones for {}", app.caches[cache].name),
         }
     }
 }
@@ -127,6 +130,8 @@ pub(crate) fn uses(app: &App, offer: &RegionOffer, zones: u32, assumptions: &Ass
         let log = kilobytes(assumptions, "write.kilobytes") * KB * written * (HOURS_MONTH * 3_600.0) / GB;
         all.push((Paid::Between(at), asked * elsewhere + log * apart));
     }
+    // What is copied to replicas is not known.
+    all.extend((0..app.caches.len()).map(|at| (Paid::BetweenCache(at), asked * elsewhere)));
     all.retain(|(paid, quantity)| *quantity > 0.0 && paid.price(offer).is_some());
     all.into_iter().map(|(paid, quantity)| Use { paid, quantity }).collect()
 }

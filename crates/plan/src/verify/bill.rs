@@ -9,7 +9,7 @@ use super::rules::Rules;
 use super::space::{DISK_GB, GIB, counted};
 use super::{Refused, refuse, together};
 use crate::Terms;
-use crate::applied::{IDLE, MANAGED, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
+use crate::applied::{CACHE, IDLE, MANAGED, NO_INGRESS, ONE_ZONE, OWN_ADDRESS};
 use crate::bill::{everything, managed_item};
 use crate::catalog::{Machine, Price, Unit};
 
@@ -100,22 +100,27 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
     let Some(offer) = best.offer() else { return lines };
     let app = rules.app;
     if let Some(disk) = offer.unit(Unit::DiskGbMonth) {
-        let mut disks = |whom: &str, parts: Vec<String>, gb: f64| {
+        let disks = |whom: &str, parts: Vec<String>, gb: f64| {
             let told = (format!("GB of {} for {whom}", disk.item), Buys::Disks { parts });
-            lines.push(Line::new(told, gb, disk.usd, disk));
+            Line::new(told, gb, disk.usd, disk)
         };
         match best.layout() {
             Layout::Together => {
-                disks(&everything(app), parts(app), together::disk_gb(app, best.zones()));
+                lines.push(disks(&everything(app), parts(app), together::disk_gb(app, best.zones())));
             }
             Layout::Apart => {
                 for (way, service) in best.services().iter().zip(&app.services) {
                     let name = service.name.as_str();
-                    disks(name, vec![name.to_owned()], DISK_GB * f64::from(way.machines));
+                    lines.push(disks(name, vec![name.to_owned()], DISK_GB * f64::from(way.machines)));
                 }
                 for database in app.databases.iter().filter(|database| database.own_nodes() > 0) {
                     let (name, gb) = (database.name.as_str(), database.storage.0 as f64 / GIB + DISK_GB);
-                    disks(name, vec![name.to_owned()], gb * f64::from(database.nodes()));
+                    lines.push(disks(name, vec![name.to_owned()], gb * f64::from(database.nodes())));
+                }
+                for cache in &app.caches {
+                    let nodes = f64::from(cache.shards) * (f64::from(cache.replicas) + 1.0);
+                    let line = disks(cache.name.as_str(), vec![cache.name.to_string()], DISK_GB * nodes);
+                    lines.push(Line { not_applied: Some(CACHE.to_owned()), ..line });
                 }
             }
         }
@@ -145,11 +150,12 @@ fn lines_of(rules: &Rules<'_>, best: &Best<'_>) -> Vec<Line> {
     lines
 }
 
-/// Every service, then every database.
+/// Every service, then every database, then every cache.
 fn parts(app: &App) -> Vec<String> {
     let mut parts: Vec<String> = app.services.iter().map(|service| service.name.to_string()).collect();
     let own = app.databases.iter().filter(|database| database.own_nodes() > 0);
     parts.extend(own.map(|database| database.name.to_string()));
+    parts.extend(app.caches.iter().map(|cache| cache.name.to_string()));
     parts
 }
 
@@ -162,7 +168,9 @@ fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
         Line::new(told, f64::from(count), machine.price.usd * 730.0, &machine.price)
     };
     if let Some(machine) = best.shared() {
-        return (vec![month(machine, &everything(app), parts(app), zones)], zones);
+        let line = month(machine, &everything(app), parts(app), zones);
+        let not_applied = (!app.caches.is_empty()).then(|| CACHE.to_owned());
+        return (vec![Line { not_applied, ..line }], zones);
     }
     let own = |machine: &Machine, name: &str, count: u32| month(machine, name, vec![name.to_owned()], count);
     let here = |what: &str, name: &str, count: u32| {
@@ -193,6 +201,12 @@ fn machines(rules: &Rules<'_>, best: &Best<'_>) -> (Vec<Line>, u32) {
             }
             None => here("node", name, nodes),
         });
+    }
+    for (machine, cache) in best.caches().iter().zip(&app.caches) {
+        let (name, nodes) = (cache.name.as_str(), u32::from(cache.shards) * (u32::from(cache.replicas) + 1));
+        count += if machine.is_some() { nodes } else { 0 };
+        let line = machine.map_or_else(|| here("node", name, nodes), |machine| own(machine, name, nodes));
+        lines.push(Line { not_applied: Some(CACHE.to_owned()), ..line });
     }
     (lines, count)
 }

@@ -7,7 +7,7 @@ use model::{Layout, Scope};
 
 use super::network::{ways_out, ways_to_pay};
 use super::rules::Rules;
-use super::space::{Shapes, Way, fixed, holds, holds_node, ways};
+use super::space::{Shapes, Way, fixed, holds, holds_cache, holds_node, ways};
 use super::together::Counted;
 use super::{ALMOST_ONE, Place, ROUNDING};
 use crate::chance::{Stateful, series};
@@ -114,6 +114,8 @@ impl<'r, 'a> Cover<'r, 'a> {
                 .any(|machine| holds(service, machine) && self.rules.carries(service, Some(machine)))
         } else if let Some(database) = app.databases.iter().find(|database| database.name.as_str() == part) {
             offer.usable().any(|machine| holds_node(database, machine))
+        } else if let Some(cache) = app.caches.iter().find(|cache| cache.name.as_str() == part) {
+            offer.usable().any(|machine| holds_cache(cache, machine))
         } else {
             return Err(format!("there is no `{part}` in the file"));
         };
@@ -135,8 +137,9 @@ impl<'r, 'a> Cover<'r, 'a> {
         let Some(offer) = place.offer.filter(|offer| ways_to_pay(offer, place.zones).len() == 2) else {
             return Err("there is one way to pay for its NAT".to_owned());
         };
-        let nodes: u32 =
-            self.rules.app.databases.iter().map(|database| u32::from(database.own_nodes())).sum();
+        let app = self.rules.app;
+        let cached = app.caches.iter().map(|one| u32::from(one.shards) * (u32::from(one.replicas) + 1));
+        let nodes: u32 = app.databases.iter().map(|one| u32::from(one.own_nodes())).chain(cached).sum();
         let (mut fewest, mut most) = (nodes, nodes);
         for service in &self.rules.app.services {
             let all = ways(self.rules, place, service).into_iter().map(|way| way.machines);

@@ -41,6 +41,9 @@ pub(super) fn derived(
     if stored["databases"].as_array().map(Vec::len) != Some(databases.len()) {
         return Err(refuse("`databases`", "it has other databases than the file"));
     }
+    let caches: Vec<Value> = rules.app.caches.iter().map(json::cache).collect();
+    let listed = if caches.is_empty() { Value::Null } else { json!(caches) };
+    same("`caches`", &stored["caches"], &listed)?;
     let listed = &stored["databases"];
     databases.iter().enumerate().try_for_each(|(index, database)| held(database, &zones, &listed[index]))
 }

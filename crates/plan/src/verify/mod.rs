@@ -159,7 +159,9 @@ fn covered(all: &[Part<'_>], cost: Option<i64>) -> Result<Covered, Refused> {
     // What cannot be had anywhere misses nothing and is no way.
     let is_had = |part: &&Part<'_>| {
         let mut databases = part.rules.app.databases.iter();
+        let caches = &part.rules.app.caches;
         databases.all(|one| part.places.iter().any(|place| space::is_had(place, one)))
+            && caches.iter().all(|one| part.places.iter().any(|place| space::keeps(place, one)))
     };
     let fewest = all.iter().filter(is_had).filter_map(misses).min();
     let fewest = fewest.or_else(|| all.iter().filter_map(misses).min()).unwrap_or(0);

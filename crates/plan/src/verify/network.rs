@@ -100,6 +100,7 @@ pub(super) fn network(rules: &Rules<'_>, place: &Place<'_>) -> Vec<Line> {
             lines.all.push(Line::new(told, gb, leaving.usd + entering, leaving));
         }
     }
+    lines.caches(all * ((zones - 1.0) / zones));
     lines.all.retain(|line| line.quantity > 0.0);
     lines.all
 }
@@ -111,6 +112,16 @@ struct Lines<'l, 'r> {
 }
 
 impl Lines<'_, '_> {
+    /// As much between zones for each cache as for a database that is not written to.
+    fn caches(&mut self, gb: f64) {
+        let Some(leaving) = self.offer.unit(Unit::TrafficZoneOutGb) else { return };
+        let entering = self.offer.unit(Unit::TrafficZoneInGb).map_or(0.0, |price| price.usd);
+        for at in 0..self.rules.app.caches.len() {
+            let told = (Paid::BetweenCache(at).item(self.rules.app, leaving), Buys::Between);
+            self.all.push(Line::new(told, gb, leaving.usd + entering, leaving));
+        }
+    }
+
     fn unit(&mut self, unit: Unit, quantity: f64) {
         if let Some(price) = self.offer.unit(unit) {
             let told = (Paid::Unit(unit).item(self.rules.app, price), Paid::Unit(unit).buys(price));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::bill::billed;
 use super::network::ways_to_pay;
 use super::rules::Rules;
-use super::space::{Way, fixed, holds_node, ways};
+use super::space::{Way, fixed, holds_cache, holds_node, ways};
 use super::together::{self, Shared};
 use super::{ALMOST_ONE, Place, ROUNDING, Refused, refuse};
 use crate::catalog::{Catalog, Machine, RegionOffer};
@@ -21,6 +21,7 @@ pub(super) struct Best<'a> {
     place: Place<'a>,
     services: Vec<Way<'a>>,
     databases: Vec<Option<&'a Machine>>,
+    caches: Vec<Option<&'a Machine>>,
     /// The one machine of each zone, where it holds everything.
     shared: Option<&'a Machine>,
     /// Millionths of a dollar.
@@ -42,21 +43,24 @@ pub(super) fn incumbent<'a>(
     if claimed.services.len() != app.services.len() || claimed.databases.len() != app.databases.len() {
         return Err(wrong("it has other services or databases than the file".to_owned()));
     }
+    if claimed.caches.len() != app.caches.len() {
+        return Err(wrong("it has other caches than the file".to_owned()));
+    }
     let mut databases_of = app.databases.iter().zip(&claimed.databases);
     if databases_of.any(|(database, machine)| database.own_nodes() == 0 && machine.is_some()) {
         return Err(wrong("it has a machine for a database that the provider runs".to_owned()));
     }
     let broken = |error: crate::chance::ChanceError| wrong(error.to_string());
-    let (cost, services, databases, shared) = match place.layout {
+    let (cost, services, databases, caches, shared) = match place.layout {
         Layout::Apart => {
             let (cost, services) = priced(rules, place, claimed)?;
-            (cost, services, databases(rules, &place, claimed)?, None)
+            (cost, services, databases(rules, &place, claimed)?, caches(rules, &place, claimed)?, None)
         }
         Layout::Together => {
             let Shared { machine, services, cost } = together::incumbent(rules, &place, claimed)?;
             let databases =
                 app.databases.iter().map(|one| (one.own_nodes() > 0).then_some(machine)).collect();
-            (cost, services, databases, Some(machine))
+            (cost, services, databases, vec![Some(machine); app.caches.len()], Some(machine))
         }
     };
     let machine = match shared {
@@ -72,7 +76,7 @@ pub(super) fn incumbent<'a>(
     let stateful = rules.stateful(place.zones, place.layout).map_err(broken)?;
     let answer = whole.given(&stateful).map_err(broken)?;
     let unavailability = answer.total.get();
-    let best = Best { place, services, databases, shared, cost, unavailability };
+    let best = Best { place, services, databases, caches, shared, cost, unavailability };
     best.is_as(claimed)?;
     if let Some(asked) = app.objectives.availability
         && best.unavailability > asked.unavailability * (1.0 + 2.0 * ROUNDING)
@@ -156,6 +160,27 @@ fn databases<'a>(
     Ok(found)
 }
 
+/// The machines of the caches likewise.
+fn caches<'a>(
+    rules: &Rules<'_>,
+    place: &Place<'a>,
+    claimed: &Incumbent,
+) -> Result<Vec<Option<&'a Machine>>, Refused> {
+    let each = rules.app.caches.iter().zip(&claimed.caches).map(|(cache, name)| {
+        let wrong = |why| refuse(format!("cache `{}`", cache.name), why);
+        match (place.offer, name) {
+            (None, None) => Ok(None),
+            (Some(offer), Some(name)) => {
+                let machine = offer.usable().find(|machine| *machine.name == **name);
+                let machine = machine.filter(|machine| holds_cache(cache, machine));
+                machine.map(Some).ok_or_else(|| wrong("its machine is too small, or not sold there"))
+            }
+            _ => Err(wrong("it has a machine where none is bought, or none where one is")),
+        }
+    });
+    each.collect()
+}
+
 impl<'a> Best<'a> {
     /// The region; `None`: this machine.
     pub(super) fn offer(&self) -> Option<&'a RegionOffer> {
@@ -180,6 +205,10 @@ impl<'a> Best<'a> {
 
     pub(super) fn databases(&self) -> &[Option<&'a Machine>] {
         &self.databases
+    }
+
+    pub(super) fn caches(&self) -> &[Option<&'a Machine>] {
+        &self.caches
     }
 
     /// The one machine of each zone, where it holds everything.

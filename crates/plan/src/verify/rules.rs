@@ -4,17 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use model::{App, Database, Layout, Mode, Money, Scope, Service};
+use model::{App, CacheLoss, Database, Layout, Mode, Money, Scope, Service};
 
 use super::{ROUNDING, Refused, refuse};
 use crate::catalog::Machine;
 use crate::chance::{
-    Application, Assumptions, ChanceError, Common, Fleet, Group, Level, Machines, Outage, Stateful,
+    Application, Assumptions, ChanceError, Common, Fleet, Group, Level, Machines, Outage, Stateful, Takeover,
 };
 use crate::database::Spread;
+use crate::missed;
 use crate::proof::{Proof, Stated};
 use crate::search_space::{REFERENCE_COREMARK, RPS_PER_CPU, SPARE_MAX};
-use crate::{database, missed};
 
 /// What the file asks for, as the space understands it.
 pub(super) struct Rules<'a> {
@@ -140,19 +140,44 @@ impl<'a> Rules<'a> {
         self.misses_asked(zones, layout) + with_it + usize::from(by_default)
     }
 
+    /// How many objectives of the file the caches miss that the application does not do without.
+    fn misses_of_caches(&self, zones: u32, layout: Layout) -> usize {
+        let objectives = &self.app.objectives;
+        let assumed = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
+        let mut misses = 0;
+        for cache in self.app.caches.iter().filter(|cache| cache.loss == CacheLoss::Outage) {
+            let copies = u32::from(cache.replicas) + 1;
+            // Copies stand in the zones in turn, so that the first has most.
+            let in_first = (0..copies).filter(|copy| copy % zones == 0).count() as u32;
+            for (scope, rto) in [(Scope::Node, objectives.rto.node), (Scope::Zone, objectives.rto.zone)] {
+                let node = scope == Scope::Node;
+                let left = copies > if node && layout.is_apart() { 1 } else { in_first };
+                misses += usize::from(objectives.survive.contains(&scope) && !left && (node || zones > 1));
+                let hours = match (node, layout.is_apart()) {
+                    (true, true) => assumed("cache_node.hours"),
+                    (true, false) => assumed("cache_node.hours").max(assumed("machine_failure.hours")),
+                    (false, _) => assumed("zone_outage.hours"),
+                };
+                let ms = if left { assumed("takeover_cache.seconds") * 1e3 } else { hours * 3_600e3 };
+                misses += usize::from(rto.is_some_and(|asked| ms > asked.0 as f64));
+            }
+        }
+        misses
+    }
+
     /// What a plan over so many zones at this price must say that it misses.
     pub(super) fn missed(&self, zones: u32, layout: Layout, usd: Money) -> Vec<String> {
         let mut missed = missed::by_zones(self.app, self.zone, zones);
-        missed.extend(database::missed(self.app, Spread { zones, layout }, &self.assumptions));
+        missed.extend(missed::by_losses(self.app, Spread { zones, layout }, &self.assumptions));
         missed.extend(missed::by_price(self.app, usd));
         missed
     }
 
-    /// How many objectives of the file the databases miss over so many zones.
+    /// How many objectives of the file the databases and caches miss over so many zones.
     pub(super) fn misses_asked(&self, zones: u32, layout: Layout) -> usize {
         let objectives = &self.app.objectives;
         let assumed = |name| self.assumptions.at(name, Level::Mid).unwrap_or(0.0);
-        let mut misses = 0;
+        let mut misses = self.misses_of_caches(zones, layout);
         for database in &self.app.databases {
             // A provider spreads it over two zones.
             misses += usize::from(database.mode() == Mode::Managed && zones == 1);
@@ -210,6 +235,18 @@ impl<'a> Rules<'a> {
         }
         for database in &self.app.databases {
             app.groups.push(Group::assumed(database, &self.assumptions, level)?);
+        }
+        for cache in self.app.caches.iter().filter(|cache| cache.loss == CacheLoss::Outage) {
+            let node = self.assumptions.outage("cache_node", level)?;
+            let seconds = self.assumptions.at("takeover_cache.seconds", level)?;
+            let takeover = (cache.replicas > 0).then_some(Takeover { seconds, stages: 3 });
+            let nodes = cache.replicas + 1;
+            // Each shard has keys that no other has.
+            let shard = |_| {
+                let name = cache.name.to_string();
+                Group { name, nodes, witnesses: 0, needed: 1, node, takeover }
+            };
+            app.groups.extend((0..cache.shards).map(shard));
         }
         Ok(app)
     }

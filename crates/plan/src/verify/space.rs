@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::{Money, Service};
+use model::{Cache, Money, Service};
 
 use super::Place;
 use super::network::{network, ways_out};
 use super::rules::{Rules, Size, layout};
 use crate::catalog::{Machine, Price, RegionOffer, Unit};
+use crate::search_space::{CACHE_CPUS, CACHE_FILL};
 
 /// Hours of a month on a bill.
 pub(super) const HOURS: f64 = 730.0;
@@ -78,7 +79,18 @@ pub(super) fn ways<'a>(rules: &Rules<'_>, place: &Place<'a>, service: &Service) 
     all
 }
 
-/// The network and the databases, each on the cheapest machine that holds a node; `None`: none holds one.
+/// What a node of a cache takes: vCPUs, and GiB.
+pub(super) fn of_cache(cache: &Cache) -> (f64, f64) {
+    (CACHE_CPUS, cache.memory.0 as f64 / (CACHE_FILL * GIB))
+}
+
+/// Whether a machine holds a node of a cache.
+pub(super) fn holds_cache(cache: &Cache, machine: &Machine) -> bool {
+    let (cpus, gib) = of_cache(cache);
+    f64::from(machine.vcpu) >= cpus && machine.mem_gib >= gib * (1.0 - 1e-12)
+}
+
+/// The network, the databases and the caches, each on the cheapest machine that holds a node; `None`: none holds one.
 pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
     let Some(offer) = place.offer else {
         // Nobody runs a database for us on this machine.
@@ -97,10 +109,21 @@ pub(super) fn fixed(rules: &Rules<'_>, place: &Place<'_>) -> Option<i64> {
             machines.map(|machine| Money::from_usd(machine.price.usd * HOURS * f64::from(nodes)).0).min()?;
         sum += cheapest + node_disks(offer, database);
     }
+    for cache in &rules.app.caches {
+        let nodes = u32::from(cache.shards) * (u32::from(cache.replicas) + 1);
+        sum += of_machine.saturating_mul(i64::from(nodes));
+        let machines = offer.usable().filter(|machine| holds_cache(cache, machine));
+        sum += machines.map(|machine| bill(offer, machine, nodes)).min()?;
+    }
     for line in network(rules, place) {
         sum += Money::from_usd(line.quantity * line.usd).0;
     }
     Some(sum)
+}
+
+/// Whether a cache can be had there.
+pub(super) fn keeps(place: &Place<'_>, cache: &Cache) -> bool {
+    place.offer.is_none_or(|offer| offer.usable().any(|machine| holds_cache(cache, machine)))
 }
 
 /// Whether a database can be had there.

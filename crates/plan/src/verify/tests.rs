@@ -388,7 +388,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         no plan: `feasible`: nothing keeps every objective, says the certificate
         a plan elsewhere: the plan: it is in alicloud us-east4, which the file does not allow
         another catalogue: the certificate: it was made with catalogue 0123456789abcdef, this is 9aa71b602f52f7bb
-        another space: the certificate: it is for version 0 of the space, this one checks 7
+        another space: the certificate: it is for version 0 of the space, this one checks 8
         another objective: the certificate: it is for another availability than the file asks
         no objective: the certificate: it is for another availability than the file asks
         no proof: the certificate: it cannot be read: invalid type: null, expected struct Proof
@@ -411,8 +411,8 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a mark that nothing starts a line put there: the line `ecs.g7.large for db`: its `not_applied` is "nobody knows", and null is what follows
         a line of something that costs nothing: the bill: nothing in the plan costs "support around the clock"
         a line twice, once for nothing: the bill: `ecs.c7.large for web` is there twice
-        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 7): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 7): gap 0" is what follows
-        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 0123456789abcdef), these assumptions (26 of them) and this space (version 7): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 7): gap 0" is what follows
+        how certain it is: `certain`: it is "the very cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 8): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 8): gap 0" is what follows
+        certain over other prices: `certain`: it is "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 0123456789abcdef), these assumptions (26 of them) and this space (version 8): gap 0", and "the cheapest over this catalogue (prices of 2024-02 to 2026-08; 9aa71b602f52f7bb), these assumptions (26 of them) and this space (version 8): gap 0" is what follows
         nothing said of how certain it is: `certain`: it is missing
         a gap that is not there: `gap`: it is 0.1, and 0 is what follows
         the verdict: `feasible`: the objectives and the plan do not agree with it

@@ -7,7 +7,7 @@ use model::{App, Database, Layout, Money, Scope, Service, Sharing};
 
 use super::network::{network, ways_out, ways_to_pay};
 use super::rules::{Rules, Size};
-use super::space::{DISK_GB, GIB, HOURS, Way, disk_usd};
+use super::space::{DISK_GB, GIB, HOURS, Way, disk_usd, of_cache};
 use super::{Place, ROUNDING, Refused, refuse};
 use crate::catalog::{Machine, RegionOffer};
 use crate::chance::{ChanceError, series};
@@ -24,7 +24,7 @@ const ROOM: u32 = 1_000;
 /// does so only where that is asked.
 pub(super) fn is_open(app: &App, zones: u32) -> bool {
     let own = app.databases.iter().filter(|database| database.own_nodes() > 0).count();
-    let alone = app.services.len() + own < 2;
+    let alone = app.services.len() + own + app.caches.len() < 2;
     let asked = app.sharing() == Sharing::Together;
     (asked || !alone)
         && app.sharing() != Sharing::Apart
@@ -84,6 +84,11 @@ fn holds(app: &App, machine: &Machine, zones: u32, sizes: &[Size]) -> bool {
             let needs = database.writes.map_or(0.0, |writes| writes.0) / 500.0;
             cpus += nodes * f64::max(2.0, needs / speed);
             gib += nodes * 4.0 * (needs * (1.0 - 1e-12)).ceil().max(2.0);
+        }
+        for cache in &app.caches {
+            let nodes = in_zone(u32::from(cache.replicas) + 1) * f64::from(cache.shards);
+            let (each_cpus, each_gib) = of_cache(cache);
+            (cpus, gib) = (cpus + nodes * each_cpus, gib + nodes * each_gib);
         }
         cpus <= f64::from(machine.vcpu) + FULL && gib <= machine.mem_gib + FULL
     })
@@ -244,7 +249,8 @@ pub(super) fn incumbent<'a>(
         return Err(wrong("with its one machine everything is lost".to_owned()));
     }
     let own = claimed.databases.iter().zip(&rules.app.databases).filter(|(_, one)| one.own_nodes() > 0);
-    let mut names = claimed.services.iter().map(|(name, _)| name).chain(own.map(|(name, _)| name));
+    let parts = claimed.services.iter().map(|(name, _)| name).chain(own.map(|(name, _)| name));
+    let mut names = parts.chain(&claimed.caches);
     let first = claimed.services.first().and_then(|(name, _)| name.as_ref());
     let machine = first.filter(|first| names.all(|name| name.as_ref() == Some(*first)));
     let machine = machine.and_then(|name| offer.usable().find(|machine| *machine.name == **name));

@@ -268,7 +268,7 @@ fn every_certificate_that_was_tampered_with_is_refused() {
         a machine more on the bill: the line `n4-standard-4 for web, api and db`: it is 4, and 3 is what follows
         a bill that forgets what the machines hold: the bill: `n4-standard-4 for web, api and db` is missing
         smaller disks: the line `GB of disk for web, api and db`: it is 105, and 210 is what follows
-        another space: the certificate: it is for version 3 of the space, this one checks 7
+        another space: the certificate: it is for version 3 of the space, this one checks 8
     "#]].assert_eq(&reasons.concat());
 }
 

@@ -125,7 +125,9 @@ fn the_plan_marks_as_not_applied_what_the_files_do_not_make() {
     let on = |machines: &'static str| {
         move |text: &&str| text.replace("zones: 3", &format!("zones: 3, machines: {machines}"))
     };
-    let texts = [FILE, &api, &without, &shut];
+    let cached =
+        format!("{FILE}caches: {{ cache: {{ engine: redis:7, memory: 2G, shards: 2, replicas: 1 }} }}\n");
+    let texts = [FILE, &api, &without, &shut, &cached];
     let others: Vec<String> = texts.iter().map(on("apart")).chain(texts.iter().map(on("any"))).collect();
     for text in texts.into_iter().chain(others.iter().map(String::as_str)) {
         for provider in ["aws", "gcp", "alicloud"] {
@@ -282,4 +284,20 @@ fn a_program_that_machines_do_not_get_is_told_of() {
         assert_eq!(is_told && !told.is_empty(), !told.is_empty(), "{program}: {notes}");
         assert!(!told.is_empty() || !notes.contains("`web` "), "{program}: {notes}");
     }
+}
+
+#[test]
+fn what_a_cache_would_be_on_is_told_and_no_machine_is_made_for_it() {
+    let text = format!("{FILE}caches: {{ cache: {{ engine: redis:7, memory: 2G, replicas: 1 }} }}\n");
+    let (provider, region, zones, bill) = CLOUDS[0];
+    let bill: Vec<(&str, f64)> =
+        bill.iter().copied().chain([("m7i.large for cache", 2.0), ("GB of disk for cache", 40.0)]).collect();
+    let mut plan = plan_of(&text, provider, region, zones, &bill);
+    let export = terraform(&plan);
+    assert_eq!(document(&export), document(&terraform(&self::plan("aws"))));
+    let told = self::told(&export);
+    let note = "note: cache `cache` is planned and not run by this version: no machine is made for it";
+    assert!(told.contains(note), "{told}");
+    plan.layout = Layout::Together;
+    assert!(self::told(&terraform(&plan)).contains("the machines have room for it; run it beside"));
 }

@@ -106,6 +106,37 @@ fn a_password_does_not_land_in_the_list_of_processes() {
 }
 
 #[test]
+fn what_a_cache_is_and_what_it_cannot_be() {
+    const PLAIN: &str = "name: shop\nservices: { web: { command: [a, \"${port}\"] } }\n";
+    let caches = |text: &str| crate::read(&format!("{PLAIN}caches: {{ {text} }}\n"), "evenkeel.yaml");
+    let app = caches("sessions: { engine: valkey:8, memory: 6G, loss: degraded, standbys: 2 }").app;
+    assert!(app.is_none(), "`degraded` and `standbys` are told what they are called here");
+    let app = caches("sessions: { engine: valkey:8, memory: 6G, loss: tolerated, replicas: 2, shards: 4 }");
+    let app = app.app.expect("no error");
+    let cache = &app.caches[0];
+    assert_eq!((cache.shards, cache.replicas, cache.nodes(), cache.is_needed()), (4, 2, 12, false));
+    let defaults = caches("c: { engine: redis:7, memory: 1G }");
+    let said = "`caches.c`: shards 1 (one holds all keys), replicas 0 (what is in a cache can be made again), loss outage (whether the \
+                application answers without it is not known)";
+    assert!(defaults.defaults.iter().any(|line| line == said), "{:?}", defaults.defaults);
+    assert!(defaults.app.expect("no error").caches[0].is_needed());
+    for (text, code) in [
+        ("web: { engine: redis:7, memory: 1G }", "E0210"),
+        ("secret: { engine: redis:7, memory: 1G }", "E0210"),
+        ("c: { engine: redis:7, memory: 1G, replicas: 6 }", "E0107"),
+        ("c: { engine: redis:7, memory: 1G, shards: 0 }", "E0107"),
+        ("c: { engine: redis:7, memory: 1K }", "E0107"),
+        ("c: { engine: redis:7, memory: 1G, loss: maybe }", "E0105"),
+        ("c: { engine: redis:7 }", "E0102"),
+    ] {
+        let reading = caches(text);
+        assert!(reading.app.is_none(), "{text}");
+        let codes: Vec<&str> = reading.findings.iter().map(|finding| finding.code).collect();
+        assert!(codes.contains(&code), "{text}: {codes:?}");
+    }
+}
+
+#[test]
 fn the_address_of_a_cache_stays_for_later_beside_that_of_a_database() {
     let text = SHOP.replace("${db.url}", "x ${db.url} ${cache.url} ${secret.url}")
         + "caches: { cache: { engine: redis:7, memory: 1G } }\n";
@@ -122,7 +153,7 @@ fn the_address_of_a_cache_stays_for_later_beside_that_of_a_database() {
           |                                                              ^^^^^^^^^^^^^
         hint: `check` and `plan` go on, `up` refuses; to run it now, let the program read it from a file of its own
 
-        note[N0401]: `caches` is accepted, not run by this version
+        note[N0401]: `caches` is planned and priced, not run by this version
          --> evenkeel.yaml:4:1
         4 | caches: { cache: { engine: redis:7, memory: 1G } }
           | ^^^^^^
@@ -274,7 +305,7 @@ caches: { cache: { engine: redis:7, memory: 1G } }
               |                                                              ^^
             hint: write `db`
 
-            note[N0401]: `caches` is accepted, not run by this version
+            note[N0401]: `caches` is planned and priced, not run by this version
              --> evenkeel.yaml:4:1
             4 | caches: { cache: { engine: redis:7, memory: 1G } }
               | ^^^^^^

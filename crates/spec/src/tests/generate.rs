@@ -191,6 +191,9 @@ fn agree(root: &mut Value, dice: &mut Dice) {
             keys.retain(|key, _| !["standbys", "witness", "when_alone"].contains(&key.as_str()));
         }
     }
+    if let Some(caches) = root.get_mut("caches").and_then(Value::as_object_mut) {
+        *caches = std::mem::take(caches).into_iter().map(|(name, of)| (format!("c-{name}"), of)).collect();
+    }
     let mut ports = std::collections::BTreeSet::new();
     let entries = root.get_mut("ingress").and_then(Value::as_array_mut);
     for (n, entry) in entries.into_iter().flatten().enumerate() {

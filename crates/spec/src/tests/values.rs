@@ -687,7 +687,7 @@ caches: { cache: { engine: redis:7, memory: 1G } }
               |                                                           ^^^^^^^^^^^^^
             hint: `check` and `plan` go on, `up` refuses; to run it now, let the program read it from a file of its own
 
-            note[N0401]: `caches` is accepted, not run by this version
+            note[N0401]: `caches` is planned and priced, not run by this version
              --> evenkeel.yaml:5:1
             5 | caches: { cache: { engine: redis:7, memory: 1G } }
               | ^^^^^^

@@ -20,7 +20,7 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
         N0401 note 28: `schedule` is accepted, not run by this version
         N0401 note 38: `reads` is accepted, not run by this version
         N0401 note 39: `backup` is accepted, not run by this version
-        N0401 note 40: `caches` is accepted, not run by this version
+        N0401 note 40: `caches` is planned and priced, not run by this version
         N0401 note 42: `jobs` is accepted, not run by this version
         N0401 note 44: `volumes` is accepted, not run by this version
         N0401 note 47: `tls` is accepted, not run by this version
@@ -31,7 +31,8 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
     expect!["service `web` uses `${cache.url}`, which this version does not provide; hint: write the address of your own server into its `command:` or `environment:`"].assert_eq(&reading.not_run.join("\n"));
     expect![[r#"
         `services.web.healthcheck`: start_timeout 30s (most programs start in less)
-        `databases.db`: run_by evenkeel (what this version starts)"#]]
+        `databases.db`: run_by evenkeel (what this version starts)
+        `caches.cache`: loss outage (whether the application answers without it is not known)"#]]
     .assert_eq(&reading.defaults.join("\n"));
     expect![[r#"
         App {
@@ -247,6 +248,20 @@ fn the_example_of_the_design_has_notes_only_but_for_the_stores_it_uses() {
                         ),
                     ),
                     when_alone: Block,
+                },
+            ],
+            caches: [
+                Cache {
+                    name: CacheName(
+                        "cache",
+                    ),
+                    engine: "redis:7",
+                    memory: Bytes(
+                        2147483648,
+                    ),
+                    shards: 1,
+                    replicas: 1,
+                    loss: Outage,
                 },
             ],
             ingress: [

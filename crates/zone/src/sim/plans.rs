@@ -56,6 +56,7 @@ pub(super) fn first(zones: &[ZoneName], chance: &mut Chance) -> Option<Plan> {
         layout: model::Layout::Apart,
         services,
         databases: Vec::new(),
+        caches: Vec::new(),
         round_trips: Vec::new(),
         ingress: Vec::new(),
         lines: Vec::new(),
